@@ -29,6 +29,11 @@ import CShims
         unsafe storage.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
+    /// Takes over memory that a shim allocated with `consilium_secret_allocate(count)`.
+    @unsafe init(adopting start: UnsafeMutablePointer<UInt8>, count: Int) {
+        unsafe storage = UnsafeMutableRawBufferPointer(start: start, count: count)
+    }
+
     /// Copies bytes that are already in ordinary memory; the caller's array is not wiped.
     package init(copying bytes: [UInt8]) {
         self.init(zeroed: bytes.count)

@@ -63,3 +63,32 @@ struct evp_cipher_ctx_st *consilium_ctr_new(const uint8_t *key, const uint8_t *i
 int consilium_ctr_rekey(struct evp_cipher_ctx_st *context, const uint8_t *key, const uint8_t *initial_vector);
 int consilium_ctr_keystream(struct evp_cipher_ctx_st *context, uint8_t *output, size_t count);
 void consilium_ctr_free(struct evp_cipher_ctx_st *context);
+
+/* ---- X25519 and Ed25519 ---- */
+
+struct evp_pkey_st;
+
+enum { CONSILIUM_RAW_KEY_BYTES = 32, CONSILIUM_ED25519_SIGNATURE_BYTES = 64 };
+
+/* NULL on failure. */
+struct evp_pkey_st *consilium_x25519_private(const uint8_t *raw);
+struct evp_pkey_st *consilium_ed25519_private(const uint8_t *seed);
+int consilium_raw_public(const struct evp_pkey_st *key, uint8_t *raw);
+/* 0 when the peer's key is a small-order point (the result would be all zeros). */
+int consilium_x25519_agree(struct evp_pkey_st *key, const uint8_t *peer, uint8_t *shared);
+int consilium_ed25519_sign(struct evp_pkey_st *key, const uint8_t *message, size_t count, uint8_t *signature);
+/* `key` is 32 bytes and `signature` 64. */
+int consilium_ed25519_verify(const uint8_t *key, const uint8_t *signature, const uint8_t *message, size_t count);
+void consilium_key_free(struct evp_pkey_st *key);
+
+/* ---- Private keys as PKCS#8 PEM ---- */
+
+enum { CONSILIUM_KEY_ED25519 = 1, CONSILIUM_KEY_P256 = 2 };
+
+/* CONSILIUM_KEY_… or 0 for any other kind of key or curve. */
+int consilium_key_kind(const struct evp_pkey_st *key);
+struct evp_pkey_st *consilium_p256_generate(void);
+/* Writes into secret memory that the caller frees with consilium_secret_free(result, *count). NULL on failure. */
+uint8_t *consilium_key_write_pem(const struct evp_pkey_st *key, size_t *count);
+/* Unencrypted PKCS#8 only (no passphrase prompt ever); NULL on failure. */
+struct evp_pkey_st *consilium_key_read_pem(const uint8_t *pem, size_t count);
