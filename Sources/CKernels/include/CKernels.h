@@ -1,8 +1,43 @@
-// The few hot loops of training and prediction: see kernels.inc for what each computes.
-// Two forms of each, chosen at run time: AVX2 with FMA, and baseline.
+// The few hot loops of training and prediction. Each has two forms, built from the same source
+// (kernels.inc): AVX2 with FMA, and baseline. `wide` chooses, so that a test can force either;
+// asking for the wide form on a processor without it is the caller's mistake.
+//
+// All matrices are row-major and dense, all pointers are to distinct memory. No allocation, no state,
+// a fixed order of summation for each form: same inputs and same form, same bits.
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 // Whether this processor has AVX2 and FMA.
 bool ck_has_avx2_fma(void);
+
+// Sum of a[i] * b[i].
+float ck_dot(bool wide, size_t n, const float *a, const float *b);
+
+// y[i] += scale * x[i].
+void ck_axpy(bool wide, size_t n, float scale, const float *x, float *y);
+
+// y[r][o] = bias[o] + sum over i of x[r][i] * w[o][i]; negative results become 0 when `rectified`.
+// x: rows * inputs, w: outputs * inputs, y: rows * outputs.
+void ck_dense_forward(bool wide, size_t rows, size_t inputs, size_t outputs, const float *x, const float *w,
+                      const float *bias, float *y, bool rectified);
+
+// dw[o][i] += sum over r of dy[r][o] * x[r][i];  db[o] += sum over r of dy[r][o].
+void ck_dense_backward_weights(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy,
+                               const float *x, float *dw, float *db);
+
+// dx[r][i] = sum over o of dy[r][o] * w[o][i], or 0 where the activation x[r][i] is not above 0
+// (x is the rectified output of the layer below).
+void ck_dense_backward_inputs(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy,
+                              const float *w, const float *x, float *dx);
+
+// velocity = momentum * velocity + gradient;  parameters -= rate * velocity.
+void ck_momentum_step(bool wide, size_t n, float rate, float momentum, const float *gradient, float *velocity,
+                      float *parameters);
+
+// One step of Adam (Kingma and Ba 2015): first and second moments decay by beta1 and beta2, and
+// parameters -= rate * first / (sqrt(second * correction) + epsilon).
+// The caller folds the bias corrections into `rate` (divided by 1 - beta1^t) and `correction` (1 / (1 - beta2^t)).
+void ck_adam_step(bool wide, size_t n, float rate, float correction, float beta1, float beta2, float epsilon,
+                  const float *gradient, float *first, float *second, float *parameters);

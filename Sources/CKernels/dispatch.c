@@ -1,9 +1,0 @@
-#include "CKernels.h"
-
-bool ck_has_avx2_fma(void) {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-    return false;
-#endif
-}
