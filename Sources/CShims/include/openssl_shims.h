@@ -92,3 +92,67 @@ struct evp_pkey_st *consilium_p256_generate(void);
 uint8_t *consilium_key_write_pem(const struct evp_pkey_st *key, size_t *count);
 /* Unencrypted PKCS#8 only (no passphrase prompt ever); NULL on failure. */
 struct evp_pkey_st *consilium_key_read_pem(const uint8_t *pem, size_t count);
+
+/* ---- X.509: requests and certificates, always DER, never a configuration string ---- */
+
+/* Bytes that the caller frees with consilium_bytes_free; start is NULL on failure. */
+typedef struct {
+    uint8_t *start;
+    size_t count;
+} consilium_bytes;
+void consilium_bytes_free(consilium_bytes bytes);
+
+/* SubjectPublicKeyInfo. */
+consilium_bytes consilium_key_public_der(const struct evp_pkey_st *key);
+
+/* PKCS#10 with a common name (UTF-8) and nothing else. */
+consilium_bytes consilium_request_make(struct evp_pkey_st *key, const uint8_t *common_name, size_t count);
+/* What a request came to. The key is owned by the caller and NULL unless the verdict is GOOD. */
+enum {
+    CONSILIUM_REQUEST_GOOD = 0,
+    CONSILIUM_REQUEST_MALFORMED = 1,
+    CONSILIUM_REQUEST_KEY_TYPE = 2,
+    CONSILIUM_REQUEST_NO_POSSESSION = 3
+};
+typedef struct {
+    int verdict;
+    struct evp_pkey_st *key;
+} consilium_request_key;
+consilium_request_key consilium_request_open(const uint8_t *der, size_t count);
+
+enum { CONSILIUM_USAGE_AUTHORITY = 0, CONSILIUM_USAGE_CLIENT = 1, CONSILIUM_USAGE_SERVER = 2 };
+enum { CONSILIUM_NAME_URI = 1, CONSILIUM_NAME_DNS = 2, CONSILIUM_NAME_IP = 3 };
+enum { CONSILIUM_SERIAL_BYTES = 16, CONSILIUM_SERIAL_BYTES_MAX = 20 };
+
+/*
+ * Issues a certificate. `issuer` is the issuer's certificate, or NULL with count 0 for a self-signed one. `names` is the
+ * subjectAltName list as (kind byte, length byte, bytes)*; an IP address is its 4 or 16 bytes. `serial` is 16 bytes.
+ */
+consilium_bytes consilium_certificate_issue(struct evp_pkey_st *subject_key, const uint8_t *common_name,
+                                            size_t common_name_count, const uint8_t *issuer, size_t issuer_count,
+                                            struct evp_pkey_st *issuer_key, const uint8_t *serial,
+                                            int64_t not_before, int64_t not_after, int usage,
+                                            const uint8_t *names, size_t names_count);
+
+/* What a certificate says. `is_valid` is 0 when the bytes are not exactly one DER certificate that this module accepts. */
+typedef struct {
+    int is_valid;
+    int64_t not_before, not_after;
+    int is_authority, allows_client, allows_server;
+    int key_kind; /* CONSILIUM_KEY_… or 0 */
+    size_t serial_count;
+    size_t site_name_count; /* 0: none */
+    size_t site_name_uris;  /* how many URIs start with the prefix */
+} consilium_certificate_facts;
+/* `serial` has room for 20 bytes and `site_name` for 64. `prefix` is the null-terminated start of the URI. */
+consilium_certificate_facts consilium_certificate_read(const uint8_t *der, size_t count, const char *prefix,
+                                                       uint8_t *serial, uint8_t *site_name);
+consilium_bytes consilium_certificate_write_pem(const uint8_t *der, size_t count);
+/* The DER of the `index`-th CERTIFICATE block; start is NULL when there is none. */
+consilium_bytes consilium_certificate_read_pem(const uint8_t *pem, size_t count, size_t index);
+int consilium_certificate_has_key(const uint8_t *der, size_t count, struct evp_pkey_st *key);
+/* Whether a chain of the two certificates is valid at `now` for CONSILIUM_USAGE_CLIENT or _SERVER. */
+int consilium_certificate_verify(const uint8_t *der, size_t count, const uint8_t *issuer, size_t issuer_count,
+                                 int64_t now, int usage);
+/* Four or sixteen bytes of a textual address; 0 when it is none. `address` has room for 16. */
+size_t consilium_address_bytes(const char *text, uint8_t *address);
