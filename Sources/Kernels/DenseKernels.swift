@@ -1,7 +1,8 @@
 // Dense layers over spans, in front of `CKernels`.
 //
-// Matrices are row-major. `x` holds rows × inputs, `weights` outputs × inputs, `y` rows × outputs. Sizes are checked
-// here, once per call, so the C loops need no checks. `NaiveKernels` is the same arithmetic in plain Swift.
+// Matrices are row-major. `x` holds rows × inputs, `weights` outputs × inputs, `y` rows × outputs; blocks of rows may be
+// longer than `rows` says, and only their beginning is used. Sizes are checked here, once per call, so the C loops
+// need no checks. `NaiveKernels` is the same arithmetic in plain Swift.
 
 import CKernels
 
@@ -12,7 +13,7 @@ package func denseForward(
 ) {
     let outputs = bias.count
     let inputs = layerInputs(weights.count, outputs)
-    precondition(x.count == rows * inputs && y.count == rows * outputs, "the layer and its rows differ in size")
+    precondition(rows >= 0 && x.count >= rows * inputs && y.count >= rows * outputs, "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe x.withUnsafeBufferPointer { x in
         unsafe weights.withUnsafeBufferPointer { weights in
@@ -34,7 +35,7 @@ package func denseBackwardWeights(
 ) {
     let outputs = biasGradient.count
     let inputs = layerInputs(weightGradient.count, outputs)
-    precondition(x.count == rows * inputs && dy.count == rows * outputs, "the layer and its rows differ in size")
+    precondition(rows >= 0 && x.count >= rows * inputs && dy.count >= rows * outputs, "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe dy.withUnsafeBufferPointer { dy in
         unsafe x.withUnsafeBufferPointer { x in
@@ -50,13 +51,11 @@ package func denseBackwardWeights(
 
 /// dx = dy · weights, and 0 wherever the activation `x` (the rectified output of the layer below) is not above 0.
 package func denseBackwardInputs(
-    rows: Int, _ dy: Span<Float>, weights: Span<Float>, activations x: Span<Float>, into dx: inout MutableSpan<Float>,
-    path: KernelPath = .best
+    rows: Int, outputs: Int, _ dy: Span<Float>, weights: Span<Float>, activations x: Span<Float>,
+    into dx: inout MutableSpan<Float>, path: KernelPath = .best
 ) {
-    precondition(rows > 0, "no rows")
-    let outputs = dy.count / rows
     let inputs = layerInputs(weights.count, outputs)
-    precondition(dy.count == rows * outputs && x.count == rows * inputs && dx.count == rows * inputs,
+    precondition(rows >= 0 && dy.count >= rows * outputs && x.count >= rows * inputs && dx.count >= rows * inputs,
         "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe dy.withUnsafeBufferPointer { dy in

@@ -49,9 +49,9 @@ package enum NaiveKernels {
 
     /// dx = dy · weights where `activations` is above 0, else 0.
     package static func denseBackwardInputs(
-        rows: Int, _ dy: Span<Float>, weights: Span<Float>, activations x: Span<Float>, into dx: inout MutableSpan<Float>
+        rows: Int, outputs: Int, _ dy: Span<Float>, weights: Span<Float>, activations x: Span<Float>,
+        into dx: inout MutableSpan<Float>
     ) {
-        let outputs = dy.count / rows
         let inputs = layerInputs(weights.count, outputs)
         for r in 0..<rows {
             for i in 0..<inputs {

@@ -1,0 +1,148 @@
+import Kernels
+
+extension LocalTraining {
+    /// Trains on a site's rows.
+    ///
+    /// - Parameters:
+    ///   - parameters: the global parameters of the round.
+    ///   - family: the model family.
+    ///   - matrix: the site's labelled training rows.
+    ///   - seed: decides the order of rows. Same parameters, rows, seed and machine: same bits.
+    ///   - path: which kernels run; tests force one.
+    /// - Throws: `ModelsError.noRows`, `.unlabelled`, `.shape`, or `.diverged` when a parameter stops being finite.
+    /// - Cost: about 6 × parameters × rows × epochs multiplications.
+    package func train(
+        _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix, seed: UInt64, path: KernelPath = .best
+    ) throws(ModelsError) -> LocalTrainingResult {
+        guard matrix.rows > 0 else { throw .noRows }
+        guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }
+        let plan = try parameters.layers(of: family)
+        guard matrix.columns == plan.inputs else {
+            throw .shape("rows of \(matrix.columns) columns for a model of \(plan.inputs) columns")
+        }
+        precondition(epochs > 0 && batchSize > 0, "local training of \(epochs) epochs in batches of \(batchSize)")
+        let start = parameters.tensors.map(\.values)
+        let intercept = family.perSiteIntercept ? try SiteIntercept.fit(parameters, family: family, on: matrix, path: path) : 0
+        var descent = Descent(
+            network: Network(plan: plan, tensors: start, path: path), global: start, training: self, l2: Float(family.l2),
+            localIntercept: intercept, batchRows: min(batchSize, matrix.rows))
+        var order = Array(0..<matrix.rows)
+        var generator = SeededGenerator(seed: seed)
+        var loss = 0.0
+        for epoch in 1...epochs {
+            generator.shuffle(&order)
+            loss = descent.epoch(matrix, order: order)
+            guard loss.isFinite, descent.isFinite else { throw .diverged(epoch: epoch) }
+        }
+        let trained = parameters.replacing(tensors: descent.network.tensors)
+        return LocalTrainingResult(
+            parameters: trained, loss: loss, examples: matrix.rows,
+            localIntercept: family.perSiteIntercept ? try SiteIntercept.fit(trained, family: family, on: matrix, path: path) : nil)
+    }
+}
+
+/// One descent: the network under way, its gradient and the optimiser's state.
+private struct Descent {
+    var network: Network
+    let global: [[Float]]
+    let training: LocalTraining
+    let l2: Float
+    let localIntercept: Float
+    private var work: Network.Workspace
+    private var gradient: [[Float]]
+    private var first: [[Float]]
+    private var second: [[Float]]
+    private var steps = 0
+
+    init(network: Network, global: [[Float]], training: LocalTraining, l2: Float, localIntercept: Float, batchRows: Int) {
+        self.network = network
+        self.global = global
+        self.training = training
+        self.l2 = l2
+        self.localIntercept = localIntercept
+        work = Network.Workspace(network.plan, rowsMax: batchRows, withDeltas: true)
+        gradient = global.map { [Float](repeating: 0, count: $0.count) }
+        first = gradient
+        second = gradient
+    }
+
+    var isFinite: Bool { network.tensors.allSatisfy { $0.allSatisfy(\.isFinite) } }
+
+    /// One pass over the rows in `order`; the mean log loss of the rows as they were met.
+    mutating func epoch(_ matrix: FeatureMatrix, order: [Int]) -> Double {
+        var loss = 0.0
+        for start in stride(from: 0, to: order.count, by: work.rowsMax) {
+            let batch = order[start..<min(start + work.rowsMax, order.count)]
+            loss += step(matrix, batch)
+        }
+        return loss / Double(order.count)
+    }
+
+    /// One step on a batch; the sum of its rows' log losses before the step.
+    private mutating func step(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> Double {
+        let columns = matrix.columns
+        var position = 0
+        for row in batch {
+            for column in 0..<columns { work.activations[0][position + column] = matrix.values[row * columns + column] }
+            position += columns
+        }
+        network.forward(rows: batch.count, &work)
+        let loss = fillOutputDeltas(matrix, batch)
+        startGradient()
+        network.backward(rows: batch.count, &work, gradient: &gradient)
+        move()
+        return loss
+    }
+
+    /// Derivatives of the batch's mean log loss by the outputs of the last layer.
+    private mutating func fillOutputDeltas(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> Double {
+        let last = network.plan.layers.count
+        let share = 1 / Float(batch.count)
+        var loss = 0.0
+        for (index, row) in batch.enumerated() {
+            let z = network.logOdds(index, work) + localIntercept
+            let label = matrix.labels[row]
+            loss += logLoss(logOdds: Double(z), isPositive: label > 0.5)
+            let delta = (sigmoid(z) - label) * share
+            if network.plan.outputs == 1 {
+                work.deltas[last][index] = delta
+            } else {
+                work.deltas[last][2 * index] = -delta
+                work.deltas[last][2 * index + 1] = delta
+            }
+        }
+        return loss
+    }
+
+    /// The gradient begins with the penalties' derivatives; the batch's are added to it.
+    private mutating func startGradient() {
+        let mu = Float(training.proximalMu)
+        for tensor in gradient.indices {
+            let decay = tensor % 2 == 0 ? l2 : 0
+            let (now, start) = (network.tensors[tensor], global[tensor])
+            for index in now.indices { gradient[tensor][index] = decay * now[index] + mu * (now[index] - start[index]) }
+        }
+    }
+
+    private mutating func move() {
+        steps += 1
+        for tensor in gradient.indices {
+            let (slope, path) = (gradient[tensor], network.path)
+            var parameters = network.tensors[tensor].mutableSpan
+            var first = first[tensor].mutableSpan
+            switch training.optimizer {
+            case .sgd(let rate, let momentum):
+                momentumStep(
+                    rate: Float(rate), momentum: Float(momentum), gradient: slope.span, velocity: &first,
+                    parameters: &parameters, path: path)
+            case .adam(let rate):
+                let (beta1, beta2) = (0.9, 0.999)
+                var second = second[tensor].mutableSpan
+                adamStep(
+                    rate: Float(rate / (1 - power(beta1, steps))), correction: Float(1 / (1 - power(beta2, steps))),
+                    beta1: Float(beta1), beta2: Float(beta2), epsilon: 1e-8, gradient: slope.span,
+                    first: &first, second: &second, parameters: &parameters, path: path)
+            }
+        }
+    }
+}
