@@ -51,7 +51,7 @@ package struct FeatureMatrix: Equatable, Sendable {
     }
 
     /// One value. `row` is in `0 ..< rows`, `column` in `0 ..< columns`.
-    package subscript(row: Int, column: Int) -> Float {
+    package subscript(row row: Int, column column: Int) -> Float {
         precondition((0..<rows).contains(row), "row \(row) of a matrix of \(rows) rows")
         precondition((0..<columns).contains(column), "column \(column) of a matrix of \(columns) columns")
         return values[row * columns + column]

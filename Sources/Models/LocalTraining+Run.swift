@@ -22,7 +22,7 @@ extension LocalTraining {
         }
         precondition(epochs > 0 && batchSize > 0, "local training of \(epochs) epochs in batches of \(batchSize)")
         let start = parameters.tensors.map(\.values)
-        let intercept = family.perSiteIntercept ? try SiteIntercept.fit(parameters, family: family, on: matrix, path: path) : 0
+        let intercept = family.perSiteIntercept ? try SiteIntercept.fit(parameters, family: family, on: matrix, path: path) : nil
         var descent = Descent(
             network: Network(plan: plan, tensors: start, path: path), global: start, training: self, l2: Float(family.l2),
             localIntercept: intercept, batchRows: min(batchSize, matrix.rows))
@@ -48,18 +48,20 @@ private struct Descent {
     let training: LocalTraining
     let l2: Float
     let localIntercept: Float
+    let hasIntercept: Bool
     private var work: Network.Workspace
     private var gradient: [[Float]]
     private var first: [[Float]]
     private var second: [[Float]]
     private var steps = 0
 
-    init(network: Network, global: [[Float]], training: LocalTraining, l2: Float, localIntercept: Float, batchRows: Int) {
+    init(network: Network, global: [[Float]], training: LocalTraining, l2: Float, localIntercept: Float?, batchRows: Int) {
         self.network = network
         self.global = global
         self.training = training
         self.l2 = l2
-        self.localIntercept = localIntercept
+        self.localIntercept = localIntercept ?? 0
+        hasIntercept = localIntercept != nil
         work = Network.Workspace(network.plan, rowsMax: batchRows, withDeltas: true)
         gradient = global.map { [Float](repeating: 0, count: $0.count) }
         first = gradient
@@ -87,23 +89,30 @@ private struct Descent {
             position += columns
         }
         network.forward(rows: batch.count, &work)
-        let loss = fillOutputDeltas(matrix, batch)
+        let (loss, sharedBiasSlope) = fillOutputDeltas(matrix, batch)
         startGradient()
         network.backward(rows: batch.count, &work, gradient: &gradient)
+        correctBias(by: sharedBiasSlope)
         move()
         return loss
     }
 
-    /// Derivatives of the batch's mean log loss by the outputs of the last layer.
-    private mutating func fillOutputDeltas(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> Double {
+    /// Fills in the derivatives of the batch's mean log loss by the outputs of the last layer, with the site's intercept
+    /// in place. Gives the summed loss, and how much steeper that loss is by the output bias without the intercept.
+    private mutating func fillOutputDeltas(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> (Double, Float) {
         let last = network.plan.layers.count
         let share = 1 / Float(batch.count)
+        // The shared bias moves for the shared model's sake; beside the intercept it counts as it was.
+        let shift = hasIntercept ? localIntercept - (biasLogOdds(network.tensors) - biasLogOdds(global)) : 0
         var loss = 0.0
+        var biasSlope: Float = 0
         for (index, row) in batch.enumerated() {
-            let z = network.logOdds(index, work) + localIntercept
+            let shared = network.logOdds(index, work)
             let label = matrix.labels[row]
-            loss += logLoss(logOdds: Double(z), isPositive: label > 0.5)
-            let delta = (sigmoid(z) - label) * share
+            loss += logLoss(logOdds: Double(shared + shift), isPositive: label > 0.5)
+            let probability = sigmoid(shared + shift)
+            let delta = (probability - label) * share
+            if hasIntercept { biasSlope += (sigmoid(shared) - probability) * share }
             if network.plan.outputs == 1 {
                 work.deltas[last][index] = delta
             } else {
@@ -111,7 +120,23 @@ private struct Descent {
                 work.deltas[last][2 * index + 1] = delta
             }
         }
-        return loss
+        return (loss, biasSlope)
+    }
+
+    /// What the output biases add to the log-odds.
+    private func biasLogOdds(_ tensors: [[Float]]) -> Float {
+        let biases = tensors[tensors.count - 1]
+        return biases.count == 1 ? biases[0] : biases[1] - biases[0]
+    }
+
+    private mutating func correctBias(by slope: Float) {
+        let last = gradient.count - 1
+        if network.plan.outputs == 1 {
+            gradient[last][0] += slope
+        } else {
+            gradient[last][0] -= slope
+            gradient[last][1] += slope
+        }
     }
 
     /// The gradient begins with the penalties' derivatives; the batch's are added to it.

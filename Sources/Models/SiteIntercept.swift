@@ -4,10 +4,13 @@ import Kernels
 /// The intercept that a site keeps for itself.
 ///
 /// Sites differ in how common the outcome is (36 to 93 % among the four hospitals), for reasons that no feature
-/// carries. With `perSiteIntercept` the log-odds at a site are the shared model's plus one number of the site's own. The
-/// site fits it on its training rows, given the shared parameters; it is in no update and no package.
+/// carries. With `perSiteIntercept` the log-odds at a site are the shared model's plus one number of the site's own: the
+/// random intercept of mixed-effects models. The site fits it on its training rows, given the shared parameters,
+/// whenever it needs it. It is in no update and no package: local training holds it fixed beside the weights, and trains
+/// the shared bias on the loss of the shared model alone, as if there were no intercept. So the weights do not bend to
+/// explain prevalence, and a site without rows of its own, which has intercept 0, still has a whole model.
 package enum SiteIntercept {
-    /// Variance of the normal prior over intercepts. It leaves a site of a hundred rows almost free, and keeps a site
+    /// Variance of the normal prior over intercepts, centred on 0. It leaves a site of a hundred rows almost free, and keeps a site
     /// with rows of one class only from running off to infinity.
     package static let priorVariance = 4.0
 
