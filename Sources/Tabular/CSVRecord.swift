@@ -31,6 +31,11 @@ package struct CSVDefect: Equatable, Sendable {
     /// The field it was found in, from 0.
     package var field: Int
     package var problem: CSVProblem
+
+    package init(field: Int, problem: CSVProblem) {
+        self.field = field
+        self.problem = problem
+    }
 }
 
 /// What can be wrong with a CSV file or record.

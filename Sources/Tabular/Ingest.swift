@@ -141,6 +141,12 @@ package struct QuarantinedRow: Equatable, Sendable, CustomStringConvertible {
     package let line: Int
     package let violations: [Violation]
 
+    package init(dataRow: Int, line: Int, violations: [Violation]) {
+        self.dataRow = dataRow
+        self.line = line
+        self.violations = violations
+    }
+
     package var description: String {
         "line \(line): " + violations.map(\.description).joined(separator: "; ")
     }

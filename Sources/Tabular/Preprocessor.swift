@@ -131,6 +131,27 @@ package struct Preprocessor: Equatable, Sendable {
         }
     }
 
+    /// The mean of each input over the federation's rows: the reference point of explanations.
+    /// - Parameter statistics: those this preprocessor was fitted to.
+    package func expectedInputs(_ statistics: GlobalStatistics) -> [Float] {
+        precondition(statistics.features.count == featureCount, "statistics of another schema")
+        return columns.map { column in
+            let known = statistics.features[column.feature]
+            let mean: Double
+            switch column.source {
+            case .value(let imputed):
+                mean = known.categoryShares.count == 2
+                    ? known.categoryShares[1] + imputed * known.missingShare
+                    : known.mean * (1 - known.missingShare) + imputed * known.missingShare
+            case .category(let category, let whenMissing):
+                mean = known.categoryShares[category] + whenMissing * known.missingShare
+            case .missing:
+                mean = known.missingShare
+            }
+            return Float(min(clip, max(-clip, (mean - column.centre) / column.scale)))
+        }
+    }
+
     @inline(__always)
     private func input(_ column: Column, _ value: Double) -> Float {
         let raw: Double

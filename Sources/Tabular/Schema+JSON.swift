@@ -92,7 +92,7 @@ extension Feature {
                 categories: try codeTexts(try fields.array("categories", maxCount: TabularLimits.categoriesMax), "\(path).categories"),
                 dropFirst: try fields.bool("dropFirstCategory", default: false))
         case "binary":
-            let both = fields.has("codes") ? try codeTexts(try fields.array("codes", maxCount: 2), "\(path).codes") : ["0", "1"]
+            let both = try fields.optionalArray("codes", maxCount: 2).map { try codeTexts($0, "\(path).codes") } ?? ["0", "1"]
             guard both.count == 2 else {
                 throw TabularError.schema(path: "\(path).codes", problem: "must be two codes: the one for 0 and the one for 1")
             }
@@ -101,8 +101,8 @@ extension Feature {
             throw TabularError.schema(path: "\(path).kind", problem: "must be numeric, categorical or binary")
         }
         let missing: Missing = try choice(&fields, "missing", path) ?? .refuse
-        let missingCodes = fields.has("missingCodes")
-            ? try codeTexts(try fields.array("missingCodes", maxCount: TabularLimits.missingCodesMax), "\(path).missingCodes") : []
+        let missingCodes = try fields.optionalArray("missingCodes", maxCount: TabularLimits.missingCodesMax)
+            .map { try codeTexts($0, "\(path).missingCodes") } ?? []
         let feature = Feature(
             name: name,
             column: try fields.optionalString("column", maxBytes: TabularLimits.nameBytesMax),
@@ -152,9 +152,9 @@ extension Label {
         let label = Label(
             column: try fields.string("column", maxBytes: TabularLimits.nameBytesMax),
             positive: positive,
-            negative: fields.has("negative")
-                ? try codeTexts(try fields.array("negative", maxCount: TabularLimits.categoriesMax), "\(path).negative") : [],
-            range: fields.has("range") ? try bounds(try fields.array("range", maxCount: 2), "\(path).range") : nil,
+            negative: try fields.optionalArray("negative", maxCount: TabularLimits.categoriesMax)
+                .map { try codeTexts($0, "\(path).negative") } ?? [],
+            range: try fields.optionalArray("range", maxCount: 2).map { try bounds($0, "\(path).range") },
             description: try fields.optionalString("description", maxBytes: TabularLimits.textBytesMax) ?? "")
         try fields.finish()
         return label
