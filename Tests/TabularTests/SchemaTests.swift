@@ -28,8 +28,8 @@ func changed(_ document: JSONValue, _ path: [String], _ value: JSONValue?) -> JS
     let rest = Array(path.dropFirst())
     switch document {
     case .array(var items):
-        guard let index = Int(key) else { return document }
-        if index == items.count { items.append(value ?? .null) } else { items[index] = changed(items[index], rest, value) }
+        guard let index = Int(key), index < items.count else { return document }
+        items[index] = changed(items[index], rest, value)
         return .array(items)
     case .object(var object):
         object[key] = rest.isEmpty ? value : changed(object[key] ?? .object([:]), rest, value)
