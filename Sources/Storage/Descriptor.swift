@@ -1,0 +1,75 @@
+// Every system call of this module, each wrapped once. Interrupted calls are repeated, except for a
+// failed sync: after that the state of the file is unknown and only a fresh look at the disk helps.
+
+import Glibc
+
+/// An open file; closed when it goes away.
+struct Descriptor: ~Copyable {
+    let number: Int32
+    let path: String
+
+    init(opening path: String, _ flags: Int32, mode: UInt32 = 0o600, as operation: String = "open") throws(StorageError) {
+        let number = repeated { unsafe Glibc.open(path, flags | O_CLOEXEC, mode) }
+        guard number >= 0 else { throw StorageError(operation, path, code: errno) }
+        self.number = number
+        self.path = path
+    }
+
+    deinit { _ = Glibc.close(number) }
+
+    func write(_ bytes: [UInt8]) throws(StorageError) {
+        var offset = 0
+        while offset < bytes.count {
+            let start = offset
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                // In bounds: `start` is below `bytes.count`.
+                repeated { unsafe Glibc.write(number, buffer.baseAddress! + start, buffer.count - start) }
+            }
+            guard count > 0 else { throw StorageError("write", path, code: count == 0 ? ENOSPC : errno) }
+            offset += count
+        }
+    }
+
+    func read(max: Int) throws(StorageError) -> [UInt8] {
+        var result: [UInt8] = []
+        while result.count <= max {
+            let want = min(1 << 16, max - result.count + 1)
+            var failed: Int32 = 0
+            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: want) { buffer, count in
+                let got = repeated { unsafe Glibc.read(number, buffer.baseAddress, want) }
+                if got < 0 { failed = errno }
+                count = Swift.max(0, got)
+            }
+            guard failed == 0 else { throw StorageError("read", path, code: failed) }
+            if chunk.isEmpty { return result }
+            result += chunk
+        }
+        throw StorageError("read", path, reason: "it is larger than the limit of \(max) bytes")
+    }
+
+    func synchronise() throws(StorageError) {
+        guard fdatasync(number) == 0 else { throw StorageError("sync", path, code: errno) }
+    }
+
+    func synchroniseWithMetadata() throws(StorageError) {
+        guard fsync(number) == 0 else { throw StorageError("sync", path, code: errno) }
+    }
+
+    func size() throws(StorageError) -> Int {
+        var status = stat()
+        guard unsafe fstat(number, &status) == 0 else { throw StorageError("look at", path, code: errno) }
+        return Int(status.st_size)
+    }
+
+    func truncate(to size: Int) throws(StorageError) {
+        guard repeated({ Int(ftruncate(number, off_t(size))) }) == 0 else { throw StorageError("cut", path, code: errno) }
+    }
+}
+
+/// Repeats a call that a signal interrupted.
+func repeated<Result: FixedWidthInteger & SignedInteger>(_ call: () -> Result) -> Result {
+    while true {
+        let result = call()
+        if result != -1 || errno != EINTR { return result }
+    }
+}
