@@ -1,0 +1,149 @@
+import Glibc
+import Telemetry
+
+/// Something that wants to know when its descriptor is ready. Events are hints: a call without data is possible.
+protocol EventHandler: AnyObject {
+    /// Runs on the loop's thread.
+    func ready(_ events: UInt32)
+}
+
+/// One thread that waits for sockets, timers and closures from other threads, and runs each on itself.
+///
+/// Everything registered with a loop belongs to its thread; ``execute(_:)`` is the only way in from outside. A closure
+/// that blocks stops every connection of the loop, so real work (training, file syncs) goes to other threads.
+package final class EventLoop: @unchecked Sendable {
+    /// Confined to the loop's thread after ``start()``, except for `shared`, which has its own lock.
+    private let epoll: Epoll
+    private var handlers: [(any EventHandler)?] = []
+    private var timers = TimerHeap()
+    private let shared = Locked(Shared())
+    private let name: String
+
+    private struct Shared {
+        var closures: [@Sendable () -> Void] = []
+        var isStopping = false
+        var thread: pthread_t?
+        var mustJoin = false
+        var isSignalled = false
+    }
+
+    /// Milliseconds of the monotonic clock when the current batch of events began.
+    package private(set) var now: UInt64 = EventLoop.monotonicMilliseconds()
+
+    /// Number of a timer, for ``cancel(_:)``.
+    package typealias TimerNumber = UInt64
+
+    /// - Parameter name: shown as the thread's name; 15 bytes are kept.
+    /// - Throws: ``TransportError/system(operation:reason:)`` without descriptors left.
+    package init(name: String) throws(TransportError) {
+        IgnoredSignals.pipe
+        self.name = name
+        epoll = try Epoll()
+    }
+
+    /// Starts the thread. Once.
+    package func start() {
+        let thread = Thread.start(name: name) { [self] in run() }
+        shared.withLock { shared in
+            shared.thread = thread
+            shared.mustJoin = true
+        }
+    }
+
+    /// Runs `body` on the loop soon, in the order of the calls. From any thread; after ``stop()`` it may never run.
+    /// Costs a lock and, when the loop sleeps, one system call.
+    package func execute(_ body: @escaping @Sendable () -> Void) {
+        let mustSignal = shared.withLock { shared in
+            shared.closures.append(body)
+            defer { shared.isSignalled = true }
+            return !shared.isSignalled
+        }
+        if mustSignal { epoll.signal() }
+    }
+
+    /// Calls `body` on the loop's thread after the delay. Only on the loop's thread (or before ``start()``).
+    @discardableResult
+    package func schedule(afterMilliseconds delay: UInt64, _ body: @escaping () -> Void) -> TimerNumber {
+        timers.insert(deadline: now + delay, body)
+    }
+
+    /// Drops a timer. Only on the loop's thread.
+    package func cancel(_ timer: TimerNumber) { timers.cancel(timer) }
+
+    /// Whether the caller is the loop's own thread.
+    package var isCurrent: Bool {
+        let thread = Thread.current
+        return shared.withLock { $0.thread == thread }
+    }
+
+    /// Ends the loop after the closures that wait now, and waits for its thread. Not from the loop itself.
+    package func stop() {
+        let thread = shared.withLock { shared in
+            shared.isStopping = true
+            defer { shared.mustJoin = false }
+            return shared.mustJoin ? shared.thread : nil
+        }
+        epoll.signal()
+        if let thread { Thread.join(thread) }
+    }
+
+    // MARK: Inside Transport, on the loop's thread
+
+    func add(_ descriptor: Int32, events: UInt32, handler: any EventHandler) throws(TransportError) {
+        try epoll.add(descriptor, events: events)
+        while handlers.count <= Int(descriptor) { handlers.append(nil) }
+        handlers[Int(descriptor)] = handler
+    }
+
+    func change(_ descriptor: Int32, events: UInt32) { epoll.change(descriptor, events: events) }
+
+    func remove(_ descriptor: Int32) {
+        epoll.remove(descriptor)
+        handlers[Int(descriptor)] = nil
+    }
+
+    private func run() {
+        let thread = Thread.current
+        shared.withLock { $0.thread = thread }
+        now = Self.monotonicMilliseconds()
+        while true {
+            runClosures()
+            while let body = timers.popDue(now) { body() }
+            if shared.withLock({ $0.isStopping && $0.closures.isEmpty }) { break }
+            epoll.wait(milliseconds: timeout()) { descriptor, events in
+                now = Self.monotonicMilliseconds()
+                if Int(descriptor) < handlers.count { handlers[Int(descriptor)]?.ready(events) }
+            }
+            now = Self.monotonicMilliseconds()
+        }
+        handlers = []
+        timers = TimerHeap()
+    }
+
+    private func runClosures() {
+        let closures = shared.withLock { shared in
+            shared.isSignalled = false
+            guard !shared.closures.isEmpty else { return [@Sendable () -> Void]() }
+            defer { shared.closures = [] }
+            return shared.closures
+        }
+        for closure in closures { closure() }
+    }
+
+    private func timeout() -> Int32 {
+        if shared.withLock({ !$0.closures.isEmpty || $0.isStopping }) { return 0 }
+        guard let next = timers.nextDeadline else { return -1 }
+        return next <= now ? 0 : Int32(clamping: next - now)
+    }
+
+    /// Milliseconds of a clock that never jumps.
+    package static func monotonicMilliseconds() -> UInt64 { monotonicNanoseconds() / 1_000_000 }
+
+    /// Nanoseconds of a clock that never jumps.
+    package static func monotonicNanoseconds() -> UInt64 {
+        var time = timespec()
+        // Safe: the kernel fills the struct.
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
