@@ -1,0 +1,109 @@
+// The site's own rules, in `policy.json5` of the node's directory. The coordinator may ask for
+// stricter values, never for looser ones. `protocol/plan.md` §4.
+
+import Codec
+
+/// What a node allows, whatever a plan says.
+package struct SitePolicy: Equatable, Sendable {
+    /// Sites in every sum, at least (hard floor 3).
+    package var sitesMin: Int
+    /// Sites that the policy assumes to collude with the coordinator (hard floor 1).
+    package var colluders: Int
+    /// Tasks that a plan may ask for.
+    package var allowedTasks: Set<Plan.Task>
+    /// Studies by name; empty allows any that a person consents to.
+    package var allowedStudies: Set<String>
+    /// Whether a plan without differential privacy is acceptable at all.
+    package var allowWithoutDifferentialPrivacy: Bool
+    /// Rounds over all studies that this node ever takes part in: the budget until differential
+    /// privacy gives it a better unit.
+    package var roundBudget: Int
+    /// Fewest training rows for the node to take part.
+    package var rowsMin: Int
+    /// Largest share of the total weight that this site's rows may be, in (0, 0.9].
+    package var weightShareMax: Double
+
+    /// The policy of a node whose owner wrote none.
+    package init() {
+        sitesMin = 3
+        colluders = 1
+        allowedTasks = Set(Plan.Task.allCases)
+        allowedStudies = []
+        allowWithoutDifferentialPrivacy = true
+        roundBudget = 10_000
+        rowsMin = 20
+        weightShareMax = 0.9
+    }
+
+    /// Reads a policy file.
+    ///
+    /// - Throws: `StudyError` with code `policy.invalid` that names the field.
+    package init(parsing bytes: [UInt8]) throws(StudyError) {
+        self.init()
+        do {
+            var fields = try JSONFields(try JSONValue.parse(bytes, dialect: .json5), path: "")
+            sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? sitesMin
+            colluders = try fields.optionalInteger("colluders", in: 1...512) ?? colluders
+            if fields.has("allowedTasks") {
+                allowedTasks = Set(try fields.strings("allowedTasks", maxCount: 32).compactMap(Plan.Task.init(rawValue:)))
+            }
+            if fields.has("allowedStudies") {
+                allowedStudies = Set(try fields.strings("allowedStudies", maxCount: 1024))
+            }
+            allowWithoutDifferentialPrivacy = try fields.bool("allowWithoutDifferentialPrivacy", default: allowWithoutDifferentialPrivacy)
+            roundBudget = try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
+            rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin
+            weightShareMax = try fields.optionalNumber("weightShareMax", in: 0.01...0.9) ?? weightShareMax
+            try fields.finish()
+        } catch {
+            throw StudyError(.policyInvalid, path: "policy", problem: "\(error)")
+        }
+    }
+
+    /// Why a plan is outside the policy.
+    package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
+        /// Stable code, `policy.…`; listed in `protocol/plan.md` §4.
+        package let code: String
+        package let description: String
+
+        package init(code: String, description: String) {
+            self.code = code
+            self.description = description
+        }
+    }
+
+    /// Checks a plan. Nothing about the rows is in a refusal.
+    package func check(_ plan: Plan, roundsUsed: Int) throws(Refusal) {
+        guard allowedTasks.contains(plan.task) else {
+            throw Refusal(code: "policy.task", description: "this site's policy does not allow the plan's task; see allowedTasks")
+        }
+        guard allowedStudies.isEmpty || allowedStudies.contains(plan.study) else {
+            throw Refusal(code: "policy.study", description: "this site's policy does not list the study; see allowedStudies")
+        }
+        guard plan.privacy.secureAggregation else {
+            throw Refusal(code: "policy.secure-aggregation", description: "the plan does not use secure aggregation, which this site requires")
+        }
+        guard plan.cohort.sitesMin >= sitesMin else {
+            throw Refusal(code: "policy.cohort", description: "the plan's smallest cohort (\(plan.cohort.sitesMin)) is below this site's minimum (\(sitesMin))")
+        }
+        guard plan.cohort.colluders >= colluders else {
+            throw Refusal(code: "policy.colluders", description: "the plan assumes fewer colluding sites (\(plan.cohort.colluders)) than this site does (\(colluders))")
+        }
+        guard !plan.privacy.withoutDifferentialPrivacy || allowWithoutDifferentialPrivacy else {
+            throw Refusal(code: "policy.differential-privacy", description: "the plan runs without differential privacy, which this site does not allow")
+        }
+        guard roundsUsed + plan.roundsPerRun <= roundBudget else {
+            throw Refusal(
+                code: "policy.budget",
+                description: "the plan's run needs \(plan.roundsPerRun) rounds; \(roundsUsed) of this site's budget of \(roundBudget) are spent")
+        }
+    }
+}
+
+extension Plan {
+    /// Secure rounds of one run when nothing has to be tried twice: statistics, training, evaluations.
+    package var roundsPerRun: Int {
+        let curve = evaluation.everyRounds > 0 ? (training.rounds - 1) / evaluation.everyRounds : 0
+        return 1 + training.rounds + curve + 1
+    }
+}
