@@ -26,7 +26,7 @@ package struct Certificate: Hashable, Sendable {
     package let serialHex: String
     /// The site this certificate speaks for, nil if it names none.
     package let siteName: String?
-    /// Unix seconds, both inclusive.
+    /// Unix seconds. OpenSSL takes the certificate from `notBefore` on and until just before `notAfter`.
     package let notBefore, notAfter: Int64
     /// CA:TRUE in basicConstraints.
     package let isAuthority: Bool

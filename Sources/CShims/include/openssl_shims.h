@@ -90,7 +90,7 @@ int consilium_key_kind(const struct evp_pkey_st *key);
 struct evp_pkey_st *consilium_p256_generate(void);
 /* Writes into secret memory that the caller frees with consilium_secret_free(result, *count). NULL on failure. */
 uint8_t *consilium_key_write_pem(const struct evp_pkey_st *key, size_t *count);
-/* Unencrypted PKCS#8 only (no passphrase prompt ever); NULL on failure. */
+/* Unencrypted PEM only, never a prompt for a passphrase; NULL on failure. */
 struct evp_pkey_st *consilium_key_read_pem(const uint8_t *pem, size_t count);
 
 /* ---- X.509: requests and certificates, always DER, never a configuration string ---- */
