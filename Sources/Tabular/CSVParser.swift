@@ -37,7 +37,9 @@ package struct CSVParser {
 
     /// - Parameter delimiter: one byte, such as `,` `;` or tab; not a quote or line end.
     package init(delimiter: UInt8 = 0x2C, limits: CSVLimits = CSVLimits()) {
-        precondition(delimiter != 0x22 && delimiter != 0x0A && delimiter != 0x0D, "delimiter is quote or line end")
+        precondition(
+            delimiter != 0x22 && delimiter != 0x0A && delimiter != 0x0D,
+            "delimiter is quote or line end")
         self.delimiter = delimiter
         self.limits = limits
     }
@@ -50,7 +52,9 @@ package struct CSVParser {
         guard preamble != nil else { return try scan(chunk, body) }
         // Hold back up to three bytes, then scan what is not a byte order mark.
         let held = preamble! + chunk  // guarded above
-        if held.count < 3, [0xEF, 0xBB, 0xBF].starts(with: held) || held == [0xFE] || held == [0xFF] {
+        if held.count < 3,
+            [0xEF, 0xBB, 0xBF].starts(with: held) || held == [0xFE] || held == [0xFF]
+        {
             preamble = held
             return
         }
@@ -59,7 +63,9 @@ package struct CSVParser {
     }
 
     /// Ends the file: the last record may lack a line end.
-    package mutating func finish(_ body: (CSVRecord) throws(TabularError) -> Void) throws(TabularError) {
+    package mutating func finish(_ body: (CSVRecord) throws(TabularError) -> Void)
+        throws(TabularError)
+    {
         if let held = preamble {
             preamble = nil
             try scan(try withoutByteOrderMark(held), body)
@@ -106,7 +112,10 @@ package struct CSVParser {
     ) throws(TabularError) {
         switch state {
         case .quoted:
-            if byte == 0x22 { state = .quoteSeen; return }
+            if byte == 0x22 {
+                state = .quoteSeen
+                return
+            }
             if byte == 0x0D || byte == 0x0A { countLine(byte) }
             try append(byte)
         case .recordStart, .fieldStart:
@@ -125,7 +134,11 @@ package struct CSVParser {
             if byte == 0x22 { note(.strayQuote) }
             try plain(byte, body)
         case .quoteSeen:
-            if byte == 0x22 { state = .quoted; try append(byte); return }
+            if byte == 0x22 {
+                state = .quoted
+                try append(byte)
+                return
+            }
             if byte != delimiter && byte != 0x0D && byte != 0x0A { note(.textAfterQuote) }
             state = .afterQuote
             try plain(byte, body)
@@ -178,12 +191,15 @@ package struct CSVParser {
     }
 
     private mutating func note(_ problem: CSVProblem) {
-        if record.defect == nil { record.defect = CSVDefect(field: record.fieldCount, problem: problem) }
+        if record.defect == nil {
+            record.defect = CSVDefect(field: record.fieldCount, problem: problem)
+        }
     }
 
     private mutating func endField() throws(TabularError) {
         if record.fieldCount >= limits.fieldsMax {
-            throw .csv(line: line, column: record.fieldCount + 1, .tooManyFields(max: limits.fieldsMax))
+            throw .csv(
+                line: line, column: record.fieldCount + 1, .tooManyFields(max: limits.fieldsMax))
         }
         record.ends.append(record.bytes.count)
         fieldStart = record.bytes.count
@@ -208,7 +224,9 @@ package struct CSVParser {
 
     private mutating func checkUTF8() {
         for index in 0..<record.fieldCount where !isUTF8(record.bytes, record.range(index)) {
-            if record.defect == nil { record.defect = CSVDefect(field: index, problem: .invalidUTF8) }
+            if record.defect == nil {
+                record.defect = CSVDefect(field: index, problem: .invalidUTF8)
+            }
             return
         }
     }

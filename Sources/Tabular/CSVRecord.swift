@@ -23,7 +23,9 @@ package struct CSVRecord: Equatable, Sendable {
     package func field(_ index: Int) -> [UInt8] { Array(bytes[range(index)]) }
 
     /// Field `index` as text. A record without defect is valid UTF-8, so nothing is replaced.
-    package func text(_ index: Int) -> String { String(decoding: bytes[range(index)], as: UTF8.self) }
+    package func text(_ index: Int) -> String {
+        String(decoding: bytes[range(index)], as: UTF8.self)
+    }
 }
 
 /// Something wrong inside one record; the rest of the file can still be read.
@@ -56,7 +58,8 @@ package enum CSVProblem: Equatable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .strayQuote:
-            return "a quote inside an unquoted field; quote the whole field and double the inner quote"
+            return
+                "a quote inside an unquoted field; quote the whole field and double the inner quote"
         case .textAfterQuote:
             return "text after a closing quote; double a quote that belongs to the text"
         case .nulByte:

@@ -27,7 +27,9 @@ package struct ColumnBinding: Equatable, Sendable {
 
         // When nothing matches, the line is probably a data row: do not repeat its texts.
         guard wanted.contains(where: { places[$0] != nil }) else {
-            throw .header("holds none of the schema's columns; is the delimiter right, and does the file have a header line?")
+            throw .header(
+                "holds none of the schema's columns; is the delimiter right, and does the file have a header line?"
+            )
         }
         if !repeated.isEmpty { throw .header("repeats the column \(listed(repeated))") }
         let absent = wanted.filter { places[$0] == nil }
@@ -48,7 +50,9 @@ package struct ColumnBinding: Equatable, Sendable {
 
     /// Reads the names from a header record.
     init(schema: Schema, header: CSVRecord, labelled: Bool) throws(TabularError) {
-        if let defect = header.defect { throw .csv(line: header.line, column: defect.field + 1, defect.problem) }
+        if let defect = header.defect {
+            throw .csv(line: header.line, column: defect.field + 1, defect.problem)
+        }
         var names: [String] = []
         for index in 0..<header.fieldCount {
             let bytes = header.bytes

@@ -7,7 +7,8 @@
 /// output is read so that it cannot block, counted, and thrown away: it may hold data.
 enum CommandRun {
     static func read(
-        _ arguments: [String], timeoutSeconds: Int, bytesMax: Int, _ body: ([UInt8]) throws(TabularError) -> Void
+        _ arguments: [String], timeoutSeconds: Int, bytesMax: Int,
+        _ body: ([UInt8]) throws(TabularError) -> Void
     ) throws(TabularError) {
         guard let program = arguments.first, !program.isEmpty else { throw .source(.emptyCommand) }
         var child = try Child(program, arguments)
@@ -39,16 +40,20 @@ private struct Child: ~Copyable {
         }
         guard unsafe pipe(&err) == 0 else {
             let code = errno
-            close(out[0]); close(out[1])
+            close(out[0])
+            close(out[1])
             throw .source(.cannotStart(program: program, reason: advice(code)))
         }
         // No other thread of this program starts processes, so nothing can inherit these in between.
         for descriptor in out + err { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
         let (code, pid) = spawn(program, arguments, output: out[1], errors: err[1])
-        close(out[1]); close(err[1])
+        close(out[1])
+        close(err[1])
         guard code == 0 else {
-            close(out[0]); close(err[0])
-            let reason = code == ENOENT ? "there is no such program; give its full path" : advice(code)
+            close(out[0])
+            close(err[0])
+            let reason =
+                code == ENOENT ? "there is no such program; give its full path" : advice(code)
             throw .source(.cannotStart(program: program, reason: reason))
         }
         self.program = program
@@ -68,19 +73,30 @@ private struct Child: ~Copyable {
         _ body: ([UInt8]) throws(TabularError) -> Void
     ) throws(TabularError) {
         var total = 0
-        var openPipes = [pollfd(fd: output, events: Int16(POLLIN), revents: 0),
-            pollfd(fd: errors, events: Int16(POLLIN), revents: 0)]
+        var openPipes = [
+            pollfd(fd: output, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: errors, events: Int16(POLLIN), revents: 0),
+        ]
         while openPipes.contains(where: { $0.fd >= 0 }) {
             let left = deadline - milliseconds()
-            guard left > 0 else { throw .source(.timedOut(program: program, seconds: timeoutSeconds)) }
+            guard left > 0 else {
+                throw .source(.timedOut(program: program, seconds: timeoutSeconds))
+            }
             // A descriptor of -1 is skipped by poll.
-            let ready = unsafe poll(&openPipes, nfds_t(openPipes.count), Int32(min(left, 1_000_000)))
+            let ready = unsafe poll(
+                &openPipes, nfds_t(openPipes.count), Int32(min(left, 1_000_000)))
             if ready <= 0 { continue }  // interrupted, or the deadline, which the next turn sees
             for index in openPipes.indices where openPipes[index].revents != 0 {
                 // A read error on a pipe ends it like its end does; the exit code tells the rest.
                 let chunk = (try? readChunk(openPipes[index].fd).get()) ?? []
-                if chunk.isEmpty { openPipes[index].fd = -1; continue }
-                if index == 1 { errorBytes += chunk.count; continue }
+                if chunk.isEmpty {
+                    openPipes[index].fd = -1
+                    continue
+                }
+                if index == 1 {
+                    errorBytes += chunk.count
+                    continue
+                }
                 total += chunk.count
                 if total > bytesMax { throw .source(.tooLarge(bytesMax: bytesMax)) }
                 try body(chunk)
@@ -89,23 +105,31 @@ private struct Child: ~Copyable {
     }
 
     /// Waits for the program's end and refuses any but success.
-    mutating func waitForSuccess(until deadline: Int64, _ timeoutSeconds: Int) throws(TabularError) {
+    mutating func waitForSuccess(until deadline: Int64, _ timeoutSeconds: Int) throws(TabularError)
+    {
         var status: Int32 = 0
         while true {
             let waited = unsafe waitpid(process, &status, WNOHANG)
             if waited == process { break }
             if waited < 0 && errno != EINTR {
                 isReaped = true
-                throw .source(.cannotStart(program: program, reason: "its end could not be observed"))
+                throw .source(
+                    .cannotStart(program: program, reason: "its end could not be observed"))
             }
-            guard milliseconds() < deadline else { throw .source(.timedOut(program: program, seconds: timeoutSeconds)) }
+            guard milliseconds() < deadline else {
+                throw .source(.timedOut(program: program, seconds: timeoutSeconds))
+            }
             usleep(2_000)
         }
         isReaped = true
         let signal = status & 0x7F
-        if signal != 0 { throw .source(.killed(program: program, signal: Int(signal), errorBytes: errorBytes)) }
+        if signal != 0 {
+            throw .source(.killed(program: program, signal: Int(signal), errorBytes: errorBytes))
+        }
         let code = (status >> 8) & 0xFF
-        if code != 0 { throw .source(.exited(program: program, code: Int(code), errorBytes: errorBytes)) }
+        if code != 0 {
+            throw .source(.exited(program: program, code: Int(code), errorBytes: errorBytes))
+        }
     }
 
     /// Ends the program and everything it started.
@@ -119,7 +143,9 @@ private struct Child: ~Copyable {
 }
 
 /// posix_spawnp with the given pipes. Returns its error code (0 for success) and the process.
-private func spawn(_ program: String, _ arguments: [String], output: Int32, errors: Int32) -> (Int32, pid_t) {
+private func spawn(_ program: String, _ arguments: [String], output: Int32, errors: Int32) -> (
+    Int32, pid_t
+) {
     var actions = unsafe posix_spawn_file_actions_t()
     var attributes = posix_spawnattr_t()
     unsafe posix_spawn_file_actions_init(&actions)
@@ -143,7 +169,7 @@ private func spawn(_ program: String, _ arguments: [String], output: Int32, erro
 
     // C strings that live until the call has copied them.
     var strings = unsafe arguments.map { unsafe strdup($0) } + [nil]
-    defer { for unsafe string in unsafe strings { unsafe free(string) } }
+    defer { for index in unsafe strings.indices { unsafe free(strings[index]) } }
     var process: pid_t = 0
     let code = unsafe posix_spawnp(&process, program, &actions, &attributes, &strings, environ)
     return (code, process)

@@ -1,3 +1,4 @@
+import Codec
 import Glibc
 
 /// Where a site's rows come from.
@@ -43,7 +44,8 @@ private func readFile(
         let chunk: [UInt8]
         switch readChunk(descriptor) {
         case .success(let bytes): chunk = bytes
-        case .failure(let failure): throw .source(.cannotRead(path: path, reason: advice(failure.code)))
+        case .failure(let failure):
+            throw .source(.cannotRead(path: path, reason: advice(failure.code)))
         }
         if chunk.isEmpty { return }
         total += chunk.count
@@ -58,10 +60,13 @@ struct SystemFailure: Error { let code: Int32 }
 /// Up to `TabularLimits.chunkBytes`; empty at the end.
 func readChunk(_ descriptor: Int32) -> Result<[UInt8], SystemFailure> {
     var failure: Int32?
-    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: TabularLimits.chunkBytes) { buffer, count in
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: TabularLimits.chunkBytes) {
+        buffer, count in
         var got: Int
         // The buffer outlives the call, and read writes at most its size.
-        repeat { got = unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count) } while got < 0 && errno == EINTR
+        repeat {
+            got = unsafe Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+        } while got < 0 && errno == EINTR
         if got < 0 { failure = errno }
         count = max(got, 0)
     }
@@ -83,5 +88,49 @@ func advice(_ code: Int32) -> String {
     case E2BIG: return "the arguments are too long"
     case ENOMEM, EAGAIN: return "the machine is out of memory or processes"
     default: return "system error \(code)"
+    }
+}
+
+extension DataSource {
+    /// Seconds that a command may take unless the configuration says otherwise.
+    package static let timeoutSecondsDefault = 600
+
+    /// Reads a configuration entry: `{"file": "rows.csv"}`, or
+    /// `{"command": ["psql", "-c", "…"], "timeoutSeconds": 60}`.
+    /// - Throws: `TabularError.schema` with the path of the first problem.
+    package init(json: JSONValue, path: String) throws(TabularError) {
+        do throws(FieldError) {
+            var fields = try JSONFields(json, path: path)
+            let file = try fields.optionalString("file")
+            let hasCommand = fields.has("command")
+            let arguments = hasCommand ? try fields.strings("command", maxCount: 256) : []
+            let seconds = try fields.optionalInteger("timeoutSeconds", in: 1...86_400)
+            try fields.finish()
+            if let file, !hasCommand, seconds == nil, !file.isEmpty {
+                self = .file(file)
+            } else if file == nil, arguments.first.map({ !$0.isEmpty }) == true {
+                self = .command(
+                    arguments, timeoutSeconds: seconds ?? DataSource.timeoutSecondsDefault)
+            } else {
+                throw FieldError(
+                    path: path,
+                    problem: "must be either a file, or a command with an optional timeoutSeconds")
+            }
+        } catch {
+            throw .schema(path: error.path, problem: error.problem)
+        }
+    }
+
+    /// The configuration entry.
+    package var json: JSONValue {
+        switch self {
+        case .file(let path):
+            return ["file": .string(path)]
+        case .command(let arguments, let timeoutSeconds):
+            return [
+                "command": .array(arguments.map { .string($0) }),
+                "timeoutSeconds": .integer(Int64(timeoutSeconds)),
+            ]
+        }
     }
 }

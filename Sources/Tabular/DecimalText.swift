@@ -13,9 +13,9 @@ package enum DecimalText {
         if negative || text[index] == 0x2B { index += 1 }
 
         var mantissa: UInt64 = 0
-        var digits = 0          // digits seen at all
-        var significant = 0     // digits in the mantissa, leading zeros not counted
-        var scale = 0           // digits after the point
+        var digits = 0  // digits seen at all
+        var significant = 0  // digits in the mantissa, leading zeros not counted
+        var scale = 0  // digits after the point
         var pointSeen = false
         while index < end {
             let byte = text[index]
@@ -54,12 +54,16 @@ package enum DecimalText {
         let power = exponent - scale
         if mantissa <= 1 << 53 && significant <= 19 && abs(power) <= 22 {
             // Both factors are exact Doubles, so one operation rounds once (Clinger 1990).
-            let value = power < 0 ? Double(mantissa) / powersOfTen[-power] : Double(mantissa) * powersOfTen[power]
+            let value =
+                power < 0
+                ? Double(mantissa) / powersOfTen[-power] : Double(mantissa) * powersOfTen[power]
             return negative ? -value : value
         }
         var copy: [UInt8] = []
         for position in range { copy.append(text[position]) }
-        guard let value = Double(String(decoding: copy, as: UTF8.self)), value.isFinite else { return nil }
+        guard let value = Double(String(decoding: copy, as: UTF8.self)), value.isFinite else {
+            return nil
+        }
         return value
     }
 

@@ -46,7 +46,9 @@ package struct FeatureStatistics: Equatable, Sendable {
     /// The commonest category, the first of equals.
     package var mostFrequent: Int {
         var best = 0
-        for index in categoryShares.indices where categoryShares[index] > categoryShares[best] { best = index }
+        for index in categoryShares.indices where categoryShares[index] > categoryShares[best] {
+            best = index
+        }
         return best
     }
 }
@@ -57,7 +59,8 @@ extension GlobalStatistics {
     package init(of table: Table) throws(TabularError) {
         guard table.rowCount > 0 else { throw .noRows }
         self = try SiteStatistics.decode(
-            weightedMeans: SiteStatistics.encode(table), totalRows: table.rowCount, schema: table.schema)
+            weightedMeans: SiteStatistics.encode(table), totalRows: table.rowCount,
+            schema: table.schema)
     }
 
     /// A document for people and reports; category shares and counts by code.
@@ -70,9 +73,11 @@ extension GlobalStatistics {
             if statistics.neverObserved { object["neverObserved"] = true }
             if statistics.isConstant { object["constant"] = true }
             if let codes = feature.codes {
-                object["counts"] = .object(Dictionary(uniqueKeysWithValues: zip(codes, statistics.categoryShares).map {
-                    ($0, .integer(Int64(($1 * Double(rowCount)).rounded())))
-                }))
+                object["counts"] = .object(
+                    Dictionary(
+                        uniqueKeysWithValues: zip(codes, statistics.categoryShares).map {
+                            ($0, .integer(Int64(($1 * Double(rowCount)).rounded())))
+                        }))
             } else {
                 object["mean"] = .number(statistics.mean)
                 object["standardDeviation"] = .number(statistics.variance.squareRoot())
@@ -80,7 +85,8 @@ extension GlobalStatistics {
             list.append(.object(object))
         }
         return [
-            "rows": .integer(Int64(rowCount)), "positiveShare": .number(labelShare), "features": .array(list),
+            "rows": .integer(Int64(rowCount)), "positiveShare": .number(labelShare),
+            "features": .array(list),
         ]
     }
 }

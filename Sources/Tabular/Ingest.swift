@@ -13,7 +13,9 @@ package struct Ingest {
     private let labelled: Bool
 
     /// - Parameter labelled: whether the label column is read and required.
-    package init(_ schema: Schema, labelled: Bool = true, limits: CSVLimits = CSVLimits()) throws(TabularError) {
+    package init(_ schema: Schema, labelled: Bool = true, limits: CSVLimits = CSVLimits())
+        throws(TabularError)
+    {
         rules = RowRules(schema)
         decoder = try RowDecoder(rules, labelled: labelled, limits: limits)
         table = Table(schema: schema)
@@ -35,7 +37,8 @@ package struct Ingest {
         let rows = dataset.report.rowCount
         if Double(bad) > rules.schema.badRowShareMax * Double(rows) {
             throw .tooManyBadRows(
-                bad: bad, rows: rows, shareMax: rules.schema.badRowShareMax, summary: dataset.quarantine.summary)
+                bad: bad, rows: rows, shareMax: rules.schema.badRowShareMax,
+                summary: dataset.quarantine.summary)
         }
         guard dataset.table.rowCount > 0 else { throw .noRows }
         return dataset
@@ -79,7 +82,8 @@ package struct Ingest {
         case .valid(let values, let label, let subject):
             table.append(values, label: label, subject: subject, rowNumber: row.dataRow)
         case .refused(let violations):
-            quarantine.add(QuarantinedRow(dataRow: row.dataRow, line: row.line, violations: violations))
+            quarantine.add(
+                QuarantinedRow(dataRow: row.dataRow, line: row.line, violations: violations))
         case .incomplete:
             incompleteCount += 1
         }
@@ -128,7 +132,8 @@ package struct Quarantine: Equatable, Sendable {
 
     /// The commonest reasons in one line.
     package var summary: String {
-        let shown = sortedReasons.prefix(5).map { "\($0.violation) (\($0.count) rows)" }.joined(separator: ", ")
+        let shown = sortedReasons.prefix(5).map { "\($0.violation) (\($0.count) rows)" }.joined(
+            separator: ", ")
         return reasons.count > 5 ? "\(shown) and \(reasons.count - 5) other reasons" : shown
     }
 }

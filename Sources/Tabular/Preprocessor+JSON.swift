@@ -25,7 +25,8 @@ extension Preprocessor {
             return .object(object)
         }
         return [
-            "clip": .number(clip), "features": .array(featureNames.map { .string($0) }), "columns": .array(list),
+            "clip": .number(clip), "features": .array(featureNames.map { .string($0) }),
+            "columns": .array(list),
         ]
     }
 
@@ -49,18 +50,21 @@ extension Preprocessor {
     ///   feature's kind.
     package func check(_ schema: Schema, path: String = "preprocessor") throws(TabularError) {
         guard featureNames == schema.features.map(\.name) else {
-            throw .preprocessor(path: "\(path).features", problem: "are not the features of the schema")
+            throw .preprocessor(
+                path: "\(path).features", problem: "are not the features of the schema")
         }
         for (index, column) in columns.enumerated() {
             let kind = schema.features[column.feature].kind
             let fits: Bool
             switch (column.source, kind) {
             case (.value, .numeric), (.value, .binary), (.missing, _): fits = true
-            case (.category(let category, _), .categorical(let categories, _)): fits = category < categories.count
+            case (.category(let category, _), .categorical(let categories, _)):
+                fits = category < categories.count
             default: fits = false
             }
             guard fits else {
-                throw .preprocessor(path: "\(path).columns[\(index)]", problem: "does not fit its feature's kind")
+                throw .preprocessor(
+                    path: "\(path).columns[\(index)]", problem: "does not fit its feature's kind")
             }
         }
     }
@@ -73,8 +77,10 @@ extension Preprocessor {
         let clip = try fields.number("clip", in: 1...1e6)
         let names = try fields.strings("features", maxCount: TabularLimits.featuresMax)
         var places: [String: Int] = [:]
-        for (index, name) in names.enumerated() where places.updateValue(index, forKey: name) != nil {
-            throw TabularError.preprocessor(path: "\(path).features[\(index)]", problem: "is listed twice")
+        for (index, name) in names.enumerated() where places.updateValue(index, forKey: name) != nil
+        {
+            throw TabularError.preprocessor(
+                path: "\(path).features[\(index)]", problem: "is listed twice")
         }
         var columns: [Column] = []
         var identities = Set<String>()
@@ -82,7 +88,8 @@ extension Preprocessor {
             let place = "\(path).columns[\(index)]"
             let column = try readColumn(try JSONFields(item, path: place), places, place)
             if let last = columns.last, last.feature > column.feature {
-                throw TabularError.preprocessor(path: place, problem: "is out of the features' order")
+                throw TabularError.preprocessor(
+                    path: place, problem: "is out of the features' order")
             }
             guard identities.insert("\(column.feature) \(column.source.identity)").inserted else {
                 throw TabularError.preprocessor(path: place, problem: "repeats an earlier column")
@@ -90,7 +97,9 @@ extension Preprocessor {
             columns.append(column)
         }
         try fields.finish()
-        guard !columns.isEmpty else { throw TabularError.preprocessor(path: "\(path).columns", problem: "is empty") }
+        guard !columns.isEmpty else {
+            throw TabularError.preprocessor(path: "\(path).columns", problem: "is empty")
+        }
         return Preprocessor(columns: columns, featureNames: names, clip: clip)
     }
 
@@ -98,8 +107,11 @@ extension Preprocessor {
         _ source: JSONFields, _ places: [String: Int], _ path: String
     ) throws -> Column {
         var fields = source
-        guard let feature = places[try fields.string("feature", maxBytes: TabularLimits.nameBytesMax)] else {
-            throw TabularError.preprocessor(path: "\(path).feature", problem: "is not one of the features")
+        guard
+            let feature = places[try fields.string("feature", maxBytes: TabularLimits.nameBytesMax)]
+        else {
+            throw TabularError.preprocessor(
+                path: "\(path).feature", problem: "is not one of the features")
         }
         let limit = TabularLimits.rangeMagnitudeMax
         let from: Source
@@ -113,7 +125,8 @@ extension Preprocessor {
         case "missing":
             from = .missing
         default:
-            throw TabularError.preprocessor(path: "\(path).source", problem: "must be value, category or missing")
+            throw TabularError.preprocessor(
+                path: "\(path).source", problem: "must be value, category or missing")
         }
         let column = Column(
             name: try fields.string("name", maxBytes: 2 * TabularLimits.nameBytesMax + 16),

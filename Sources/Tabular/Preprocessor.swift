@@ -47,13 +47,18 @@ package struct Preprocessor: Equatable, Sendable {
     /// - Throws: `TabularError.statistics` when they are of another schema.
     package init(schema: Schema, statistics: GlobalStatistics) throws(TabularError) {
         guard statistics.features.count == schema.features.count,
-            zip(schema.features, statistics.features).allSatisfy({ ($0.codes?.count ?? 0) == $1.categoryShares.count })
+            zip(schema.features, statistics.features).allSatisfy({
+                ($0.codes?.count ?? 0) == $1.categoryShares.count
+            })
         else { throw .statistics("do not belong to this schema") }
         var columns: [Column] = []
         for (index, feature) in schema.features.enumerated() {
-            columns += Preprocessor.columns(feature, index, statistics.features[index], schema.preprocessing)
+            columns += Preprocessor.columns(
+                feature, index, statistics.features[index], schema.preprocessing)
         }
-        self.init(columns: columns, featureNames: schema.features.map(\.name), clip: schema.preprocessing.clip)
+        self.init(
+            columns: columns, featureNames: schema.features.map(\.name),
+            clip: schema.preprocessing.clip)
     }
 
     private static func columns(
@@ -73,19 +78,24 @@ package struct Preprocessor: Equatable, Sendable {
         switch feature.kind {
         case .numeric(_, let range, _):
             let spread = known.isConstant ? RangeScale(range).half : known.variance.squareRoot()
-            columns.append(Column(
-                name: feature.name, feature: index, source: .value(imputed: known.mean),
-                centre: known.mean, scale: spread))
+            columns.append(
+                Column(
+                    name: feature.name, feature: index, source: .value(imputed: known.mean),
+                    centre: known.mean, scale: spread))
         case .binary:
             let imputed = Double(known.mostFrequent)
-            columns.append(flag(
-                feature.name, .value(imputed: imputed), known.categoryShares[1] + imputed * known.missingShare))
+            columns.append(
+                flag(
+                    feature.name, .value(imputed: imputed),
+                    known.categoryShares[1] + imputed * known.missingShare))
         case .categorical(let categories, let dropFirst):
             for (category, code) in categories.enumerated() where !(dropFirst && category == 0) {
                 let imputes = feature.missing != .ownCategory && category == known.mostFrequent
                 let share = known.categoryShares[category] + (imputes ? known.missingShare : 0)
-                columns.append(flag(
-                    "\(feature.name)=\(code)", .category(category, whenMissing: imputes ? 1 : 0), share))
+                columns.append(
+                    flag(
+                        "\(feature.name)=\(code)",
+                        .category(category, whenMissing: imputes ? 1 : 0), share))
             }
         }
         if feature.missing == .ownCategory || feature.missing == .imputeWithIndicator {
@@ -98,7 +108,8 @@ package struct Preprocessor: Equatable, Sendable {
     /// - Parameters:
     ///   - values: a valid row's values, `featureCount` of them (`ValidRow.values`, `RowBuilder.values`).
     ///   - output: `columnCount` floats.
-    package func transform(_ values: borrowing Span<Double>, into output: inout MutableSpan<Float>) {
+    package func transform(_ values: borrowing Span<Double>, into output: inout MutableSpan<Float>)
+    {
         precondition(values.count == featureCount, "a row of another schema")
         precondition(output.count == columns.count, "an output of another width")
         for index in columns.indices {
@@ -119,7 +130,9 @@ package struct Preprocessor: Equatable, Sendable {
         var values: [Float] = []
         values.reserveCapacity(table.rowCount * columns.count)
         for row in 0..<table.rowCount {
-            for column in columns { values.append(input(column, table.columns[column.feature][row])) }
+            for column in columns {
+                values.append(input(column, table.columns[column.feature][row]))
+            }
         }
         let isLabelled = table.labels.allSatisfy { !$0.isNaN }
         do {
@@ -140,7 +153,8 @@ package struct Preprocessor: Equatable, Sendable {
             let mean: Double
             switch column.source {
             case .value(let imputed):
-                mean = known.categoryShares.count == 2
+                mean =
+                    known.categoryShares.count == 2
                     ? known.categoryShares[1] + imputed * known.missingShare
                     : known.mean * (1 - known.missingShare) + imputed * known.missingShare
             case .category(let category, let whenMissing):

@@ -4,15 +4,19 @@ extension QualityReport {
     /// The report as a document.
     package var json: JSONValue {
         var object: [String: JSONValue] = [
-            "rows": integer(rowCount), "accepted": integer(acceptedCount), "quarantined": integer(quarantinedCount),
+            "rows": integer(rowCount), "accepted": integer(acceptedCount),
+            "quarantined": integer(quarantinedCount),
             "incomplete": integer(incompleteCount), "duplicates": integer(duplicateCount),
             "columns": .array(columns.map(\.json)),
-            "reasons": .array(reasons.map { reason in
-                [
-                    "column": .string(reason.violation.name), "rule": .string(reason.violation.rule.code),
-                    "problem": .string(reason.violation.description), "rows": integer(reason.count),
-                ]
-            }),
+            "reasons": .array(
+                reasons.map { reason in
+                    [
+                        "column": .string(reason.violation.name),
+                        "rule": .string(reason.violation.rule.code),
+                        "problem": .string(reason.violation.description),
+                        "rows": integer(reason.count),
+                    ]
+                }),
             "examples": .array(examples.map(\.json)),
             "notes": .array(notes.map { .string($0) }),
         ]
@@ -22,17 +26,25 @@ extension QualityReport {
 
     /// The report for a terminal: a few lines and a table, ending in a line end.
     package func text() -> String {
-        var lines = ["\(rowCount) rows: \(acceptedCount) accepted, \(quarantinedCount) refused"
-            + (incompleteCount > 0 ? ", \(incompleteCount) left out as incomplete" : "")
-            + (duplicateCount > 0 ? ", \(duplicateCount) exact duplicates" : "")]
+        var lines = [
+            "\(rowCount) rows: \(acceptedCount) accepted, \(quarantinedCount) refused"
+                + (incompleteCount > 0 ? ", \(incompleteCount) left out as incomplete" : "")
+                + (duplicateCount > 0 ? ", \(duplicateCount) exact duplicates" : "")
+        ]
         if let positiveCount, acceptedCount > 0 {
-            lines.append("\(positiveCount) positive (\(percent(Double(positiveCount) / Double(acceptedCount))))")
+            lines.append(
+                "\(positiveCount) positive (\(percent(Double(positiveCount) / Double(acceptedCount))))"
+            )
         }
         lines.append("")
-        lines += aligned([["column", "missing", "min", "median", "mean", "max", "values"]] + columns.map(\.cells))
+        lines += aligned(
+            [["column", "missing", "min", "median", "mean", "max", "values"]] + columns.map(\.cells)
+        )
         if !reasons.isEmpty {
             lines += ["", "refused rows by reason:"]
-            lines += reasons.prefix(QualityReport.examplesMax).map { "  \($0.count) × \($0.violation)" }
+            lines += reasons.prefix(QualityReport.examplesMax).map {
+                "  \($0.count) × \($0.violation)"
+            }
             lines += ["", "first refused rows:"] + examples.map { "  \($0)" }
         }
         if !notes.isEmpty { lines += ["", "to look at:"] + notes.map { "  \($0)" } }
@@ -45,12 +57,13 @@ extension QuarantinedRow {
     package var json: JSONValue {
         [
             "line": integer(line), "row": integer(dataRow),
-            "violations": .array(violations.map { violation in
-                [
-                    "column": .string(violation.name), "rule": .string(violation.rule.code),
-                    "problem": .string(violation.description),
-                ]
-            }),
+            "violations": .array(
+                violations.map { violation in
+                    [
+                        "column": .string(violation.name), "rule": .string(violation.rule.code),
+                        "problem": .string(violation.description),
+                    ]
+                }),
         ]
     }
 }
@@ -71,7 +84,8 @@ extension ColumnReport {
             object["standardDeviation"] = .number(distribution.deviation)
         }
         if !codeCounts.isEmpty {
-            object["counts"] = .object(Dictionary(uniqueKeysWithValues: codeCounts.map { ($0.code, integer($0.count)) }))
+            object["counts"] = .object(
+                Dictionary(uniqueKeysWithValues: codeCounts.map { ($0.code, integer($0.count)) }))
         } else {
             object["zeros"] = integer(zeroCount)
         }
@@ -80,7 +94,10 @@ extension ColumnReport {
     }
 
     fileprivate var cells: [String] {
-        let figures = distribution.map { [$0.minimum, $0.median, $0.mean, $0.maximum].map(short) } ?? ["", "", "", ""]
+        let figures =
+            distribution.map { [$0.minimum, $0.median, $0.mean, $0.maximum].map(short) } ?? [
+                "", "", "", "",
+            ]
         let values = codeCounts.map { "\($0.code): \($0.count)" }.joined(separator: "  ")
         return [column, "\(missingCount)"] + figures + [values]
     }

@@ -36,7 +36,9 @@ package struct QualityReport: Equatable, Sendable {
         columns = table.schema.features.indices.map {
             ColumnReport(table.schema.features[$0], table.columns[$0], zeros: zeros[$0])
         }
-        reasons = quarantine.sortedReasons.map { ReasonCount(violation: $0.violation, count: $0.count) }
+        reasons = quarantine.sortedReasons.map {
+            ReasonCount(violation: $0.violation, count: $0.count)
+        }
         examples = Array(quarantine.rows.prefix(QualityReport.examplesMax))
     }
 
@@ -44,9 +46,13 @@ package struct QualityReport: Equatable, Sendable {
     package var notes: [String] {
         var notes = columns.flatMap(\.notes)
         if duplicateCount > 0 {
-            notes.append("\(duplicateCount) rows exactly repeat another row; they stay on one side of the split")
+            notes.append(
+                "\(duplicateCount) rows exactly repeat another row; they stay on one side of the split"
+            )
         }
-        if let positiveCount, acceptedCount > 0, positiveCount == 0 || positiveCount == acceptedCount {
+        if let positiveCount, acceptedCount > 0,
+            positiveCount == 0 || positiveCount == acceptedCount
+        {
             notes.append("all rows have the same label; this site alone can judge no model")
         }
         return notes
@@ -108,7 +114,9 @@ package struct ColumnReport: Equatable, Sendable {
     }
 
     private static func zeroFinding(_ feature: Feature, _ observed: [Double]) -> ZeroFinding? {
-        if feature.missingCodes.contains(where: { DecimalText.parse($0) == 0 }) { return .declaredMissing }
+        if feature.missingCodes.contains(where: { DecimalText.parse($0) == 0 }) {
+            return .declaredMissing
+        }
         guard case .numeric(_, let range, _) = feature.kind else { return nil }
         if !range.contains(0) { return .outsideRange }
         guard let others = Distribution(observed.filter { $0 != 0 }), others.count >= 20,
@@ -121,11 +129,17 @@ package struct ColumnReport: Equatable, Sendable {
         var notes: [String] = []
         switch zeroFinding {
         case .declaredMissing?:
-            notes.append("\(column): \(zeroCount) zeros, read as missing because the schema declares that code")
+            notes.append(
+                "\(column): \(zeroCount) zeros, read as missing because the schema declares that code"
+            )
         case .outsideRange?:
-            notes.append("\(column): \(zeroCount) zeros lie outside the range; if zero means \"not measured\", declare \"0\" in missingCodes")
+            notes.append(
+                "\(column): \(zeroCount) zeros lie outside the range; if zero means \"not measured\", declare \"0\" in missingCodes"
+            )
         case .farFromOthers?:
-            notes.append("\(column): \(zeroCount) zeros lie far from all other values; if zero means \"not measured\", declare \"0\" in missingCodes")
+            notes.append(
+                "\(column): \(zeroCount) zeros lie far from all other values; if zero means \"not measured\", declare \"0\" in missingCodes"
+            )
         case nil: break
         }
         if observedCount == 0 && missingCount > 0 {
@@ -163,7 +177,9 @@ package struct Distribution: Equatable, Sendable {
         upperQuartile = Distribution.quantile(sorted, 0.75)
         let average = sorted.reduce(0, +) / Double(sorted.count)
         mean = average
-        deviation = (sorted.reduce(0) { $0 + ($1 - average) * ($1 - average) } / Double(sorted.count)).squareRoot()
+        deviation =
+            (sorted.reduce(0) { $0 + ($1 - average) * ($1 - average) } / Double(sorted.count))
+            .squareRoot()
     }
 
     /// Linear interpolation between order statistics (type 7 of Hyndman and Fan 1996, the usual default).

@@ -121,8 +121,12 @@ extension RowRules {
     /// - Throws: `RowRefused` with every violation.
     package func validate(named values: [String: FieldInput]) throws(RowRefused) -> ValidRow {
         var builder = RowBuilder(self)
-        if values.count > schema.features.count || !values.keys.allSatisfy({ featureIndex(named: $0) != nil }) {
-            for name in values.keys.sorted() where featureIndex(named: name) == nil { builder.refuseUnknown(name) }
+        if values.count > schema.features.count
+            || !values.keys.allSatisfy({ featureIndex(named: $0) != nil })
+        {
+            for name in values.keys.sorted() where featureIndex(named: name) == nil {
+                builder.refuseUnknown(name)
+            }
         }
         for (index, feature) in schema.features.enumerated() {
             builder.set(values[feature.name] ?? .missing, at: index)

@@ -13,13 +13,16 @@ package struct RowDecoder {
     private(set) var zeros: [Int]
 
     /// - Parameter labelled: whether rows carry the label column.
-    package init(_ rules: RowRules, labelled: Bool = true, limits: CSVLimits = CSVLimits()) throws(TabularError) {
+    package init(_ rules: RowRules, labelled: Bool = true, limits: CSVLimits = CSVLimits())
+        throws(TabularError)
+    {
         parser = CSVParser(delimiter: rules.schema.delimiter, limits: limits)
         builder = RowBuilder(rules)
         self.labelled = labelled
         zeros = [Int](repeating: 0, count: rules.features.count)
         if !rules.schema.hasHeader {
-            binding = try ColumnBinding(schema: rules.schema, columns: rules.schema.columns, labelled: labelled)
+            binding = try ColumnBinding(
+                schema: rules.schema, columns: rules.schema.columns, labelled: labelled)
         }
     }
 
@@ -28,13 +31,16 @@ package struct RowDecoder {
         _ chunk: [UInt8], _ body: (DecodedRow) throws(TabularError) -> Void
     ) throws(TabularError) {
         try withParser { (parser, decoder) throws(TabularError) in
-            try parser.feed(chunk) { (record) throws(TabularError) in try decoder.take(record, body) }
+            try parser.feed(chunk) { (record) throws(TabularError) in try decoder.take(record, body)
+            }
         }
     }
 
     /// Ends the file.
     /// - Throws: also when the file had no header line although the schema asks for one.
-    package mutating func finish(_ body: (DecodedRow) throws(TabularError) -> Void) throws(TabularError) {
+    package mutating func finish(_ body: (DecodedRow) throws(TabularError) -> Void)
+        throws(TabularError)
+    {
         try withParser { (parser, decoder) throws(TabularError) in
             try parser.finish { (record) throws(TabularError) in try decoder.take(record, body) }
         }
@@ -55,7 +61,8 @@ package struct RowDecoder {
         _ record: CSVRecord, _ body: (DecodedRow) throws(TabularError) -> Void
     ) throws(TabularError) {
         guard let binding else {
-            self.binding = try ColumnBinding(schema: builder.rules.schema, header: record, labelled: labelled)
+            self.binding = try ColumnBinding(
+                schema: builder.rules.schema, header: record, labelled: labelled)
             return
         }
         let row = rowCount
@@ -63,13 +70,20 @@ package struct RowDecoder {
         try body(DecodedRow(dataRow: row, line: record.line, content: decode(record, binding)))
     }
 
-    private mutating func decode(_ record: CSVRecord, _ binding: ColumnBinding) -> DecodedRow.Content {
+    private mutating func decode(_ record: CSVRecord, _ binding: ColumnBinding)
+        -> DecodedRow.Content
+    {
         let schema = builder.rules.schema
         if let defect = record.defect, let problem = Violation.CSVProblemOfRecord(defect.problem) {
-            return .refused([Violation(binding.columnName(defect.field, schema), .malformed(problem))])
+            return .refused([
+                Violation(binding.columnName(defect.field, schema), .malformed(problem))
+            ])
         }
         guard record.fieldCount == binding.fieldCount else {
-            return .refused([Violation("row", .fieldCount(expected: binding.fieldCount, found: record.fieldCount))])
+            return .refused([
+                Violation(
+                    "row", .fieldCount(expected: binding.fieldCount, found: record.fieldCount))
+            ])
         }
         builder.reset()
         let bytes = record.bytes
@@ -91,11 +105,15 @@ package struct RowDecoder {
             }
         }
         // Under `complete`, a row whose only fault is a missing feature is left out, not bad.
-        if schema.rowFilter == .complete, !violations.isEmpty, violations.allSatisfy({ $0.rule == .missing }) {
+        if schema.rowFilter == .complete, !violations.isEmpty,
+            violations.allSatisfy({ $0.rule == .missing })
+        {
             return .incomplete
         }
         guard violations.isEmpty else { return .refused(violations) }
-        let subject = binding.subjectField.map { Array(bytes[DecimalText.trimmed(span, record.range($0))]) }
+        let subject = binding.subjectField.map {
+            Array(bytes[DecimalText.trimmed(span, record.range($0))])
+        }
         return .valid(ValidRow(values: builder.values), label: label, subject: subject)
     }
 }
@@ -120,7 +138,9 @@ package struct DecodedRow: Equatable, Sendable {
 extension ColumnBinding {
     /// The schema's name for a field, or its place.
     func columnName(_ field: Int, _ schema: Schema) -> String {
-        if let feature = featureFields.firstIndex(of: field) { return schema.features[feature].column }
+        if let feature = featureFields.firstIndex(of: field) {
+            return schema.features[feature].column
+        }
         if field == labelField { return schema.label.column }
         return "column \(field + 1)"
     }
@@ -134,6 +154,8 @@ private func columnOf(_ feature: String, _ schema: Schema) -> String {
 /// Whether a field is a number equal to zero. Looks at the first byte first, as most fields are not.
 private func isZero(_ text: borrowing Span<UInt8>, _ whole: Range<Int>) -> Bool {
     let range = DecimalText.trimmed(text, whole)
-    guard let first = range.first, [0x30, 0x2B, 0x2D, 0x2E].contains(text[first]) else { return false }
+    guard let first = range.first, [0x30, 0x2B, 0x2D, 0x2E].contains(text[first]) else {
+        return false
+    }
     return DecimalText.parse(text, in: range) == 0
 }

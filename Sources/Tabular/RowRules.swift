@@ -107,12 +107,16 @@ struct FeatureRule: Sendable {
         switch check {
         case .codes(let codes):
             if let index = codes.index(text: text, range) { return .value(Double(index)) }
-            guard codes.hasNumbers || missing.hasNumbers, let number = DecimalText.parse(text, in: range) else {
+            guard codes.hasNumbers || missing.hasNumbers,
+                let number = DecimalText.parse(text, in: range)
+            else {
                 return .refused(.unseenCategory)
             }
             return read(number: number)
         case .numeric:
-            guard let number = DecimalText.parse(text, in: range) else { return .refused(.notANumber) }
+            guard let number = DecimalText.parse(text, in: range) else {
+                return .refused(.notANumber)
+            }
             return read(number: number)
         }
     }
@@ -123,9 +127,12 @@ struct FeatureRule: Sendable {
         if missing.index(number: number) != nil { return .missing }
         switch check {
         case .codes(let codes):
-            return codes.index(number: number).map { .value(Double($0)) } ?? .refused(.unseenCategory)
+            return codes.index(number: number).map { .value(Double($0)) }
+                ?? .refused(.unseenCategory)
         case .numeric(let lower, let upper, let integer):
-            guard number >= lower && number <= upper else { return .refused(.outOfRange(lower: lower, upper: upper)) }
+            guard number >= lower && number <= upper else {
+                return .refused(.outOfRange(lower: lower, upper: upper))
+            }
             if integer && number.rounded() != number { return .refused(.notWhole) }
             return .value(number == 0 ? 0 : number)  // no negative zero
         }
@@ -159,7 +166,9 @@ struct LabelRule: Sendable {
             check = .equals(positive: CodeList(codes), negative: CodeList(label.negative))
         case .greaterThan(let bound):
             let limit = TabularLimits.rangeMagnitudeMax
-            check = .greaterThan(bound, lower: label.range?.lowerBound ?? -limit, upper: label.range?.upperBound ?? limit)
+            check = .greaterThan(
+                bound, lower: label.range?.lowerBound ?? -limit,
+                upper: label.range?.upperBound ?? limit)
         }
     }
 
@@ -167,7 +176,9 @@ struct LabelRule: Sendable {
         if case .equals(let positive, let negative) = check {
             if positive.index(text: text, range) != nil { return true }
             if negative.matchesText(text, range) { return false }
-            guard let number = DecimalText.parse(text, in: range) else { return negative.isEmpty ? false : nil }
+            guard let number = DecimalText.parse(text, in: range) else {
+                return negative.isEmpty ? false : nil
+            }
             return read(number: number)
         }
         return DecimalText.parse(text, in: range).flatMap { read(number: $0) }

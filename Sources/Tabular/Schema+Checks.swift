@@ -5,9 +5,13 @@ extension Schema {
     /// - Parameter path: where the schema stands in its document, such as `plan.schema`.
     /// - Throws: `TabularError.schema` for the first problem in document order.
     package func check(path: String = "schema") throws(TabularError) {
-        guard !features.isEmpty else { throw .schema(path: "\(path).features", problem: "names no feature") }
+        guard !features.isEmpty else {
+            throw .schema(path: "\(path).features", problem: "names no feature")
+        }
         guard features.count <= TabularLimits.featuresMax else {
-            throw .schema(path: "\(path).features", problem: "more than \(TabularLimits.featuresMax) features")
+            throw .schema(
+                path: "\(path).features", problem: "more than \(TabularLimits.featuresMax) features"
+            )
         }
         var names = Set<String>()
         var columnsUsed = Set<String>()
@@ -17,10 +21,14 @@ extension Schema {
             try checkName(feature.column, "\(place).column")
             try checkText(feature.description, "\(place).description")
             guard names.insert(feature.name).inserted else {
-                throw .schema(path: "\(place).name", problem: "\(feature.name) is the name of an earlier feature")
+                throw .schema(
+                    path: "\(place).name",
+                    problem: "\(feature.name) is the name of an earlier feature")
             }
             guard columnsUsed.insert(feature.column).inserted else {
-                throw .schema(path: "\(place).column", problem: "\(feature.column) is already the column of an earlier feature")
+                throw .schema(
+                    path: "\(place).column",
+                    problem: "\(feature.column) is already the column of an earlier feature")
             }
             try feature.check(place)
         }
@@ -28,7 +36,9 @@ extension Schema {
         if let subject = subjectColumn {
             try checkName(subject, "\(path).subjectColumn")
             if columnsUsed.contains(subject) || subject == label.column {
-                throw .schema(path: "\(path).subjectColumn", problem: "\(subject) is also a feature or the label")
+                throw .schema(
+                    path: "\(path).subjectColumn",
+                    problem: "\(subject) is also a feature or the label")
             }
         }
         try checkLayout(path)
@@ -36,7 +46,8 @@ extension Schema {
             throw .schema(path: "\(path).badRowShareMax", problem: "must be between 0 and 1")
         }
         guard preprocessing.clip >= 1 && preprocessing.clip <= 1e6 else {
-            throw .schema(path: "\(path).preprocessing.clip", problem: "must be between 1 and 1000000")
+            throw .schema(
+                path: "\(path).preprocessing.clip", problem: "must be between 1 and 1000000")
         }
     }
 
@@ -46,7 +57,9 @@ extension Schema {
         try checkName(label.column, "\(path).label.column")
         try checkText(label.description, "\(path).label.description")
         if columnsUsed.contains(label.column) || names.contains(label.column) {
-            throw .schema(path: "\(path).label.column", problem: "the label \(label.column) is also a feature")
+            throw .schema(
+                path: "\(path).label.column", problem: "the label \(label.column) is also a feature"
+            )
         }
         switch label.positive {
         case .equals(let codes):
@@ -58,42 +71,55 @@ extension Schema {
             }
             try checkCodes(codes, "\(path).label.positive.equals")
             try checkCodes(label.negative, "\(path).label.negative")
-            try checkDisjoint(label.negative, codes, "\(path).label.negative", "is also a positive value")
+            try checkDisjoint(
+                label.negative, codes, "\(path).label.negative", "is also a positive value")
         case .greaterThan(let bound):
             guard label.negative.isEmpty else {
                 throw .schema(path: "\(path).label.negative", problem: "is only for equals")
             }
             guard bound.isFinite, abs(bound) <= TabularLimits.rangeMagnitudeMax else {
-                throw .schema(path: "\(path).label.positive.greaterThan", problem: "is not a usable number")
+                throw .schema(
+                    path: "\(path).label.positive.greaterThan", problem: "is not a usable number")
             }
             if let range = label.range {
                 try checkRange(range, "\(path).label.range")
                 guard range.contains(bound), bound < range.upperBound else {
-                    throw .schema(path: "\(path).label.positive.greaterThan", problem: "leaves only one class inside the range")
+                    throw .schema(
+                        path: "\(path).label.positive.greaterThan",
+                        problem: "leaves only one class inside the range")
                 }
             }
         }
     }
 
     private func checkLayout(_ path: String) throws(TabularError) {
-        guard delimiter == 0x09 || (delimiter > 0x20 && delimiter < 0x7F), delimiter != 0x22, delimiter != 0x2E,
+        guard delimiter == 0x09 || (delimiter > 0x20 && delimiter < 0x7F), delimiter != 0x22,
+            delimiter != 0x2E,
             !isLetterOrDigit(delimiter)
         else {
-            throw .schema(path: "\(path).delimiter", problem: "must be one character such as , ; | or tab")
+            throw .schema(
+                path: "\(path).delimiter", problem: "must be one character such as , ; | or tab")
         }
         if hasHeader {
             guard columns.isEmpty else {
-                throw .schema(path: "\(path).columns", problem: "is only for files without header (header: false)")
+                throw .schema(
+                    path: "\(path).columns",
+                    problem: "is only for files without header (header: false)")
             }
             return
         }
         guard !columns.isEmpty else {
-            throw .schema(path: "\(path).columns", problem: "must list the columns in file order when header is false")
+            throw .schema(
+                path: "\(path).columns",
+                problem: "must list the columns in file order when header is false")
         }
         guard columns.count <= TabularLimits.fieldsMax else {
-            throw .schema(path: "\(path).columns", problem: "more than \(TabularLimits.fieldsMax) columns")
+            throw .schema(
+                path: "\(path).columns", problem: "more than \(TabularLimits.fieldsMax) columns")
         }
-        for (index, column) in columns.enumerated() { try checkName(column, "\(path).columns[\(index)]") }
+        for (index, column) in columns.enumerated() {
+            try checkName(column, "\(path).columns[\(index)]")
+        }
         // The same comparison that a header line goes through.
         do {
             _ = try ColumnBinding(schema: self, columns: columns, labelled: true)
@@ -106,35 +132,47 @@ extension Schema {
 extension Feature {
     func check(_ place: String) throws(TabularError) {
         guard missingCodes.count <= TabularLimits.missingCodesMax else {
-            throw .schema(path: "\(place).missingCodes", problem: "more than \(TabularLimits.missingCodesMax) codes")
+            throw .schema(
+                path: "\(place).missingCodes",
+                problem: "more than \(TabularLimits.missingCodesMax) codes")
         }
         try checkCodes(missingCodes, "\(place).missingCodes")
         switch kind {
         case .numeric(let unit, let range, let integer):
             try checkText(unit ?? "", "\(place).unit")
             try checkRange(range, "\(place).range")
-            if integer, range.lowerBound.rounded() != range.lowerBound || range.upperBound.rounded() != range.upperBound {
-                throw .schema(path: "\(place).range", problem: "must have whole bounds for an integer feature")
+            if integer,
+                range.lowerBound.rounded() != range.lowerBound
+                    || range.upperBound.rounded() != range.upperBound
+            {
+                throw .schema(
+                    path: "\(place).range", problem: "must have whole bounds for an integer feature"
+                )
             }
         case .categorical(let categories, let dropFirst):
             guard categories.count >= 2 else {
                 throw .schema(path: "\(place).categories", problem: "needs at least two categories")
             }
             guard categories.count <= TabularLimits.categoriesMax else {
-                throw .schema(path: "\(place).categories", problem: "more than \(TabularLimits.categoriesMax) categories")
+                throw .schema(
+                    path: "\(place).categories",
+                    problem: "more than \(TabularLimits.categoriesMax) categories")
             }
             try checkCodes(categories, "\(place).categories")
-            try checkDisjoint(missingCodes + ["?"], categories, "\(place).categories", "is also a missing code")
+            try checkDisjoint(
+                missingCodes + ["?"], categories, "\(place).categories", "is also a missing code")
             if dropFirst && categories.count < 2 {
                 throw .schema(path: "\(place).dropFirstCategory", problem: "leaves no column")
             }
         case .binary(let zero, let one):
             try checkCodes([zero, one], "\(place).codes")
-            try checkDisjoint(missingCodes + ["?"], [zero, one], "\(place).codes", "is also a missing code")
+            try checkDisjoint(
+                missingCodes + ["?"], [zero, one], "\(place).codes", "is also a missing code")
         }
         if missing == .ownCategory, case .categorical = kind { return }
         if missing == .ownCategory {
-            throw .schema(path: "\(place).missing", problem: "own-category is only for categorical features")
+            throw .schema(
+                path: "\(place).missing", problem: "own-category is only for categorical features")
         }
     }
 }
@@ -151,8 +189,12 @@ private func checkName(_ name: String, _ place: String) throws(TabularError) {
     guard name.utf8.count <= TabularLimits.nameBytesMax else {
         throw .schema(path: place, problem: "is longer than \(TabularLimits.nameBytesMax) bytes")
     }
-    guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }), name.utf8.first != 0x20, name.utf8.last != 0x20
-    else { throw .schema(path: place, problem: "holds control characters or starts or ends with a space") }
+    guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F }),
+        name.utf8.first != 0x20, name.utf8.last != 0x20
+    else {
+        throw .schema(
+            path: place, problem: "holds control characters or starts or ends with a space")
+    }
 }
 
 private func checkText(_ text: String, _ place: String) throws(TabularError) {
@@ -166,7 +208,8 @@ private func checkRange(_ range: ClosedRange<Double>, _ place: String) throws(Ta
         max(abs(range.lowerBound), abs(range.upperBound)) <= TabularLimits.rangeMagnitudeMax
     else { throw .schema(path: place, problem: "must have finite bounds of at most 1e15") }
     guard range.lowerBound < range.upperBound else {
-        throw .schema(path: place, problem: "is empty: the lower bound must be below the upper bound")
+        throw .schema(
+            path: place, problem: "is empty: the lower bound must be below the upper bound")
     }
 }
 

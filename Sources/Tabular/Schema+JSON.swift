@@ -26,15 +26,19 @@ extension Schema {
         let list = try fields.array("features", maxCount: TabularLimits.featuresMax)
         features.reserveCapacity(list.count)
         for (index, item) in list.enumerated() {
-            features.append(try Feature.read(try JSONFields(item, path: "\(path).features[\(index)]")))
+            features.append(
+                try Feature.read(try JSONFields(item, path: "\(path).features[\(index)]")))
         }
         let label = try Label.read(try fields.fields("label"), "\(path).label")
         var schema = Schema(features: features, label: label)
-        schema.subjectColumn = try fields.optionalString("subjectColumn", maxBytes: TabularLimits.nameBytesMax)
+        schema.subjectColumn = try fields.optionalString(
+            "subjectColumn", maxBytes: TabularLimits.nameBytesMax)
         if let text = try fields.optionalString("delimiter", maxBytes: 8) {
             let name = ["tab": "\t", "comma": ",", "semicolon": ";"][text] ?? text
             guard name.utf8.count == 1, let byte = name.utf8.first else {
-                throw TabularError.schema(path: "\(path).delimiter", problem: "must be one character such as , ; | or tab")
+                throw TabularError.schema(
+                    path: "\(path).delimiter", problem: "must be one character such as , ; | or tab"
+                )
             }
             schema.delimiter = byte
         }
@@ -46,7 +50,8 @@ extension Schema {
         schema.rowFilter = try choice(&fields, "rowFilter", path) ?? .all
         schema.badRowShareMax = try fields.optionalNumber("badRowShareMax", in: 0...1) ?? 0.2
         if var preprocessing = try fields.optionalFields("preprocessing") {
-            schema.preprocessing.standardise = try choice(&preprocessing, "standardise", "\(path).preprocessing") ?? .numeric
+            schema.preprocessing.standardise =
+                try choice(&preprocessing, "standardise", "\(path).preprocessing") ?? .numeric
             schema.preprocessing.clip = try preprocessing.optionalNumber("clip", in: 1...1e6) ?? 10
             try preprocessing.finish()
         }
@@ -89,26 +94,36 @@ extension Feature {
                 integer: try fields.bool("integer", default: false))
         case "categorical":
             kind = .categorical(
-                categories: try codeTexts(try fields.array("categories", maxCount: TabularLimits.categoriesMax), "\(path).categories"),
+                categories: try codeTexts(
+                    try fields.array("categories", maxCount: TabularLimits.categoriesMax),
+                    "\(path).categories"),
                 dropFirst: try fields.bool("dropFirstCategory", default: false))
         case "binary":
-            let both = try fields.optionalArray("codes", maxCount: 2).map { try codeTexts($0, "\(path).codes") } ?? ["0", "1"]
+            let both =
+                try fields.optionalArray("codes", maxCount: 2).map {
+                    try codeTexts($0, "\(path).codes")
+                } ?? ["0", "1"]
             guard both.count == 2 else {
-                throw TabularError.schema(path: "\(path).codes", problem: "must be two codes: the one for 0 and the one for 1")
+                throw TabularError.schema(
+                    path: "\(path).codes",
+                    problem: "must be two codes: the one for 0 and the one for 1")
             }
             kind = .binary(zero: both[0], one: both[1])
         default:
-            throw TabularError.schema(path: "\(path).kind", problem: "must be numeric, categorical or binary")
+            throw TabularError.schema(
+                path: "\(path).kind", problem: "must be numeric, categorical or binary")
         }
         let missing: Missing = try choice(&fields, "missing", path) ?? .refuse
-        let missingCodes = try fields.optionalArray("missingCodes", maxCount: TabularLimits.missingCodesMax)
+        let missingCodes =
+            try fields.optionalArray("missingCodes", maxCount: TabularLimits.missingCodesMax)
             .map { try codeTexts($0, "\(path).missingCodes") } ?? []
         let feature = Feature(
             name: name,
             column: try fields.optionalString("column", maxBytes: TabularLimits.nameBytesMax),
             kind: kind, missing: missing, missingCodes: missingCodes,
             sensitive: try fields.bool("sensitive", default: false),
-            description: try fields.optionalString("description", maxBytes: TabularLimits.textBytesMax) ?? "")
+            description: try fields.optionalString(
+                "description", maxBytes: TabularLimits.textBytesMax) ?? "")
         try fields.finish()
         return feature
     }
@@ -116,7 +131,8 @@ extension Feature {
     fileprivate var json: JSONValue {
         var object: [String: JSONValue] = [
             "name": .string(name), "column": .string(column), "missing": .string(missing.rawValue),
-            "missingCodes": texts(missingCodes), "sensitive": .bool(sensitive), "description": .string(description),
+            "missingCodes": texts(missingCodes), "sensitive": .bool(sensitive),
+            "description": .string(description),
         ]
         switch kind {
         case .numeric(let unit, let range, let integer):
@@ -145,8 +161,10 @@ extension Label {
             let limit = TabularLimits.rangeMagnitudeMax
             positive = .greaterThan(try rule.number("greaterThan", in: -limit...limit))
         } else {
-            positive = .equals(try codeTexts(
-                try rule.array("equals", maxCount: TabularLimits.categoriesMax), "\(path).positive.equals"))
+            positive = .equals(
+                try codeTexts(
+                    try rule.array("equals", maxCount: TabularLimits.categoriesMax),
+                    "\(path).positive.equals"))
         }
         try rule.finish()
         let label = Label(
@@ -154,14 +172,19 @@ extension Label {
             positive: positive,
             negative: try fields.optionalArray("negative", maxCount: TabularLimits.categoriesMax)
                 .map { try codeTexts($0, "\(path).negative") } ?? [],
-            range: try fields.optionalArray("range", maxCount: 2).map { try bounds($0, "\(path).range") },
-            description: try fields.optionalString("description", maxBytes: TabularLimits.textBytesMax) ?? "")
+            range: try fields.optionalArray("range", maxCount: 2).map {
+                try bounds($0, "\(path).range")
+            },
+            description: try fields.optionalString(
+                "description", maxBytes: TabularLimits.textBytesMax) ?? "")
         try fields.finish()
         return label
     }
 
     fileprivate var json: JSONValue {
-        var object: [String: JSONValue] = ["column": .string(column), "description": .string(description)]
+        var object: [String: JSONValue] = [
+            "column": .string(column), "description": .string(description),
+        ]
         switch positive {
         case .equals(let codes): object["positive"] = ["equals": texts(codes)]
         case .greaterThan(let bound): object["positive"] = ["greaterThan": .number(bound)]
@@ -193,18 +216,22 @@ private func codeTexts(_ values: [JSONValue], _ path: String) throws -> [String]
         case .integer(let number): result.append("\(number)")
         case .number(let number) where number.isFinite: result.append(plain(number))
         default:
-            throw TabularError.schema(path: "\(path)[\(index)]", problem: "must be a text or a number")
+            throw TabularError.schema(
+                path: "\(path)[\(index)]", problem: "must be a text or a number")
         }
     }
     return result
 }
 
 private func bounds(_ values: [JSONValue], _ path: String) throws -> ClosedRange<Double> {
-    guard values.count == 2, let lower = values[0].doubleValue, let upper = values[1].doubleValue else {
-        throw TabularError.schema(path: path, problem: "must be two numbers, the lower and the upper bound")
+    guard values.count == 2, let lower = values[0].doubleValue, let upper = values[1].doubleValue
+    else {
+        throw TabularError.schema(
+            path: path, problem: "must be two numbers, the lower and the upper bound")
     }
     guard lower < upper else {
-        throw TabularError.schema(path: path, problem: "is empty: the lower bound must be below the upper bound")
+        throw TabularError.schema(
+            path: path, problem: "is empty: the lower bound must be below the upper bound")
     }
     return lower...upper
 }

@@ -27,15 +27,21 @@ package enum SiteStatistics {
         for (index, feature) in schema.features.enumerated() {
             if let codes = feature.codes {
                 for (category, code) in codes.enumerated() {
-                    slots.append(StatisticSlot(
-                        quantity: .categoryShare(feature: index, category: category),
-                        name: "\(feature.name)=\(code) share"))
+                    slots.append(
+                        StatisticSlot(
+                            quantity: .categoryShare(feature: index, category: category),
+                            name: "\(feature.name)=\(code) share"))
                 }
             } else {
-                slots.append(StatisticSlot(quantity: .mean(feature: index), name: "\(feature.name) mean"))
-                slots.append(StatisticSlot(quantity: .meanSquare(feature: index), name: "\(feature.name) mean square"))
+                slots.append(
+                    StatisticSlot(quantity: .mean(feature: index), name: "\(feature.name) mean"))
+                slots.append(
+                    StatisticSlot(
+                        quantity: .meanSquare(feature: index), name: "\(feature.name) mean square"))
             }
-            slots.append(StatisticSlot(quantity: .missingShare(feature: index), name: "\(feature.name) missing share"))
+            slots.append(
+                StatisticSlot(
+                    quantity: .missingShare(feature: index), name: "\(feature.name) missing share"))
         }
         slots.append(StatisticSlot(quantity: .labelShare, name: "label share"))
         return slots
@@ -78,9 +84,12 @@ package enum SiteStatistics {
     ) throws(TabularError) -> GlobalStatistics {
         let count = layout(schema).count
         guard weightedMeans.count == count else {
-            throw .statistics("\(weightedMeans.count) values instead of the \(count) of this schema")
+            throw .statistics(
+                "\(weightedMeans.count) values instead of the \(count) of this schema")
         }
-        guard weightedMeans.allSatisfy(\.isFinite) else { throw .statistics("a value is not finite") }
+        guard weightedMeans.allSatisfy(\.isFinite) else {
+            throw .statistics("a value is not finite")
+        }
         guard totalRows > 0 else { throw .statistics("no site contributed a row") }
         var next = 0
         func take(_ lower: Double) -> Double {
@@ -92,10 +101,11 @@ package enum SiteStatistics {
             if let codes = feature.codes {
                 let shares = codes.map { _ in take(0) }
                 let missing = take(0)
-                features.append(FeatureStatistics(
-                    mean: 0, variance: 1, missingShare: missing, categoryShares: shares,
-                    neverObserved: isNever(missing, totalRows),
-                    isConstant: shares.filter { $0 * Double(totalRows) >= 0.5 }.count == 1))
+                features.append(
+                    FeatureStatistics(
+                        mean: 0, variance: 1, missingShare: missing, categoryShares: shares,
+                        neverObserved: isNever(missing, totalRows),
+                        isConstant: shares.filter { $0 * Double(totalRows) >= 0.5 }.count == 1))
             } else if case .numeric(_, let range, _) = feature.kind {
                 let (mean, square, missing) = (take(-1), take(0), take(0))
                 features.append(numeric(mean, square, missing, RangeScale(range), totalRows))
@@ -108,7 +118,8 @@ package enum SiteStatistics {
         _ mean: Double, _ square: Double, _ missing: Double, _ scale: RangeScale, _ totalRows: Int
     ) -> FeatureStatistics {
         if isNever(missing, totalRows) {
-            return FeatureStatistics(mean: scale.middle, variance: 1, missingShare: missing, neverObserved: true)
+            return FeatureStatistics(
+                mean: scale.middle, variance: 1, missingShare: missing, neverObserved: true)
         }
         let observed = 1 - missing
         let scaledMean = bounded(mean / observed, -1)

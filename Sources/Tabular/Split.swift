@@ -30,7 +30,9 @@ extension Table {
         switch rule {
         case .keyedHash(let key, let testShare):
             guard !key.isEmpty else { throw .split("the key is empty") }
-            guard testShare >= 0 && testShare < 1 else { throw .split("the held-out share must be at least 0 and below 1") }
+            guard testShare >= 0 && testShare < 1 else {
+                throw .split("the held-out share must be at least 0 and below 1")
+            }
             return divided { index in Split.fraction(unitKeys[index], key) < testShare }
         case .rowNumberRule(let datasetKey, let split):
             return divided { index in Split.isHeldOut(datasetKey, split, rowNumbers[index]) }
@@ -52,7 +54,9 @@ extension Table {
         for (list, isTest) in [(train, false), (test, true)] {
             for number in list {
                 guard number >= 0 && number < sourceRowCount else {
-                    throw .split("row \(number) is listed but the data source has only \(sourceRowCount) rows")
+                    throw .split(
+                        "row \(number) is listed but the data source has only \(sourceRowCount) rows"
+                    )
                 }
                 guard sides.updateValue(isTest, forKey: number) == nil else {
                     throw .split("row \(number) is listed twice")

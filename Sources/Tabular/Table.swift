@@ -31,7 +31,9 @@ package struct Table: Sendable {
     ///   - label: nil for a row without label.
     ///   - subject: the raw subject, if the schema has one; only its hash is kept.
     ///   - rowNumber: its number in the source; the next one unless stated.
-    package mutating func append(_ row: ValidRow, label: Bool?, subject: [UInt8]? = nil, rowNumber: Int? = nil) {
+    package mutating func append(
+        _ row: ValidRow, label: Bool?, subject: [UInt8]? = nil, rowNumber: Int? = nil
+    ) {
         precondition(row.values.count == columns.count, "a row of another schema")
         for (feature, value) in row.values.enumerated() { columns[feature].append(value) }
         labels.append(label.map { $0 ? 1 : 0 } ?? .nan)
@@ -67,7 +69,7 @@ package struct Table: Sendable {
     package var positiveCount: Int { labels.reduce(0) { $0 + ($1 == 1 ? 1 : 0) } }
 
     /// What a site consents to: SHA-256 over the row count and the sorted row keys, so that it depends on
-    /// the rows and their number but not on their order (protocol/data.md §5).
+    /// the rows and their number but not on their order (protocol/data.md §4).
     package var fingerprint: Digest {
         var hasher = SHA256.Hasher()
         hasher.update(Array("consilium dataset v1".utf8))
@@ -84,18 +86,23 @@ enum CanonicalRow {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(row.values.count * 8 + 64)
         for value in row.values {
-            bytes += bigEndian(value.isNaN ? 0x7FF8_0000_0000_0000 : (value == 0 ? 0 : value).bitPattern)
+            bytes += bigEndian(
+                value.isNaN ? 0x7FF8_0000_0000_0000 : (value == 0 ? 0 : value).bitPattern)
         }
         return bytes
     }
 
-    static func keys(_ row: ValidRow, label: Bool?, subject: [UInt8]?) -> (row: Digest, unit: Digest) {
+    static func keys(_ row: ValidRow, label: Bool?, subject: [UInt8]?) -> (
+        row: Digest, unit: Digest
+    ) {
         let features = features(row)
         var whole = Array("consilium row v1".utf8) + features
         whole.append(label.map { $0 ? 1 : 0 } ?? 2)
         let named = subject.flatMap { $0.isEmpty ? nil : $0 }
         if let named { whole += named }
-        let unit = named.map { Array("consilium subject v1".utf8) + $0 } ?? Array("consilium unit v1".utf8) + features
+        let unit =
+            named.map { Array("consilium subject v1".utf8) + $0 } ?? Array("consilium unit v1".utf8)
+            + features
         return (SHA256.hash(whole), SHA256.hash(unit))
     }
 }

@@ -33,10 +33,12 @@ package enum TabularError: Error, Equatable, Sendable, CustomStringConvertible {
         case .header(let problem):
             return "header line: \(problem)"
         case .tooManyBadRows(let bad, let rows, let shareMax, let summary):
-            return "\(bad) of \(rows) rows were refused, more than the \(percent(shareMax)) that the schema"
+            return
+                "\(bad) of \(rows) rows were refused, more than the \(percent(shareMax)) that the schema"
                 + " allows (badRowShareMax): \(summary). Correct the export or the schema; see the quality report"
         case .noRows:
-            return "the data source holds no usable row; check the export and the schema's header setting"
+            return
+                "the data source holds no usable row; check the export and the schema's header setting"
         case .split(let problem):
             return "split rule: \(problem)"
         case .statistics(let problem):
@@ -66,19 +68,23 @@ package enum SourceProblem: Error, Equatable, Sendable, CustomStringConvertible 
         case .notAFile(let path):
             return "\(path) is not a file; the data source must name a CSV file"
         case .tooLarge(let bytesMax):
-            return "the data is larger than the limit of \(bytesMax) bytes; export fewer rows or raise the limit"
+            return
+                "the data is larger than the limit of \(bytesMax) bytes; export fewer rows or raise the limit"
         case .emptyCommand:
             return "the data command is empty; give the program and its arguments as a list"
         case .cannotStart(let program, let reason):
             return "cannot start the data command \(program): \(reason)"
         case .exited(let program, let code, let errorBytes):
-            return "the data command \(program) failed with exit code \(code) and wrote \(errorBytes) bytes"
+            return
+                "the data command \(program) failed with exit code \(code) and wrote \(errorBytes) bytes"
                 + " to its error output; run it by hand to see them"
         case .killed(let program, let signal, let errorBytes):
-            return "the data command \(program) was ended by signal \(signal) after writing \(errorBytes) bytes"
+            return
+                "the data command \(program) was ended by signal \(signal) after writing \(errorBytes) bytes"
                 + " to its error output"
         case .timedOut(let program, let seconds):
-            return "the data command \(program) did not finish within \(seconds) seconds and was stopped"
+            return
+                "the data command \(program) did not finish within \(seconds) seconds and was stopped"
         }
     }
 }

@@ -1,4 +1,4 @@
-/// The limits of this module, in one place (protocol/data.md §7).
+/// The limits of this module, in one place (protocol/data.md §8).
 package enum TabularLimits {
     /// Bytes of one data source.
     package static let sourceBytesMax = 4 << 30

@@ -1,3 +1,5 @@
+import Codec
+
 /// The features of one row after validation, in schema order. Only validation makes one.
 ///
 /// `values[f]` is the number of a numeric feature, the index of a category, 0 or 1 of a binary one,
@@ -36,4 +38,18 @@ package enum FieldInput: Equatable, Sendable {
     case text(String)
     case bool(Bool)
     case missing
+}
+
+extension FieldInput {
+    /// A JSON value as an input: null is missing; arrays and objects are no input.
+    package init?(_ json: JSONValue) {
+        switch json {
+        case .null: self = .missing
+        case .bool(let value): self = .bool(value)
+        case .integer(let value): self = .number(Double(value))
+        case .number(let value): self = .number(value)
+        case .string(let value): self = .text(value)
+        case .array, .object: return nil
+        }
+    }
 }

@@ -33,7 +33,8 @@ package struct Violation: Error, Equatable, Hashable, Sendable, CustomStringConv
             case .givenTwice: return "is given twice"
             case .missingLabel: return "has no label"
             case .unreadableLabel: return "holds a label that the schema does not know"
-            case .fieldCount(let expected, let found): return "has \(found) fields instead of \(expected)"
+            case .fieldCount(let expected, let found):
+                return "has \(found) fields instead of \(expected)"
             case .malformed(let problem): return problem.description
             }
         }
@@ -105,6 +106,7 @@ func plain(_ number: Double) -> String {
 
 /// A name that came from outside, made safe to print: short, printable ASCII, or a placeholder.
 func printableName(_ name: String) -> String {
-    let isPlain = name.utf8.count <= 64 && !name.isEmpty && name.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
+    let isPlain =
+        name.utf8.count <= 64 && !name.isEmpty && name.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
     return isPlain ? name : "(unprintable name)"
 }

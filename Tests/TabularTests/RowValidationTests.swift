@@ -1,11 +1,12 @@
-import Testing
-
+import Codec
 import Tabular
+import Testing
 
 @Suite struct RowValidationTests {
     let rules = RowRules(clinic)
     let good: [String: FieldInput] = [
-        "age": .number(63), "sex": .text("m"), "pain": .number(2), "chol": .number(233.5), "ecg": .text("st"), "fbs": .bool(true),
+        "age": .number(63), "sex": .text("m"), "pain": .number(2), "chol": .number(233.5),
+        "ecg": .text("st"), "fbs": .bool(true),
     ]
 
     private func violations(_ changes: [String: FieldInput?]) -> [Violation] {
@@ -54,8 +55,10 @@ import Tabular
     }
 
     @Test(arguments: [
-        ("pain", FieldInput.text("2.0"), 1.0), ("pain", .text("2"), 1), ("pain", .text(" 2 "), 1), ("pain", .number(2), 1),
-        ("fbs", .text("1.0"), 1), ("fbs", .bool(false), 0), ("sex", .bool(true), 1), ("age", .number(0), 0), ("age", .number(120), 120),
+        ("pain", FieldInput.text("2.0"), 1.0), ("pain", .text("2"), 1), ("pain", .text(" 2 "), 1),
+        ("pain", .number(2), 1),
+        ("fbs", .text("1.0"), 1), ("fbs", .bool(false), 0), ("sex", .bool(true), 1),
+        ("age", .number(0), 0), ("age", .number(120), 120),
     ])
     func readsEqualCodesAlike(_ name: String, _ input: FieldInput, _ value: Double) throws {
         var values = good
@@ -65,8 +68,10 @@ import Tabular
     }
 
     @Test(arguments: [
-        ("chol", FieldInput.number(0)), ("chol", .number(-0.0)), ("chol", .text("unknown")), ("chol", .text("")),
-        ("chol", .text("0.00")), ("chol", .missing), ("pain", .missing), ("pain", .text("?")), ("ecg", .text(" ")), ("fbs", .missing),
+        ("chol", FieldInput.number(0)), ("chol", .number(-0.0)), ("chol", .text("unknown")),
+        ("chol", .text("")),
+        ("chol", .text("0.00")), ("chol", .missing), ("pain", .missing), ("pain", .text("?")),
+        ("ecg", .text(" ")), ("fbs", .missing),
     ])
     func readsMissingCodesAsMissing(_ name: String, _ input: FieldInput) throws {
         var values = good
@@ -76,17 +81,32 @@ import Tabular
         #expect(try rules.validate(named: values).value(index, in: clinic) == .missing)
     }
 
+    @Test func readsJSONValuesAsInputs() {
+        let values: [JSONValue] = [nil, true, 3, 2.5, "x", [1], ["a": 1]]
+        #expect(
+            values.map { FieldInput($0) } == [
+                .missing, .bool(true), .number(3), .number(2.5), .text("x"), nil, nil,
+            ])
+    }
+
     @Test func namesEveryViolationUnknownNamesFirst() {
-        let found = violations(["age": .number(300), "zeta": .number(1), "alpha": .missing, "sex": Optional<FieldInput>.none])
-        #expect(found == [
-            Violation("alpha", .unknownFeature), Violation("zeta", .unknownFeature),
-            Violation("age", .outOfRange(lower: 0, upper: 120)), Violation("sex", .missing),
+        let found = violations([
+            "age": .number(300), "zeta": .number(1), "alpha": .missing,
+            "sex": Optional<FieldInput>.none,
         ])
+        #expect(
+            found == [
+                Violation("alpha", .unknownFeature), Violation("zeta", .unknownFeature),
+                Violation("age", .outOfRange(lower: 0, upper: 120)), Violation("sex", .missing),
+            ])
     }
 
     @Test func neverRepeatsAValue() {
         let secret = "Jane Doe 1961-02-03"
-        let found = violations(["age": .text(secret), "sex": .text(secret), "ecg": .text(secret), "pain": .number(987_654_321)])
+        let found = violations([
+            "age": .text(secret), "sex": .text(secret), "ecg": .text(secret),
+            "pain": .number(987_654_321),
+        ])
         #expect(found.count == 4)
         let text = RowRefused(found).description
         #expect(!text.contains("Jane") && !text.contains("987"))
@@ -94,8 +114,10 @@ import Tabular
 
     @Test func shortensNamesThatAreNoNames() {
         let long = String(repeating: "x", count: 10_000)
-        #expect(violations([long: .number(1)]) == [Violation("(unprintable name)", .unknownFeature)])
-        #expect(violations(["a\nb": .number(1)]) == [Violation("(unprintable name)", .unknownFeature)])
+        #expect(
+            violations([long: .number(1)]) == [Violation("(unprintable name)", .unknownFeature)])
+        #expect(
+            violations(["a\nb": .number(1)]) == [Violation("(unprintable name)", .unknownFeature)])
     }
 
     @Test func keepsAtMostSoManyViolations() {
@@ -129,10 +151,16 @@ import Tabular
 
     @Test func findsEveryFeatureByNameAndNoOther() {
         var schema = clinic
-        schema.features = (0..<500).map { Feature(name: "feature \($0)", kind: .binary(zero: "0", one: "1")) }
+        schema.features = (0..<500).map {
+            Feature(name: "feature \($0)", kind: .binary(zero: "0", one: "1"))
+        }
         let rules = RowRules(schema)
-        for (index, feature) in schema.features.enumerated() { #expect(rules.featureIndex(named: feature.name) == index) }
-        for name in ["", "feature", "feature 500", "Feature 1", "feature 1 "] { #expect(rules.featureIndex(named: name) == nil) }
+        for (index, feature) in schema.features.enumerated() {
+            #expect(rules.featureIndex(named: feature.name) == index)
+        }
+        for name in ["", "feature", "feature 500", "Feature 1", "feature 1 "] {
+            #expect(rules.featureIndex(named: name) == nil)
+        }
     }
 
     @Test func refusesMissingWhenOnlyCompleteRowsCount() {
@@ -140,7 +168,9 @@ import Tabular
         schema.rowFilter = .complete
         var values = good
         values["chol"] = .missing
-        #expect(throws: RowRefused([Violation("chol", .missing)])) { _ = try schema.validate(named: values) }
+        #expect(throws: RowRefused([Violation("chol", .missing)])) {
+            _ = try schema.validate(named: values)
+        }
     }
 }
 
@@ -151,21 +181,29 @@ import Tabular
         return try? RowRules(schema).readLabel(input)
     }
 
-    @Test(arguments: [
-        (FieldInput.number(0), false), (.number(1), true), (.number(4), true), (.text("2.0"), true), (.text(" 0 "), false),
-        (.bool(true), true), (.bool(false), false), (.number(5), nil), (.number(-1), nil), (.text("yes"), nil), (.missing, nil),
-        (.text("?"), nil), (.number(.nan), nil),
-    ] as [(FieldInput, Bool?)])
+    @Test(
+        arguments: [
+            (FieldInput.number(0), false), (.number(1), true), (.number(4), true),
+            (.text("2.0"), true), (.text(" 0 "), false),
+            (.bool(true), true), (.bool(false), false), (.number(5), nil), (.number(-1), nil),
+            (.text("yes"), nil), (.missing, nil),
+            (.text("?"), nil), (.number(.nan), nil),
+        ] as [(FieldInput, Bool?)])
     func comparesWithABound(_ input: FieldInput, _ expected: Bool?) {
-        #expect(read(Label(column: "num", positive: .greaterThan(0), range: 0...4), input) == expected)
+        #expect(
+            read(Label(column: "num", positive: .greaterThan(0), range: 0...4), input) == expected)
     }
 
-    @Test(arguments: [
-        (FieldInput.text("M"), true), (.text("B"), false), (.text("m"), nil), (.text("7.0"), true), (.number(7), true),
-        (.text("0"), false), (.number(1), nil), (.text(""), nil), (.bool(true), true),
-    ] as [(FieldInput, Bool?)])
+    @Test(
+        arguments: [
+            (FieldInput.text("M"), true), (.text("B"), false), (.text("m"), nil),
+            (.text("7.0"), true), (.number(7), true),
+            (.text("0"), false), (.number(1), nil), (.text(""), nil), (.bool(true), true),
+        ] as [(FieldInput, Bool?)])
     func comparesWithListedValues(_ input: FieldInput, _ expected: Bool?) {
-        #expect(read(Label(column: "d", positive: .equals(["M", "7"]), negative: ["B", "0"]), input) == expected)
+        #expect(
+            read(Label(column: "d", positive: .equals(["M", "7"]), negative: ["B", "0"]), input)
+                == expected)
     }
 
     @Test func takesAnythingElseAsNegativeWhenNothingIsListed() {

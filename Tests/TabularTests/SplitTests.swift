@@ -1,26 +1,33 @@
 import Codec
-import Testing
-
 import Cryptography
 import Tabular
+import Testing
 
 @Suite struct SplitTests {
     private func table(_ count: Int) throws -> Table {
-        try clinicDataset((0..<count).map { "\($0 % 100),m,\($0 % 4 + 1),\(100 + $0 / 7),st,1,\($0 % 2)\n" }.joined()).table
+        try clinicDataset(
+            (0..<count).map { "\($0 % 100),m,\($0 % 4 + 1),\(100 + $0 / 7),st,1,\($0 % 2)\n" }
+                .joined()
+        ).table
     }
     private let key = Array("site key".utf8)
 
     @Test func followsThePublishedRowNumberRule() {
         let first = (0..<57).filter { Split.isHeldOut("taiwan-credit-default", 0, $0) }
         #expect(first == [2, 3, 16, 19, 45, 48, 50, 56])
-        #expect((0..<30_000).filter { Split.isHeldOut("taiwan-credit-default", 0, $0) }.count == 6_027)
+        #expect(
+            (0..<30_000).filter { Split.isHeldOut("taiwan-credit-default", 0, $0) }.count == 6_027)
         let heart = [("cleveland", 303), ("hungarian", 294), ("switzerland", 123), ("va", 200)]
-        let sizes = heart.map { site, rows in (0..<rows).filter { Split.isHeldOut("heart-disease/\(site)", 0, $0) }.count }
+        let sizes = heart.map { site, rows in
+            (0..<rows).filter { Split.isHeldOut("heart-disease/\(site)", 0, $0) }.count
+        }
         #expect(sizes.reduce(0, +) == 176)
     }
 
     @Test func countsRowNumbersWithQuarantinedRowsIncluded() throws {
-        let table = try clinicDataset("63,m,1,233,st,1,0\n999,m,1,233,st,1,0\n64,m,1,233,st,1,0\n65,m,1,233,st,1,1\n").table
+        let table = try clinicDataset(
+            "63,m,1,233,st,1,0\n999,m,1,233,st,1,0\n64,m,1,233,st,1,0\n65,m,1,233,st,1,1\n"
+        ).table
         let rows = try table.split(.rowNumberRule(datasetKey: "taiwan-credit-default", split: 0))
         #expect(rows.test.map { table.rowNumbers[$0] } == [2, 3])
     }
@@ -34,7 +41,9 @@ import Tabular
         let shuffled = table.subset(Array((0..<1000).reversed()).filter { $0 % 3 != 0 })
         let again = try shuffled.split(.keyedHash(key: key, testShare: 0.2))
         let heldOut = Set(rows.test.map { table.rowKeys[$0] })
-        for index in 0..<shuffled.rowCount { #expect(again.test.contains(index) == heldOut.contains(shuffled.rowKeys[index])) }
+        for index in 0..<shuffled.rowCount {
+            #expect(again.test.contains(index) == heldOut.contains(shuffled.rowKeys[index]))
+        }
         // A larger share only moves rows to the held-out side.
         let wider = try table.split(.keyedHash(key: key, testShare: 0.5))
         #expect(Set(rows.test).isSubset(of: wider.test))
@@ -49,12 +58,20 @@ import Tabular
         for row in 0..<600 { csv += "P\(row % 100),\(row % 90),m,1,\(100 + row),st,1,\(row % 2)\n" }
         let table = try Ingest.read(csv: bytes(csv), schema: schema).table
         let rows = try table.split(.keyedHash(key: key, testShare: 0.3))
-        let sides = Dictionary(grouping: 0..<600) { $0 % 100 }.values.map { group in Set(group.map { rows.test.contains($0) }).count }
+        let sides = Dictionary(grouping: 0..<600) { $0 % 100 }.values.map { group in
+            Set(group.map { rows.test.contains($0) }).count
+        }
         #expect(sides.allSatisfy { $0 == 1 })
 
-        let twins = try clinicDataset((0..<200).map { "\($0 % 50),m,1,233,st,1,\($0 / 100)\n" }.joined()).table
+        let twins = try clinicDataset(
+            (0..<200).map { "\($0 % 50),m,1,233,st,1,\($0 / 100)\n" }.joined()
+        ).table
         let split = try twins.split(.keyedHash(key: key, testShare: 0.5))
-        for index in 0..<100 { #expect(split.test.contains(index) == split.test.contains(index + 100), "equal features, other label") }
+        for index in 0..<100 {
+            #expect(
+                split.test.contains(index) == split.test.contains(index + 100),
+                "equal features, other label")
+        }
     }
 
     @Test func writesNumbersDifferentlyButSplitsAlike() throws {
@@ -64,7 +81,9 @@ import Tabular
     }
 
     @Test func followsRowLists() throws {
-        let table = try clinicDataset("63,m,1,233,st,1,0\n999,m,1,233,st,1,0\n64,m,1,233,st,1,0\n65,m,1,233,st,1,1\n66,m,1,233,st,1,1\n").table
+        let table = try clinicDataset(
+            "63,m,1,233,st,1,0\n999,m,1,233,st,1,0\n64,m,1,233,st,1,0\n65,m,1,233,st,1,1\n66,m,1,233,st,1,1\n"
+        ).table
         let rows = try table.split(.rowLists(train: [4, 0], test: [3, 1]))
         #expect(rows.train.map { table.rowNumbers[$0] } == [0, 4])
         #expect(rows.test.map { table.rowNumbers[$0] } == [3])
@@ -78,8 +97,12 @@ import Tabular
         #expect(failure { _ = try table.split(.keyedHash(key: key, testShare: 1)) } != nil)
         #expect(failure { _ = try table.split(.keyedHash(key: key, testShare: -0.1)) } != nil)
         #expect(failure { _ = try table.split(.keyedHash(key: key, testShare: .nan)) } != nil)
-        #expect(failure { _ = try table.split(.rowLists(train: [0, 1], test: [1])) } == .split("row 1 is listed twice"))
-        #expect(failure { _ = try table.split(.rowLists(train: [0], test: [10])) } == .split("row 10 is listed but the data source has only 10 rows"))
+        #expect(
+            failure { _ = try table.split(.rowLists(train: [0, 1], test: [1])) }
+                == .split("row 1 is listed twice"))
+        #expect(
+            failure { _ = try table.split(.rowLists(train: [0], test: [10])) }
+                == .split("row 10 is listed but the data source has only 10 rows"))
         #expect(failure { _ = try table.split(.rowLists(train: [-1], test: [])) } != nil)
     }
 
@@ -105,12 +128,18 @@ import Tabular
     @Test func keepsTheCanonicalBytes() throws {
         let table = try clinicDataset("63,m,2,0,st,1,1\n").table
         var features: [UInt8] = []
-        for bits: UInt64 in [0x404F_8000_0000_0000, 0x3FF0_0000_0000_0000, 0x3FF0_0000_0000_0000, 0x7FF8_0000_0000_0000, 0x3FF0_0000_0000_0000, 0x3FF0_0000_0000_0000] {
+        for bits: UInt64 in [
+            0x404F_8000_0000_0000, 0x3FF0_0000_0000_0000, 0x3FF0_0000_0000_0000,
+            0x7FF8_0000_0000_0000, 0x3FF0_0000_0000_0000, 0x3FF0_0000_0000_0000,
+        ] {
             features += (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(56 - 8 * $0)) }
         }
         let row = SHA256.hash(bytes("consilium row v1") + features + [1])
         #expect(table.rowKeys == [row])
         #expect(table.unitKeys == [SHA256.hash(bytes("consilium unit v1") + features)])
-        #expect(table.fingerprint == SHA256.hash(bytes("consilium dataset v1") + [0, 0, 0, 0, 0, 0, 0, 1] + row.bytes))
+        #expect(
+            table.fingerprint
+                == SHA256.hash(
+                    bytes("consilium dataset v1") + [0, 0, 0, 0, 0, 0, 0, 1] + row.bytes))
     }
 }

@@ -19,13 +19,22 @@ struct SeededNumbers: RandomNumberGenerator {
 /// A small clinic: every kind of feature and of missing value.
 let clinic = Schema(
     features: [
-        Feature(name: "age", kind: .numeric(unit: "years", range: 0...120, integer: true), sensitive: true),
-        Feature(name: "sex", kind: .binary(zero: "f", one: "m"), sensitive: true),
-        Feature(name: "pain", column: "cp", kind: .categorical(categories: ["1", "2", "3", "4"], dropFirst: false), missing: .ownCategory),
         Feature(
-            name: "chol", kind: .numeric(unit: "mg/dl", range: 0...700, integer: false), missing: .imputeWithIndicator,
+            name: "age", kind: .numeric(unit: "years", range: 0...120, integer: true),
+            sensitive: true),
+        Feature(name: "sex", kind: .binary(zero: "f", one: "m"), sensitive: true),
+        Feature(
+            name: "pain", column: "cp",
+            kind: .categorical(categories: ["1", "2", "3", "4"], dropFirst: false),
+            missing: .ownCategory),
+        Feature(
+            name: "chol", kind: .numeric(unit: "mg/dl", range: 0...700, integer: false),
+            missing: .imputeWithIndicator,
             missingCodes: ["0", "unknown"]),
-        Feature(name: "ecg", kind: .categorical(categories: ["normal", "st", "hypertrophy"], dropFirst: true), missing: .impute),
+        Feature(
+            name: "ecg",
+            kind: .categorical(categories: ["normal", "st", "hypertrophy"], dropFirst: true),
+            missing: .impute),
         Feature(name: "fbs", kind: .binary(zero: "0", one: "1"), missing: .imputeWithIndicator),
     ],
     label: Label(column: "num", positive: .greaterThan(0), range: 0...4))
@@ -76,7 +85,8 @@ final class TemporaryFile {
         var written = 0
         while written < content.count {
             let count = unsafe content.withUnsafeBytes { buffer in
-                unsafe Glibc.write(descriptor, buffer.baseAddress! + written, buffer.count - written)
+                unsafe Glibc.write(
+                    descriptor, buffer.baseAddress! + written, buffer.count - written)
             }
             precondition(count > 0)
             written += count
