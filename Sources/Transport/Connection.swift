@@ -73,6 +73,9 @@ package final class Connection: EventHandler, @unchecked Sendable {
         }
     }
 
+    /// All bytes that the socket has taken so far, without TLS.
+    package private(set) var bytesSent: UInt64 = 0
+
     /// Bytes of ``output`` that the socket has not taken yet.
     package var unsentBytes: Int { output.count - outputSent }
 
@@ -81,7 +84,9 @@ package final class Connection: EventHandler, @unchecked Sendable {
         guard state == .open else { return }
         while outputSent < output.count {
             switch write() {
-            case .bytes(let count): outputSent += count
+            case .bytes(let count):
+                outputSent += count
+                bytesSent += UInt64(count)
             case .wantsRead, .wantsWrite: return updateInterest()
             case .end: return finish(.connectionClosed(reason: "the peer closed it"))
             case .failed(let error): return finish(error)

@@ -25,6 +25,7 @@ package final class EventLoop: @unchecked Sendable {
         var thread: pthread_t?
         var mustJoin = false
         var isSignalled = false
+        var hasStopped = false
     }
 
     /// Milliseconds of the monotonic clock when the current batch of events began.
@@ -50,10 +51,11 @@ package final class EventLoop: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` on the loop soon, in the order of the calls. From any thread; after ``stop()`` it may never run.
+    /// Runs `body` on the loop soon, in the order of the calls. From any thread; after ``stop()`` it never runs.
     /// Costs a lock and, when the loop sleeps, one system call.
     package func execute(_ body: @escaping @Sendable () -> Void) {
         let mustSignal = shared.withLock { shared in
+            if shared.hasStopped { return false }
             shared.closures.append(body)
             defer { shared.isSignalled = true }
             return !shared.isSignalled
@@ -118,6 +120,10 @@ package final class EventLoop: @unchecked Sendable {
         }
         handlers = []
         timers = TimerHeap()
+        shared.withLock { shared in
+            shared.hasStopped = true
+            shared.closures = []
+        }
     }
 
     private func runClosures() {

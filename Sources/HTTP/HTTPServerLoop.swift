@@ -1,0 +1,117 @@
+import Glibc
+import Synchronization
+import Telemetry
+import Transport
+
+/// One loop thread of a server with its connections. Confined to the thread, except where said.
+final class HTTPServerLoop: @unchecked Sendable {
+    let loop: EventLoop
+    let configuration: HTTPServerConfiguration
+    let handler: @Sendable (HTTPRequest, HTTPResponder) -> Void
+    private let admission: Admission
+    private var connections: [ObjectIdentifier: HTTPServerConnection] = [:]
+    private var date: (seconds: Int64, text: [UInt8]) = (0, [])
+    /// Read from any thread.
+    private let counts = Locked((connections: 0, busy: 0))
+    private(set) var isStopping = false
+
+    init(
+        number: Int, _ configuration: HTTPServerConfiguration, _ admission: Admission,
+        _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+    ) throws(TransportError) {
+        loop = try EventLoop(name: "http-\(number)")
+        self.configuration = configuration
+        self.admission = admission
+        self.handler = handler
+    }
+
+    /// Before ``start()``.
+    func attach(_ listener: Listener) throws(TransportError) {
+        let reception = Listener.Reception(
+            admits: { [unowned self] address in admits(address) },
+            accepted: { [unowned self] connection in accept(connection) },
+            starved: { [unowned self] error in configuration.observe?(.starved(error)) })
+        try listener.attach(to: loop, tls: configuration.tls, reception)
+    }
+
+    func start() {
+        scheduleSweep()
+        loop.start()
+    }
+
+    // MARK: From any thread
+
+    var connectionCount: Int { counts.withLock { $0.connections } }
+
+    /// Whether a request is being answered or an answer is being sent, as of the last count.
+    var isBusy: Bool {
+        loop.execute { [self] in count() }
+        return counts.withLock { $0.busy > 0 }
+    }
+
+    func beginStop(_ listener: Listener) {
+        counts.withLock { $0.busy = max($0.busy, 1) }
+        loop.execute { [self] in
+            isStopping = true
+            listener.detach(from: loop)
+            for connection in Array(connections.values) { connection.closeIfIdle() }
+            count()
+        }
+    }
+
+    func finishStop() {
+        loop.execute { [self] in
+            for connection in Array(connections.values) { connection.closeNow() }
+        }
+        loop.stop()
+    }
+
+    func closeConnections(where matches: @escaping @Sendable (PeerIdentity?) -> Bool) {
+        loop.execute { [self] in
+            for connection in Array(connections.values) where matches(connection.peer) { connection.closeNow() }
+        }
+    }
+
+    // MARK: On the loop's thread
+
+    /// The `Date` field's value, made once a second.
+    func currentDate() -> [UInt8] {
+        let seconds = Int64(time(nil))
+        if seconds != date.seconds { date = (seconds, Array(HTTPDate.text(seconds).utf8)) }
+        return date.text
+    }
+
+    func remove(_ connection: HTTPServerConnection, remoteAddress: String) {
+        connections[ObjectIdentifier(connection)] = nil
+        admission.leave(remoteAddress)
+        counts.withLock { $0.connections = connections.count }
+    }
+
+    private func admits(_ address: String) -> Bool {
+        let isAdmitted = admission.enter(address)
+        if !isAdmitted { configuration.observe?(.connectionRefused(remoteAddress: address)) }
+        return isAdmitted
+    }
+
+    private func accept(_ connection: Connection) {
+        let served = HTTPServerConnection(connection, self)
+        connections[ObjectIdentifier(served)] = served
+        counts.withLock { $0.connections = connections.count }
+        do throws(TransportError) { try connection.start(served) } catch { configuration.observe?(.starved(error)) }
+    }
+
+    private func count() {
+        let busy = connections.values.count { $0.isBusy }
+        counts.withLock { $0.busy = busy }
+    }
+
+    /// Deadlines are looked at twice a second: cheaper than a timer for each request.
+    private func scheduleSweep() {
+        loop.schedule(afterMilliseconds: Self.sweepMilliseconds) { [unowned self] in
+            for connection in Array(connections.values) { connection.checkDeadline() }
+            scheduleSweep()
+        }
+    }
+
+    static let sweepMilliseconds: UInt64 = 500
+}
