@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { SITE_NAME_BYTES_MAX = 64 };
-
 /* Exactly one certificate, in the encoding that OpenSSL itself writes, so that hashes of it agree everywhere. */
 static X509 *parse(const uint8_t *der, size_t count) {
     const uint8_t *cursor = der;
@@ -51,7 +49,7 @@ static void read_site_name(X509 *certificate, const char *prefix, uint8_t *site_
         const uint8_t *bytes = ASN1_STRING_get0_data(name->d.uniformResourceIdentifier);
         if (count < skip || memcmp(bytes, prefix, skip) != 0) continue;
         facts->site_name_uris++;
-        if (count == skip || count - skip > SITE_NAME_BYTES_MAX) continue;
+        if (count == skip || count - skip > CONSILIUM_SITE_NAME_BYTES_MAX) continue;
         memcpy(site_name, bytes + skip, count - skip);
         facts->site_name_count = count - skip;
     }

@@ -2,9 +2,10 @@ import CShims
 
 /// The AES-256-CTR keystream (NIST SP 800-38A), a pseudorandom generator for masks and simulations.
 ///
-/// One stream, one thread at a time: the object is not `Sendable`-checked but holds no thread-bound state, so its
-/// owner may move it. Speed: that of `openssl speed -evp aes-256-ctr` at 16 KiB (about 6 GB/s with AES-NI).
-@safe package final class AESCTR256: @unchecked Sendable {
+/// One stream, one thread at a time, so not `Sendable`; make one per thread and
+/// ``rekey(key:initialVector:)`` it. Speed: that of `openssl speed -evp aes-256-ctr` at 16 KiB
+/// (about 6 GB/s with AES-NI).
+@safe package final class AESCTR256 {
     package static let keyBytes = 32
     package static let initialVectorBytes = 16
 
@@ -26,11 +27,14 @@ import CShims
 
     deinit { unsafe consilium_ctr_free(context) }
 
-    /// Starts another stream in the same context, which is cheaper than a new object (about 0.2 µs).
+    /// Starts another stream in the same context, which is cheaper than a new object (about 0.2
+    /// µs).
     package func rekey(key: borrowing SecretBytes, initialVector: [UInt8]) {
         Self.checkLengths(key: key.count, initialVector: initialVector.count)
         // Safe: lengths were just checked; the context copies both.
-        let result = unsafe key.withPointer { unsafe consilium_ctr_rekey(context, $0, initialVector) }
+        let result = unsafe key.withPointer {
+            unsafe consilium_ctr_rekey(context, $0, initialVector)
+        }
         precondition(result == 1, "AES-256-CTR rekey failed: \(ErrorQueue.drain())")
     }
 

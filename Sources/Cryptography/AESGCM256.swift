@@ -2,7 +2,8 @@ import CShims
 
 /// AES-256-GCM (NIST SP 800-38D) with 12-byte nonces and 16-byte tags, sealed as ciphertext ‖ tag.
 ///
-/// A (key, nonce) pair must seal once; callers use single-use keys or random nonces with few messages per key.
+/// A (key, nonce) pair must seal once; callers use single-use keys or random nonces with few
+/// messages per key.
 package enum AESGCM256 {
     package static let keyBytes = 32
     package static let nonceBytes = 12
@@ -18,16 +19,19 @@ package enum AESGCM256 {
 
     /// - Returns: ciphertext ‖ tag, `plaintext.count + 16` bytes.
     package static func seal(
-        _ plaintext: borrowing SecretBytes, key: borrowing SecretBytes, nonce: [UInt8], additionalData: [UInt8]
+        _ plaintext: borrowing SecretBytes, key: borrowing SecretBytes, nonce: [UInt8],
+        additionalData: [UInt8]
     ) -> [UInt8] {
         unsafe key.withPointer { key in
             plaintext.withBytes { plaintext in
-                unsafe seal(plaintext, keyPointer: key, nonce: nonce, additionalData: additionalData)
+                unsafe seal(
+                    plaintext, keyPointer: key, nonce: nonce, additionalData: additionalData)
             }
         }
     }
 
-    /// - Throws: `.authenticationFailed` for every kind of bad input from a peer, too short included.
+    /// - Throws: `.authenticationFailed` for every kind of bad input from a peer, too short
+    ///   included.
     package static func open(
         _ sealed: [UInt8], key: borrowing SecretBytes, nonce: [UInt8], additionalData: [UInt8]
     ) throws(CryptographyError) -> [UInt8] {
@@ -49,7 +53,9 @@ package enum AESGCM256 {
         guard sealed.count >= tagBytes else { throw .authenticationFailed }
         let plaintext = SecretBytes(zeroed: sealed.count - tagBytes)
         let isAuthentic = unsafe key.withPointer { key in
-            unsafe plaintext.withPointer { unsafe open(sealed, key, nonce, additionalData, into: $0) }
+            unsafe plaintext.withPointer {
+                unsafe open(sealed, key, nonce, additionalData, into: $0)
+            }
         }
         guard isAuthentic else { throw .authenticationFailed }
         return plaintext
@@ -59,16 +65,20 @@ package enum AESGCM256 {
         _ plaintext: RawSpan, key: borrowing SecretBytes, nonce: [UInt8], additionalData: [UInt8]
     ) -> [UInt8] {
         checkLengths(key: key.count, nonce: nonce.count)
-        return unsafe key.withPointer { unsafe seal(plaintext, keyPointer: $0, nonce: nonce, additionalData: additionalData) }
+        return unsafe key.withPointer {
+            unsafe seal(plaintext, keyPointer: $0, nonce: nonce, additionalData: additionalData)
+        }
     }
 
     private static func seal(
-        _ plaintext: RawSpan, keyPointer: UnsafeMutablePointer<UInt8>, nonce: [UInt8], additionalData: [UInt8]
+        _ plaintext: RawSpan, keyPointer: UnsafeMutablePointer<UInt8>, nonce: [UInt8],
+        additionalData: [UInt8]
     ) -> [UInt8] {
         ErrorQueue.clear()
         var sealed = [UInt8](repeating: 0, count: plaintext.byteCount + tagBytes)
         let isSealed = unsafe plaintext.withUnsafeBytes { plaintext in
-            // Safe: lengths were checked, counts belong to their pointers, the output has room for the tag.
+            // Safe: lengths were checked, counts belong to their pointers, the output has room for
+            // the tag.
             unsafe consilium_gcm_seal(
                 keyPointer, nonce, additionalData, additionalData.count,
                 plaintext.bindMemory(to: UInt8.self).baseAddress, plaintext.count, &sealed)
@@ -78,11 +88,13 @@ package enum AESGCM256 {
     }
 
     private static func open(
-        _ sealed: [UInt8], _ key: UnsafeMutablePointer<UInt8>, _ nonce: [UInt8], _ additionalData: [UInt8],
+        _ sealed: [UInt8], _ key: UnsafeMutablePointer<UInt8>, _ nonce: [UInt8],
+        _ additionalData: [UInt8],
         into plaintext: UnsafeMutablePointer<UInt8>
     ) -> Bool {
         ErrorQueue.clear()
-        // Safe: lengths were checked by the callers, whose output holds `sealed.count - tagBytes` bytes.
+        // Safe: lengths were checked by the callers, whose output holds `sealed.count - tagBytes`
+        // bytes.
         let result = unsafe consilium_gcm_open(
             key, nonce, additionalData, additionalData.count, sealed, sealed.count, plaintext)
         ErrorQueue.clear()

@@ -17,7 +17,10 @@ package final class AgreementKey: Sendable {
         }
         ErrorQueue.clear()
         // Safe: 32 bytes, copied by OpenSSL.
-        guard let handle = unsafe PrivateKeyHandle(owning: raw.withPointer { unsafe consilium_x25519_private($0) }) else {
+        guard
+            let handle = unsafe PrivateKeyHandle(
+                owning: raw.withPointer { unsafe consilium_x25519_private($0) })
+        else {
             throw .library(operation: "load an X25519 key", reason: ErrorQueue.drain())
         }
         self.handle = handle
@@ -33,11 +36,14 @@ package final class AgreementKey: Sendable {
         }
     }
 
-    /// The raw shared secret; feed it to ``HKDF`` with both public keys in the context, never use it as a key.
-    /// - Throws: `.wrongLength`; `.agreementRefused` for small-order points, whose result would be all zeros.
+    /// The raw shared secret; feed it to ``HKDF`` with both public keys in the context, never use
+    /// it as a key.
+    /// - Throws: `.wrongLength`; `.agreementRefused` for small-order points, whose result would be
+    ///   all zeros.
     package func agree(with peerPublicKey: [UInt8]) throws(CryptographyError) -> SecretBytes {
         guard peerPublicKey.count == Self.keyBytes else {
-            throw .wrongLength(what: "X25519 public key", expected: Self.keyBytes, got: peerPublicKey.count)
+            throw .wrongLength(
+                what: "X25519 public key", expected: Self.keyBytes, got: peerPublicKey.count)
         }
         ErrorQueue.clear()
         let shared = SecretBytes(zeroed: Self.keyBytes)

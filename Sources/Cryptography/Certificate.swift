@@ -1,7 +1,7 @@
 import CShims
 
-/// An X.509 certificate: its bytes and the few facts Consilium reads from it. Holding one proves nothing; TLS or
-/// ``isValid(issuedBy:at:for:)`` checks the issuer.
+/// An X.509 certificate: its bytes and the few facts Consilium reads from it. Holding one proves
+/// nothing; TLS or ``isValid(issuedBy:at:for:)`` checks the issuer.
 package struct Certificate: Hashable, Sendable {
     package static let derBytesMax = 16 * 1024
     /// Longest chain file that is read: leaf, intermediate, root and one to spare.
@@ -26,7 +26,8 @@ package struct Certificate: Hashable, Sendable {
     package let serialHex: String
     /// The site this certificate speaks for, nil if it names none.
     package let siteName: String?
-    /// Unix seconds. OpenSSL takes the certificate from `notBefore` on and until just before `notAfter`.
+    /// Unix seconds. OpenSSL takes the certificate from `notBefore` on and until just before
+    /// `notAfter`.
     package let notBefore, notAfter: Int64
     /// CA:TRUE in basicConstraints.
     package let isAuthority: Bool
@@ -43,14 +44,17 @@ package struct Certificate: Hashable, Sendable {
         var serial = [UInt8](repeating: 0, count: Int(CONSILIUM_SERIAL_BYTES_MAX))
         var name = [UInt8](repeating: 0, count: SiteName.bytesMax)
         // Safe: the buffers have the 20 and 64 bytes that the shim may write.
-        let facts = unsafe consilium_certificate_read(der, der.count, Self.siteURIPrefix, &serial, &name)
+        let facts = unsafe consilium_certificate_read(
+            der, der.count, Self.siteURIPrefix, &serial, &name)
         guard facts.is_valid == 1 else {
-            throw .malformed(what: "certificate", reason: "not one DER certificate: \(ErrorQueue.drain())")
+            throw .malformed(
+                what: "certificate", reason: "not one DER certificate: \(ErrorQueue.drain())")
         }
         self.der = der
         fingerprint = SHA256.hash(der)
         serialHex = lowerHex(Array(serial[..<facts.serial_count]))
-        siteName = try Self.siteName(Array(name[..<facts.site_name_count]), uris: facts.site_name_uris)
+        siteName = try Self.siteName(
+            Array(name[..<facts.site_name_count]), uris: facts.site_name_uris)
         (notBefore, notAfter) = (facts.not_before, facts.not_after)
         isAuthority = facts.is_authority == 1
         (allowsClient, allowsServer) = (facts.allows_client == 1, facts.allows_server == 1)
@@ -61,12 +65,15 @@ package struct Certificate: Hashable, Sendable {
     package init(pem: String) throws(CryptographyError) {
         let chain = try Self.chain(pem: pem)
         guard chain.count == 1 else {
-            throw .malformed(what: "certificate", reason: "the PEM text has \(chain.count) certificates, not one")
+            throw .malformed(
+                what: "certificate", reason: "the PEM text has \(chain.count) certificates, not one"
+            )
         }
         self = chain[0]
     }
 
-    /// The certificates of a PEM file in their order, 1 to ``chainCountMax``, nothing else among them.
+    /// The certificates of a PEM file in their order, 1 to ``chainCountMax``, nothing else among
+    /// them.
     /// - Throws: `.malformed`.
     package static func chain(pem: String) throws(CryptographyError) -> [Certificate] {
         let text = Array(pem.utf8)
@@ -76,9 +83,13 @@ package struct Certificate: Hashable, Sendable {
         ErrorQueue.clear()
         var chain: [Certificate] = []
         // Safe: text and count belong together.
-        while let der = unsafe takeBytes(consilium_certificate_read_pem(text, text.count, chain.count)) {
+        while let der = unsafe takeBytes(
+            consilium_certificate_read_pem(text, text.count, chain.count))
+        {
             guard chain.count < chainCountMax else {
-                throw .malformed(what: "certificate", reason: "more than \(chainCountMax) certificates in one file")
+                throw .malformed(
+                    what: "certificate",
+                    reason: "more than \(chainCountMax) certificates in one file")
             }
             chain.append(try Certificate(der: der))
         }
@@ -107,7 +118,8 @@ package struct Certificate: Hashable, Sendable {
         return result == 1
     }
 
-    /// Whether this certificate and `authority` form a chain that is valid at `now` (unix seconds) for `usage`.
+    /// Whether this certificate and `authority` form a chain that is valid at `now` (unix seconds)
+    /// for `usage`.
     package func isValid(issuedBy authority: Certificate, at now: Int64, for usage: Usage) -> Bool {
         ErrorQueue.clear()
         // Safe: bytes and counts belong together.
@@ -121,7 +133,8 @@ package struct Certificate: Hashable, Sendable {
         if uris == 0 { return nil }
         let name = String(decoding: bytes, as: UTF8.self)
         guard uris == 1, SiteName.isValid(name) else {
-            throw .malformed(what: "certificate", reason: "it must name one site, as [a-z0-9-]{1,64}")
+            throw .malformed(
+                what: "certificate", reason: "it must name one site, as [a-z0-9-]{1,64}")
         }
         return name
     }

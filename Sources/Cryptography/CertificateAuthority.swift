@@ -2,8 +2,9 @@ import CShims
 
 /// A certificate authority for transport identities (mutual TLS) of one federation.
 ///
-/// It says who may connect. It does not say whose masks or consents count: those are Ed25519 identities in the
-/// manifest, which this authority cannot issue (see `protocol/secure-aggregation.md` §2.1). Reads no clock.
+/// It says who may connect. It does not say whose masks or consents count: those are Ed25519
+/// identities in the manifest, which this authority cannot issue (see
+/// `protocol/secure-aggregation.md` §2.1). Reads no clock.
 package struct CertificateAuthority: Sendable {
     package static let secondsPerDay: Int64 = 86_400
     /// Issued certificates start this much before `now`, because clocks of institutions differ.
@@ -20,13 +21,16 @@ package struct CertificateAuthority: Sendable {
     /// An authority kept on disk.
     /// - Throws: `.refused` when the certificate is not an authority's or not of this key.
     package init(
-        certificate: Certificate, key: CertificateKey, random: any RandomSource = SystemRandom.shared
+        certificate: Certificate, key: CertificateKey,
+        random: any RandomSource = SystemRandom.shared
     ) throws(CryptographyError) {
         guard certificate.isAuthority else {
-            throw .refused(what: "authority certificate", reason: "it is not a certificate authority's")
+            throw .refused(
+                what: "authority certificate", reason: "it is not a certificate authority's")
         }
         guard certificate.matches(key) else {
-            throw .refused(what: "authority certificate", reason: "it belongs to another private key")
+            throw .refused(
+                what: "authority certificate", reason: "it belongs to another private key")
         }
         (self.certificate, self.key, self.random) = (certificate, key, random)
     }
@@ -41,7 +45,9 @@ package struct CertificateAuthority: Sendable {
         name: String, now: Int64, days: Int, random: any RandomSource = SystemRandom.shared
     ) throws(CryptographyError) -> CertificateAuthority {
         guard (1...lifetimeSecondsMax / secondsPerDay).contains(Int64(days)) else {
-            throw .refused(what: "authority lifetime", reason: "it must be 1 to \(lifetimeSecondsMax / secondsPerDay) days")
+            throw .refused(
+                what: "authority lifetime",
+                reason: "it must be 1 to \(lifetimeSecondsMax / secondsPerDay) days")
         }
         try Draft.check(time: now)
         let key = CertificateKey.generate()
@@ -55,7 +61,8 @@ package struct CertificateAuthority: Sendable {
     /// A client certificate for a site's node.
     /// - Parameters:
     ///   - requestDER: PKCS#10; only its key is used, after proof of possession.
-    ///   - siteName: `[a-z0-9-]{1,64}`, decided by the coordinator's enrolment, never by the request.
+    ///   - siteName: `[a-z0-9-]{1,64}`, decided by the coordinator's enrolment, never by the
+    ///     request.
     ///   - now: unix seconds.
     ///   - lifetimeSeconds: at least 1; cut off where the authority's own certificate ends.
     /// - Throws: `.malformed`, `.refused`.
@@ -76,26 +83,32 @@ package struct CertificateAuthority: Sendable {
     ///   - now, lifetimeSeconds: as for ``issueSite(requestDER:siteName:now:lifetimeSeconds:)``.
     /// - Throws: `.refused`.
     package func issueServer(
-        key: CertificateKey, hosts: [String], siteName: String? = nil, now: Int64, lifetimeSeconds: Int64
+        key: CertificateKey, hosts: [String], siteName: String? = nil, now: Int64,
+        lifetimeSeconds: Int64
     ) throws(CryptographyError) -> Certificate {
         try issueServer(
-            publicKey: key.handle, hosts: hosts, siteName: siteName, now: now, lifetimeSeconds: lifetimeSeconds)
+            publicKey: key.handle, hosts: hosts, siteName: siteName, now: now,
+            lifetimeSeconds: lifetimeSeconds)
     }
 
     /// A server certificate for a request from elsewhere. See the other forms.
     package func issueServer(
-        requestDER: [UInt8], hosts: [String], siteName: String? = nil, now: Int64, lifetimeSeconds: Int64
+        requestDER: [UInt8], hosts: [String], siteName: String? = nil, now: Int64,
+        lifetimeSeconds: Int64
     ) throws(CryptographyError) -> Certificate {
         let request = try CertificateRequest(der: requestDER)
         return try issueServer(
-            publicKey: request.key, hosts: hosts, siteName: siteName, now: now, lifetimeSeconds: lifetimeSeconds)
+            publicKey: request.key, hosts: hosts, siteName: siteName, now: now,
+            lifetimeSeconds: lifetimeSeconds)
     }
 
     private func issueServer(
-        publicKey: PrivateKeyHandle, hosts: [String], siteName: String?, now: Int64, lifetimeSeconds: Int64
+        publicKey: PrivateKeyHandle, hosts: [String], siteName: String?, now: Int64,
+        lifetimeSeconds: Int64
     ) throws(CryptographyError) -> Certificate {
         guard (1...Self.hostCountMax).contains(hosts.count) else {
-            throw .refused(what: "server certificate", reason: "it needs 1 to \(Self.hostCountMax) host names")
+            throw .refused(
+                what: "server certificate", reason: "it needs 1 to \(Self.hostCountMax) host names")
         }
         var names: [UInt8] = []
         for host in hosts { names += try Self.name(ofHost: host) }
@@ -113,10 +126,14 @@ package struct CertificateAuthority: Sendable {
         now: Int64, lifetimeSeconds: Int64
     ) throws(CryptographyError) -> Certificate {
         guard (1...Self.lifetimeSecondsMax).contains(lifetimeSeconds) else {
-            throw .refused(what: "certificate lifetime", reason: "it must be 1 to \(Self.lifetimeSecondsMax) seconds")
+            throw .refused(
+                what: "certificate lifetime",
+                reason: "it must be 1 to \(Self.lifetimeSecondsMax) seconds")
         }
         guard (certificate.notBefore..<certificate.notAfter).contains(now) else {
-            throw .refused(what: "certificate", reason: "the authority's own certificate is not valid at this time")
+            throw .refused(
+                what: "certificate",
+                reason: "the authority's own certificate is not valid at this time")
         }
         let draft = try Draft(
             key: key, commonName: commonName, usage: usage.code, names: names,
@@ -131,7 +148,8 @@ package struct CertificateAuthority: Sendable {
         }
     }
 
-    /// 16 bytes, 126 of their bits random: positive and never shorter, so every serial prints as 32 digits.
+    /// 16 bytes, 126 of their bits random: positive and never shorter, so every serial prints as 32
+    /// digits.
     private static func serial(_ random: any RandomSource) -> [UInt8] {
         var serial = random.bytes(Int(CONSILIUM_SERIAL_BYTES))
         serial[0] = serial[0] & 0x3f | 0x40
@@ -146,7 +164,10 @@ package struct CertificateAuthority: Sendable {
         switch HostName(text) {
         case .dns(let name): entry(kind: CONSILIUM_NAME_DNS, Array(name.utf8))
         case .address(let bytes): entry(kind: CONSILIUM_NAME_IP, bytes)
-        case nil: throw .refused(what: "host name", reason: "each host must be a DNS name or an IP address, no wildcard")
+        case nil:
+            throw .refused(
+                what: "host name",
+                reason: "each host must be a DNS name or an IP address, no wildcard")
         }
     }
 
@@ -168,7 +189,8 @@ private struct Draft {
     static let times: Range<Int64> = 0..<253_402_300_800
 
     init(
-        key: PrivateKeyHandle, commonName: String, usage: Int32, names: [UInt8], notBefore: Int64, notAfter: Int64
+        key: PrivateKeyHandle, commonName: String, usage: Int32, names: [UInt8], notBefore: Int64,
+        notAfter: Int64
     ) throws(CryptographyError) {
         try Self.check(time: notBefore)
         try Self.check(time: notAfter)
@@ -179,7 +201,8 @@ private struct Draft {
 
     static func check(time: Int64) throws(CryptographyError) {
         guard times.contains(time) else {
-            throw .refused(what: "certificate time", reason: "it must lie between the years 1970 and 9999")
+            throw .refused(
+                what: "certificate time", reason: "it must lie between the years 1970 and 9999")
         }
     }
 
@@ -188,12 +211,16 @@ private struct Draft {
     ) throws(CryptographyError) -> Certificate {
         ErrorQueue.clear()
         let issuerDER = issuer?.der ?? []
-        // Safe: bytes and counts belong together, the serial has 16 bytes, the handles outlive the call.
+        // Safe: bytes and counts belong together, the serial has 16 bytes, the handles outlive the
+        // call.
         let der = unsafe takeBytes(
             consilium_certificate_issue(
-                key.pointer, commonName, commonName.count, issuerDER, issuerDER.count, signer.handle.pointer,
+                key.pointer, commonName, commonName.count, issuerDER, issuerDER.count,
+                signer.handle.pointer,
                 serial, notBefore, notAfter, usage, names, names.count))
-        guard let der else { throw .library(operation: "sign a certificate", reason: ErrorQueue.drain()) }
+        guard let der else {
+            throw .library(operation: "sign a certificate", reason: ErrorQueue.drain())
+        }
         return try Certificate(der: der)
     }
 }

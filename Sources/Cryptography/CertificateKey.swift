@@ -1,6 +1,7 @@
 import CShims
 
-/// An ECDSA P-256 private key for TLS and for the certificate authority. Made by OpenSSL's own generator.
+/// An ECDSA P-256 private key for TLS and for the certificate authority. Made by OpenSSL's own
+/// generator.
 package final class CertificateKey: Sendable {
     /// SubjectPublicKeyInfo, DER.
     package let publicKeyDER: [UInt8]
@@ -35,7 +36,8 @@ package final class CertificateKey: Sendable {
     /// - Throws: `.library` only.
     package func pem() throws(CryptographyError) -> SecretBytes { try handle.pem() }
 
-    /// Lends the `EVP_PKEY *` to `SSL_CTX_use_PrivateKey` and its like, which take their own reference.
+    /// Lends the `EVP_PKEY *` to `SSL_CTX_use_PrivateKey` and its like, which take their own
+    /// reference.
     @unsafe package func withOpenSSLKey<Result>(_ body: (OpaquePointer) -> Result) -> Result {
         unsafe body(handle.pointer)
     }

@@ -6,7 +6,8 @@ package func constantTimeEqual(_ left: RawSpan, _ right: RawSpan) -> Bool {
     return unsafe left.withUnsafeBytes { left in
         unsafe right.withUnsafeBytes { right in
             // Safe: both buffers have `count` bytes; with no bytes nothing is read.
-            unsafe left.count == 0 || CRYPTO_memcmp(left.baseAddress, right.baseAddress, left.count) == 0
+            unsafe left.count == 0
+                || CRYPTO_memcmp(left.baseAddress, right.baseAddress, left.count) == 0
         }
     }
 }

@@ -1,16 +1,19 @@
 import COpenSSL
 
-/// What a peer, a file or an operator can get wrong. Descriptions never contain keys, plaintext or peer bytes.
+/// What a peer, a file or an operator can get wrong. Descriptions never contain keys, plaintext or
+/// peer bytes.
 package enum CryptographyError: Error, Equatable {
     /// A key or other fixed-size value has the wrong length.
     case wrongLength(what: String, expected: Int, got: Int)
     /// Decryption failed: wrong key, nonce or additional data, or the bytes were changed.
     case authenticationFailed
-    /// X25519 refused the peer's public key: it is a small-order point, so the result would be no secret.
+    /// X25519 refused the peer's public key: it is a small-order point, so the result would be no
+    /// secret.
     case agreementRefused
     /// A PEM or DER value does not parse as what it should be.
     case malformed(what: String, reason: String)
-    /// A well-formed value that policy forbids: key type, size, name, lifetime, missing proof of possession.
+    /// A well-formed value that policy forbids: key type, size, name, lifetime, missing proof of
+    /// possession.
     case refused(what: String, reason: String)
     /// A key file that cannot be written or must not be trusted.
     case keyFile(path: String, problem: String)
@@ -43,7 +46,8 @@ extension CryptographyError: CustomStringConvertible {
 enum ErrorQueue {
     static func clear() { ERR_clear_error() }
 
-    /// The newest reason as fixed library text (no attached data, which may quote input), leaving the queue empty.
+    /// The newest reason as fixed library text (no attached data, which may quote input), leaving
+    /// the queue empty.
     static func drain() -> String {
         let code = ERR_peek_last_error()
         ERR_clear_error()

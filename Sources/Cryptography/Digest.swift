@@ -55,7 +55,9 @@ package struct Digest: Hashable, Comparable, Sendable {
     package var hex: String { lowerHex(bytes) }
 
     package static func < (left: Digest, right: Digest) -> Bool {
-        (left.word0, left.word1, left.word2, left.word3) < (right.word0, right.word1, right.word2, right.word3)
+        (left.word0, left.word1, left.word2, left.word3) < (
+            right.word0, right.word1, right.word2, right.word3
+        )
     }
 
     private static func value(ofHexDigit character: UInt8) -> UInt8? {
@@ -72,7 +74,8 @@ extension Digest: CustomStringConvertible {
     package var description: String { hex }
 }
 
-/// Lower case hexadecimal, for names and log lines (not for secrets: the time depends on nothing, but the text stays).
+/// Lower case hexadecimal, for names and log lines (not for secrets: the time depends on nothing,
+/// but the text stays).
 func lowerHex(_ bytes: [UInt8]) -> String {
     let digits = Array("0123456789abcdef".utf8)
     var text: [UInt8] = []

@@ -17,7 +17,9 @@ package enum HMACSHA256 {
     }
 
     /// Whether `tag` is right for `bytes`, in constant time; a tag of another length is wrong.
-    package static func isValid(_ tag: [UInt8], for bytes: [UInt8], key: borrowing SecretBytes) -> Bool {
+    package static func isValid(_ tag: [UInt8], for bytes: [UInt8], key: borrowing SecretBytes)
+        -> Bool
+    {
         constantTimeEqual(authenticate(bytes, key: key).bytes, tag)
     }
 }

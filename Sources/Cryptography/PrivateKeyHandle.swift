@@ -1,7 +1,7 @@
 import CShims
 
-/// The owner of one `EVP_PKEY`. OpenSSL keys are reference counted and safe to use from several threads as long as
-/// nobody modifies them, and nothing here does.
+/// The owner of one `EVP_PKEY`. OpenSSL keys are reference counted and safe to use from several
+/// threads as long as nobody modifies them, and nothing here does.
 @safe final class PrivateKeyHandle: @unchecked Sendable {
     enum Kind: Int32 {
         case ed25519 = 1
@@ -42,9 +42,12 @@ import CShims
     }
 
     /// Reads an unencrypted PKCS#8 PEM key and holds it to the expected kind.
-    convenience init(pem: borrowing SecretBytes, expecting kind: Kind, what: String) throws(CryptographyError) {
+    convenience init(pem: borrowing SecretBytes, expecting kind: Kind, what: String)
+        throws(CryptographyError)
+    {
         guard pem.count <= KeyFile.bytesMax else {
-            throw .malformed(what: what, reason: "a PEM private key is under \(KeyFile.bytesMax) bytes")
+            throw .malformed(
+                what: what, reason: "a PEM private key is under \(KeyFile.bytesMax) bytes")
         }
         ErrorQueue.clear()
         // Safe: the key is parsed, not kept, by the shim.
@@ -54,7 +57,9 @@ import CShims
         }
         unsafe self.init(existing: read)
         guard self.kind == kind else {
-            throw .refused(what: what, reason: "the key must be of type \(kind == .p256 ? "ECDSA P-256" : "Ed25519")")
+            throw .refused(
+                what: what,
+                reason: "the key must be of type \(kind == .p256 ? "ECDSA P-256" : "Ed25519")")
         }
     }
 

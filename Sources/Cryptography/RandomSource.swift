@@ -1,6 +1,7 @@
 import COpenSSL
 
-/// Where randomness comes from: the system in production, a seed in a simulation. Safe to share between threads.
+/// Where randomness comes from: the system in production, a seed in a simulation. Safe to share
+/// between threads.
 package protocol RandomSource: AnyObject, Sendable {
     /// `count` uniform bytes for public values: nonces, salts, identifiers.
     func bytes(_ count: Int) -> [UInt8]
@@ -13,7 +14,8 @@ extension RandomSource {
     /// - Parameter bound: at least 1.
     package func uniform(below bound: UInt64) -> UInt64 {
         precondition(bound > 0, "a range to draw from must not be empty")
-        // The largest multiple of `bound` that fits: draws at or above it would favour small values.
+        // The largest multiple of `bound` that fits: draws at or above it would favour small
+        // values.
         let excess = (UInt64.max % bound + 1) % bound
         while true {
             let draw = word()
@@ -38,7 +40,8 @@ extension RandomSource {
     }
 }
 
-/// OpenSSL's generator, seeded by the kernel. If it fails the process stops: there is nothing safe to do without it.
+/// OpenSSL's generator, seeded by the kernel. If it fails the process stops: there is nothing safe
+/// to do without it.
 package final class SystemRandom: RandomSource {
     package static let shared = SystemRandom()
 
@@ -54,13 +57,16 @@ package final class SystemRandom: RandomSource {
     package func secret(_ count: Int) -> SecretBytes {
         SecretBytes(count: count) { span in
             // Safe: the pieces lie within the span.
-            unsafe span.withUnsafeMutableBytes { unsafe Self.fill($0) { unsafe RAND_priv_bytes($0, $1) } }
+            unsafe span.withUnsafeMutableBytes {
+                unsafe Self.fill($0) { unsafe RAND_priv_bytes($0, $1) }
+            }
         }
     }
 
     /// The generators take an `Int32` length, so feed them in pieces.
     private static func fill(
-        _ buffer: UnsafeMutableRawBufferPointer, from draw: (UnsafeMutablePointer<UInt8>?, Int32) -> Int32
+        _ buffer: UnsafeMutableRawBufferPointer,
+        from draw: (UnsafeMutablePointer<UInt8>?, Int32) -> Int32
     ) {
         let pieceBytesMax = 1 << 20
         let bytes = unsafe buffer.bindMemory(to: UInt8.self)
@@ -68,7 +74,8 @@ package final class SystemRandom: RandomSource {
             let piece = unsafe UnsafeMutableBufferPointer(
                 rebasing: bytes[start..<min(bytes.count, start + pieceBytesMax)])
             let result = unsafe draw(piece.baseAddress, Int32(piece.count))
-            precondition(result == 1, "OpenSSL's random generator failed: the system has no entropy source")
+            precondition(
+                result == 1, "OpenSSL's random generator failed: the system has no entropy source")
         }
     }
 }

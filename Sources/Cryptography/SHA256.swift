@@ -1,6 +1,7 @@
 import CShims
 
-/// SHA-256 (FIPS 180-4). Cost: about 0.2 µs a call plus the block rate of the processor (1.4 GB/s with SHA-NI).
+/// SHA-256 (FIPS 180-4). Cost: about 0.2 µs a call plus the block rate of the processor (1.4 GB/s
+/// with SHA-NI).
 package enum SHA256 {
     package static func hash(_ bytes: [UInt8]) -> Digest {
         // Safe: pointer and count come from one array.
@@ -10,14 +11,18 @@ package enum SHA256 {
     package static func hash(_ bytes: RawSpan) -> Digest {
         unsafe bytes.withUnsafeBytes { buffer in
             // Safe: pointer and count come from one buffer.
-            Digest(unsafe consilium_sha256(buffer.bindMemory(to: UInt8.self).baseAddress, buffer.count))
+            Digest(
+                unsafe consilium_sha256(buffer.bindMemory(to: UInt8.self).baseAddress, buffer.count)
+            )
         }
     }
 
-    /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that matters.
+    /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that
+    /// matters.
     package static func hash(parts: [UInt8]...) -> Digest { hash(parts: parts) }
 
-    /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that matters.
+    /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that
+    /// matters.
     package static func hash(parts: [[UInt8]]) -> Digest {
         var hasher = Hasher()
         for part in parts { hasher.update(part) }
@@ -26,7 +31,8 @@ package enum SHA256 {
 
     /// A hash fed in pieces.
     @safe package struct Hasher: ~Copyable, @unchecked Sendable {
-        /// Owned; `EVP_MD_CTX` has no thread affinity, so it may move between threads with its owner.
+        /// Owned; `EVP_MD_CTX` has no thread affinity, so it may move between threads with its
+        /// owner.
         private let context: OpaquePointer
 
         package init() {

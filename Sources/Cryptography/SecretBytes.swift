@@ -1,10 +1,12 @@
 import CShims
 
-/// Bytes that must not leak: one owner, page-locked where the system allows, wiped when dropped, printed as nothing.
+/// Bytes that must not leak: one owner, page-locked where the system allows, wiped when dropped,
+/// printed as nothing.
 ///
-/// Small secrets live in OpenSSL's secure heap (locked pages between guard pages, left out of core dumps); when that is
-/// full or the system refuses to lock memory they live on the plain heap, still wiped on release, and are counted in
-/// ``SecretMemory/statistics``. Creating one never fails. Cost: about 0.2 µs.
+/// Small secrets live in OpenSSL's secure heap (locked pages between guard pages, left out of core
+/// dumps); when that is full or the system refuses to lock memory they live on the plain heap,
+/// still wiped on release, and are counted in ``SecretMemory/statistics``. Creating one never
+/// fails. Cost: about 0.2 µs.
 @safe package struct SecretBytes: ~Copyable, @unchecked Sendable {
     /// Uniquely owned and never written after `init`, which is why the type may be `Sendable`.
     private let storage: UnsafeMutableRawBufferPointer
@@ -79,8 +81,8 @@ import CShims
         try unsafe body(storage.baseAddress!.assumingMemoryBound(to: UInt8.self))
     }
 
-    /// An ordinary, unprotected copy, for the few secrets that must cross the wire (shares to be revealed) or be
-    /// shown once to an operator. The copy is not wiped.
+    /// An ordinary, unprotected copy, for the few secrets that must cross the wire (shares to be
+    /// revealed) or be shown once to an operator. The copy is not wiped.
     package borrowing func exposedCopy() -> [UInt8] {
         unsafe [UInt8](storage)
     }

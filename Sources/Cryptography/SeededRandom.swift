@@ -1,11 +1,14 @@
 import Glibc
 
-/// A reproducible stream for simulations and tests: AES-256-CTR keyed by SHA-256 of the seed. Never for production keys.
+/// A reproducible stream for simulations and tests: AES-256-CTR keyed by SHA-256 of the seed. Never
+/// for production keys.
 ///
-/// The stream is one sequence shared by all callers, so draws of several threads interleave by timing: give each
-/// party its own ``child(_:)``, which depends on the seed and the label only, not on what was drawn before.
-package final class SeededRandom: RandomSource {
+/// The stream is one sequence shared by all callers, so draws of several threads interleave by
+/// timing: give each party its own ``child(_:)``, which depends on the seed and the label only, not
+/// on what was drawn before.
+package final class SeededRandom: RandomSource, @unchecked Sendable {
     private let key: SecretBytes
+    /// Touched under `lock` only, which is why the type may be `Sendable`.
     private let stream: AESCTR256
     private let lock = StreamLock()
 
@@ -26,7 +29,8 @@ package final class SeededRandom: RandomSource {
     /// An independent stream for one party or purpose. Same seed and label, same stream.
     package func child(_ label: String) -> SeededRandom {
         SeededRandom(
-            key: HMACSHA256.authenticate(Array("consilium/seeded-random/v1/child/\(label)".utf8), key: key))
+            key: HMACSHA256.authenticate(
+                Array("consilium/seeded-random/v1/child/\(label)".utf8), key: key))
     }
 
     package func bytes(_ count: Int) -> [UInt8] {
@@ -44,7 +48,8 @@ package final class SeededRandom: RandomSource {
     }
 }
 
-/// A `pthread` mutex, which thread sanitizer understands; modules of this floor do not import each other's locks.
+/// A `pthread` mutex, which thread sanitizer understands; modules of this floor do not import each
+/// other's locks.
 @safe private final class StreamLock: @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 

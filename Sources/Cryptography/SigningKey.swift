@@ -16,14 +16,17 @@ package final class SigningKey: Sendable {
         }
         ErrorQueue.clear()
         // Safe: 32 bytes, copied by OpenSSL.
-        guard let handle = unsafe PrivateKeyHandle(owning: seed.withPointer { unsafe consilium_ed25519_private($0) })
+        guard
+            let handle = unsafe PrivateKeyHandle(
+                owning: seed.withPointer { unsafe consilium_ed25519_private($0) })
         else {
             throw .library(operation: "load an Ed25519 key", reason: ErrorQueue.drain())
         }
         self.init(handle: handle)
     }
 
-    /// - Parameter pem: an unencrypted PKCS#8 key, as ``pem()`` or `openssl genpkey -algorithm ed25519` writes it.
+    /// - Parameter pem: an unencrypted PKCS#8 key, as ``pem()`` or `openssl genpkey -algorithm
+    ///   ed25519` writes it.
     /// - Throws: `.malformed`, or `.refused` for a key of another type.
     package convenience init(pem: borrowing SecretBytes) throws(CryptographyError) {
         self.init(handle: try PrivateKeyHandle(pem: pem, expecting: .ed25519, what: "signing key"))
@@ -50,8 +53,10 @@ package final class SigningKey: Sendable {
     package func sign(_ message: [UInt8]) -> [UInt8] {
         ErrorQueue.clear()
         var signature = [UInt8](repeating: 0, count: Self.signatureBytes)
-        // Safe: message and count belong together, and the signature has the 64 bytes the shim writes.
-        let result = unsafe consilium_ed25519_sign(handle.pointer, message, message.count, &signature)
+        // Safe: message and count belong together, and the signature has the 64 bytes the shim
+        // writes.
+        let result = unsafe consilium_ed25519_sign(
+            handle.pointer, message, message.count, &signature)
         precondition(result == 1, "Ed25519 signing failed: \(ErrorQueue.drain())")
         return signature
     }

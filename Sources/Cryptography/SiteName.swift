@@ -1,5 +1,6 @@
 /// The names that go into certificates. Checked before a byte of them reaches a certificate.
 package enum SiteName {
+    /// The certificate reader has room for as many (`CONSILIUM_SITE_NAME_BYTES_MAX`).
     package static let bytesMax = 64
 
     /// Whether `name` matches `[a-z0-9-]{1,64}`.
@@ -9,7 +10,9 @@ package enum SiteName {
 
     private static func isNameByte(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"): true
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+            UInt8(ascii: "-"):
+            true
         default: false
         }
     }
@@ -25,7 +28,8 @@ enum HostName: Equatable {
     static let bytesMax = 253
     static let labelBytesMax = 63
 
-    /// - Returns: nil for anything else, wildcards and trailing dots included. Upper case letters become lower case.
+    /// - Returns: nil for anything else, wildcards and trailing dots included. Upper case letters
+    ///   become lower case.
     init?(_ text: String) {
         guard (1...Self.bytesMax).contains(text.utf8.count) else { return nil }
         if let address = Self.addressBytes(text) {
@@ -33,13 +37,15 @@ enum HostName: Equatable {
             return
         }
         let labels = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard labels.allSatisfy(Self.isLabel), !labels[labels.count - 1].allSatisfy(Self.isDigit) else { return nil }
+        guard labels.allSatisfy(Self.isLabel), !labels[labels.count - 1].allSatisfy(Self.isDigit)
+        else { return nil }
         self = .dns(String(decoding: text.utf8.map(Self.lowercased), as: UTF8.self))
     }
 
     private static func isLabel(_ label: Substring.UTF8View) -> Bool {
         let hyphen = UInt8(ascii: "-")
-        return (1...labelBytesMax).contains(label.count) && label.first != hyphen && label.last != hyphen
+        return (1...labelBytesMax).contains(label.count) && label.first != hyphen
+            && label.last != hyphen
             && label.allSatisfy { isDigit($0) || isLetter($0) || $0 == hyphen }
     }
 

@@ -25,23 +25,33 @@ import Testing
         var scalar = hex("0900000000000000000000000000000000000000000000000000000000000000")
         var point = scalar
         for iteration in 1...1000 {
-            let next = try AgreementKey(raw: SecretBytes(copying: scalar)).agree(with: point).exposedCopy()
+            let next = try AgreementKey(raw: SecretBytes(copying: scalar)).agree(with: point)
+                .exposedCopy()
             (scalar, point) = (next, scalar)
             if iteration == 1 {
-                #expect(hex(of: scalar) == "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079")
+                #expect(
+                    hex(of: scalar)
+                        == "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079")
             }
         }
-        #expect(hex(of: scalar) == "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51")
+        #expect(
+            hex(of: scalar) == "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51")
     }
 
     /// RFC 7748 §6.1.
     @Test func bothSidesAgree() throws {
         let alice = try AgreementKey(
-            raw: SecretBytes(copying: hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")))
+            raw: SecretBytes(
+                copying: hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a")))
         let bob = try AgreementKey(
-            raw: SecretBytes(copying: hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")))
-        #expect(hex(of: alice.publicKey) == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
-        #expect(hex(of: bob.publicKey) == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+            raw: SecretBytes(
+                copying: hex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")))
+        #expect(
+            hex(of: alice.publicKey)
+                == "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+        #expect(
+            hex(of: bob.publicKey)
+                == "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
         let mine = try alice.agree(with: bob.publicKey)
         let theirs = try bob.agree(with: alice.publicKey)
         #expect(hex(of: mine) == "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")
@@ -52,11 +62,15 @@ import Testing
     /// The appendix of `protocol/secure-aggregation.md`: site 0's mask key.
     @Test func publicKeyMatchesTheProtocolPage() throws {
         let key = try AgreementKey(
-            raw: SecretBytes(copying: hex("bd6589619e9913033e40c6e8b9eeff0955cf20e4db03161c7100aba226178a53")))
-        #expect(hex(of: key.publicKey) == "dcd3f3cc57044f431297ad0998f0ffbb5de306fd1c404c8ae319c424151ba655")
+            raw: SecretBytes(
+                copying: hex("bd6589619e9913033e40c6e8b9eeff0955cf20e4db03161c7100aba226178a53")))
+        #expect(
+            hex(of: key.publicKey)
+                == "dcd3f3cc57044f431297ad0998f0ffbb5de306fd1c404c8ae319c424151ba655")
     }
 
-    /// All encodings of points of order 1, 2, 4 and 8 on the curve and its twist, with the ignored bit clear and set.
+    /// All encodings of points of order 1, 2, 4 and 8 on the curve and its twist, with the ignored
+    /// bit clear and set.
     static let smallOrder = [
         "0000000000000000000000000000000000000000000000000000000000000000",
         "0100000000000000000000000000000000000000000000000000000000000000",
@@ -89,10 +103,16 @@ import Testing
         let key = AgreementKey.generate(random: SystemRandom.shared)
         for count in [0, 1, 31, 33, 64] {
             let bytes = [UInt8](repeating: 9, count: count)
-            #expect(throws: CryptographyError.wrongLength(what: "X25519 public key", expected: 32, got: count)) {
+            #expect(
+                throws: CryptographyError.wrongLength(
+                    what: "X25519 public key", expected: 32, got: count)
+            ) {
                 _ = try key.agree(with: bytes)
             }
-            #expect(throws: CryptographyError.wrongLength(what: "X25519 private key", expected: 32, got: count)) {
+            #expect(
+                throws: CryptographyError.wrongLength(
+                    what: "X25519 private key", expected: 32, got: count)
+            ) {
                 _ = try AgreementKey(raw: SecretBytes(copying: bytes))
             }
         }
@@ -103,6 +123,8 @@ import Testing
         #expect(one.publicKey == AgreementKey.generate(random: SeededRandom(seed: 7)).publicKey)
         #expect(one.publicKey != AgreementKey.generate(random: SeededRandom(seed: 8)).publicKey)
         let system = SystemRandom.shared
-        #expect(AgreementKey.generate(random: system).publicKey != AgreementKey.generate(random: system).publicKey)
+        #expect(
+            AgreementKey.generate(random: system).publicKey
+                != AgreementKey.generate(random: system).publicKey)
     }
 }

@@ -8,8 +8,11 @@ import Testing
 
     init() throws { authority = try CertificateTests.authority() }
 
-    func issueSite(_ request: [UInt8], name: String = "mercy", lifetime: Int64 = 60) throws -> Certificate {
-        try authority.issueSite(requestDER: request, siteName: name, now: Self.now, lifetimeSeconds: lifetime)
+    func issueSite(_ request: [UInt8], name: String = "mercy", lifetime: Int64 = 60) throws
+        -> Certificate
+    {
+        try authority.issueSite(
+            requestDER: request, siteName: name, now: Self.now, lifetimeSeconds: lifetime)
     }
 
     @Test(arguments: [Fixtures.requestP256, Fixtures.requestEd25519])
@@ -20,26 +23,36 @@ import Testing
         #expect(site.isValid(issuedBy: authority.certificate, at: Self.now, for: .client))
         for asked in ["evil", "admin", "coordinator"] {
             let letters = Array(asked.utf8)
-            let isThere = (0...site.der.count - letters.count).contains { site.der[$0...].starts(with: letters) }
+            let isThere = (0...site.der.count - letters.count).contains {
+                site.der[$0...].starts(with: letters)
+            }
             #expect(!isThere, "the request's \(asked) is in the certificate")
         }
     }
 
     @Test(arguments: [Fixtures.requestP384, Fixtures.requestRSA, Fixtures.requestExplicitCurve])
     func refusesOtherKeyTypes(_ request: [UInt8]) {
-        #expect(throws: CryptographyError.refused(
-            what: "certificate request", reason: "its key must be ECDSA P-256 (named curve) or Ed25519")) {
+        #expect(
+            throws: CryptographyError.refused(
+                what: "certificate request",
+                reason: "its key must be ECDSA P-256 (named curve) or Ed25519")
+        ) {
             _ = try issueSite(request)
         }
     }
 
     /// Each bit matters: to the signature, to the key or to the encoding.
     @Test func refusesEveryChangedRequest() throws {
-        for request in [try CertificateRequest.make(key: .generate(), commonName: "a site"), Fixtures.requestEd25519] {
+        for request in [
+            try CertificateRequest.make(key: .generate(), commonName: "a site"),
+            Fixtures.requestEd25519,
+        ] {
             for index in request.indices {
                 var changed = request
                 changed[index] ^= 1 << UInt8(index % 8)
-                #expect(throws: CryptographyError.self, "byte \(index)") { _ = try CertificateRequest(der: changed) }
+                #expect(throws: CryptographyError.self, "byte \(index)") {
+                    _ = try CertificateRequest(der: changed)
+                }
             }
         }
     }
@@ -52,8 +65,10 @@ import Testing
             (0..<request.count - 91).first { request[$0...].starts(with: mine.publicKeyDER) })
         var stolen = request
         stolen.replaceSubrange(start..<start + 91, with: other.publicKeyDER)
-        #expect(throws: CryptographyError.refused(
-            what: "certificate request", reason: "it is not signed by the key it is for")) {
+        #expect(
+            throws: CryptographyError.refused(
+                what: "certificate request", reason: "it is not signed by the key it is for")
+        ) {
             _ = try issueSite(stolen)
         }
     }
@@ -61,24 +76,34 @@ import Testing
     @Test func refusesTruncatedOverlongAndOversizedRequests() throws {
         let request = try CertificateRequest.make(key: .generate(), commonName: "a site")
         for count in 0..<request.count {
-            #expect(throws: CryptographyError.self) { _ = try CertificateRequest(der: Array(request[..<count])) }
+            #expect(throws: CryptographyError.self) {
+                _ = try CertificateRequest(der: Array(request[..<count]))
+            }
         }
         #expect(throws: CryptographyError.self) { _ = try CertificateRequest(der: request + [0]) }
-        #expect(throws: CryptographyError.malformed(
-            what: "certificate request", reason: "larger than 16384 bytes")) {
+        #expect(
+            throws: CryptographyError.malformed(
+                what: "certificate request", reason: "larger than 16384 bytes")
+        ) {
             _ = try CertificateRequest(der: request + [UInt8](repeating: 0, count: 16_384))
         }
     }
 
-    @Test(arguments: ["", "Mercy", "mercy hospital", "mercy_1", "mercy.example", "a,DNS:b", "a\0b", "é", "../etc",
-        String(repeating: "a", count: 65)])
+    @Test(arguments: [
+        "", "Mercy", "mercy hospital", "mercy_1", "mercy.example", "a,DNS:b", "a\0b", "é", "../etc",
+        String(repeating: "a", count: 65),
+    ])
     func refusesSiteName(_ name: String) throws {
-        #expect(throws: CryptographyError.refused(what: "site name", reason: "it must match [a-z0-9-]{1,64}")) {
+        #expect(
+            throws: CryptographyError.refused(
+                what: "site name", reason: "it must match [a-z0-9-]{1,64}")
+        ) {
             _ = try issueSite(Fixtures.requestP256, name: name)
         }
         #expect(throws: CryptographyError.self) {
             _ = try authority.issueServer(
-                key: .generate(), hosts: ["localhost"], siteName: name, now: Self.now, lifetimeSeconds: 60)
+                key: .generate(), hosts: ["localhost"], siteName: name, now: Self.now,
+                lifetimeSeconds: 60)
         }
     }
 
@@ -87,30 +112,44 @@ import Testing
         #expect(try issueSite(Fixtures.requestP256, name: name).siteName == name)
     }
 
-    @Test(arguments: ["", ".", "a.", ".a", "a..b", "*.example.org", "-a.example", "a-.example", "a b", "a,DNS:b", "a\0",
-        "bücher.example", "a_b", "1.2.3", "1.2.3.4.5", "256.1.1.1", "example.123", "[::1]", "http://a", "a:443",
-        String(repeating: "a", count: 64), String(repeating: "a.", count: 126) + "aa"])
+    @Test(arguments: [
+        "", ".", "a.", ".a", "a..b", "*.example.org", "-a.example", "a-.example", "a b", "a,DNS:b",
+        "a\0",
+        "bücher.example", "a_b", "1.2.3", "1.2.3.4.5", "256.1.1.1", "example.123", "[::1]",
+        "http://a", "a:443",
+        String(repeating: "a", count: 64), String(repeating: "a.", count: 126) + "aa",
+    ])
     func refusesHost(_ host: String) {
-        #expect(throws: CryptographyError.refused(
-            what: "host name", reason: "each host must be a DNS name or an IP address, no wildcard")) {
-            _ = try authority.issueServer(key: .generate(), hosts: [host], now: Self.now, lifetimeSeconds: 60)
+        #expect(
+            throws: CryptographyError.refused(
+                what: "host name",
+                reason: "each host must be a DNS name or an IP address, no wildcard")
+        ) {
+            _ = try authority.issueServer(
+                key: .generate(), hosts: [host], now: Self.now, lifetimeSeconds: 60)
         }
     }
 
     @Test func serverCertificateHoldsItsNames() throws {
         let server = try authority.issueServer(
-            key: .generate(), hosts: ["Coordinator.Example.ORG", "localhost", "127.0.0.1", "2001:db8::7"],
+            key: .generate(),
+            hosts: ["Coordinator.Example.ORG", "localhost", "127.0.0.1", "2001:db8::7"],
             siteName: "mercy", now: Self.now, lifetimeSeconds: 60)
         #expect(server.allowsServer && !server.allowsClient && server.siteName == "mercy")
         #expect(server.isValid(issuedBy: authority.certificate, at: Self.now, for: .server))
         #expect(!server.isValid(issuedBy: authority.certificate, at: Self.now, for: .client))
         // GeneralName: [2] IA5String for DNS, [7] OCTET STRING for addresses (RFC 5280 §4.2.1.6).
         let names: [[UInt8]] = [
-            [0x82, 23] + text("coordinator.example.org"), [0x82, 9] + text("localhost"), [0x87, 4, 127, 0, 0, 1],
-            [0x87, 16] + hex("20010db8000000000000000000000007"), [0x86, 20] + text("consilium:site:mercy"),
+            [0x82, 23] + text("coordinator.example.org"), [0x82, 9] + text("localhost"),
+            [0x87, 4, 127, 0, 0, 1],
+            [0x87, 16] + hex("20010db8000000000000000000000007"),
+            [0x86, 20] + text("consilium:site:mercy"),
         ]
         for name in names {
-            #expect((0..<server.der.count - name.count).contains { server.der[$0...].starts(with: name) })
+            #expect(
+                (0..<server.der.count - name.count).contains {
+                    server.der[$0...].starts(with: name)
+                })
         }
     }
 
@@ -125,7 +164,8 @@ import Testing
     @Test func refusesNoHostsAndTooMany() {
         for hosts in [[], (0...32).map { "h\($0)" }] {
             #expect(throws: CryptographyError.self) {
-                _ = try authority.issueServer(key: .generate(), hosts: hosts, now: Self.now, lifetimeSeconds: 60)
+                _ = try authority.issueServer(
+                    key: .generate(), hosts: hosts, now: Self.now, lifetimeSeconds: 60)
             }
         }
     }
@@ -141,7 +181,9 @@ import Testing
             }
         }
         for lifetime in [0, -1, .min, .max, 3661 * CertificateTests.day] {
-            #expect(throws: CryptographyError.self) { _ = try issueSite(Fixtures.requestP256, lifetime: lifetime) }
+            #expect(throws: CryptographyError.self) {
+                _ = try issueSite(Fixtures.requestP256, lifetime: lifetime)
+            }
         }
     }
 
@@ -157,7 +199,9 @@ import Testing
             }
         }
         for now in [-1, .min, .max, 253_402_300_800, 253_402_300_799] as [Int64] {
-            #expect(throws: CryptographyError.self) { _ = try CertificateAuthority.create(name: "x", now: now, days: 1) }
+            #expect(throws: CryptographyError.self) {
+                _ = try CertificateAuthority.create(name: "x", now: now, days: 1)
+            }
         }
     }
 
@@ -166,7 +210,8 @@ import Testing
     func worksAtUnusualTimes(_ now: Int64) throws {
         let authority = try CertificateAuthority.create(name: "Föderation 1", now: now, days: 30)
         let site = try authority.issueSite(
-            requestDER: Fixtures.requestP256, siteName: "a", now: now + 5000, lifetimeSeconds: 86_400)
+            requestDER: Fixtures.requestP256, siteName: "a", now: now + 5000,
+            lifetimeSeconds: 86_400)
         #expect(authority.certificate.notBefore == max(0, now - 300))
         #expect(site.notAfter == now + 91_400)
         #expect(site.isValid(issuedBy: authority.certificate, at: now + 5000, for: .client))

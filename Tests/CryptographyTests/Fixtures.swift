@@ -1,5 +1,5 @@
-/// Made with the `openssl` command (3.0), so that the reader is held to bytes that this code did not write.
-/// The private keys are for these tests only.
+/// Made with the `openssl` command (3.0), so that the reader is held to bytes that this code did
+/// not write. The private keys are for these tests only.
 enum Fixtures {
     /// Asks for CN=evil, CA:TRUE and the names `consilium:site:admin` and `coordinator`.
     static let requestP256 = hex(

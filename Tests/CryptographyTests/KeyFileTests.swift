@@ -10,11 +10,14 @@ import Testing
         var template = Array("/tmp/consilium-keyfile-XXXXXX".utf8CString)
         let made = unsafe mkdtemp(&template)
         try #require(unsafe made != nil)
-        directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        directory = String(
+            decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     deinit {
-        for name in ["key", "link", "pipe", "folder/key"] { unsafe _ = unlink("\(directory)/\(name)") }
+        for name in ["key", "link", "pipe", "folder/key"] {
+            unsafe _ = unlink("\(directory)/\(name)")
+        }
         unsafe _ = rmdir("\(directory)/folder")
         unsafe _ = rmdir(directory)
     }
@@ -47,7 +50,10 @@ import Testing
     @Test func neverOverwrites() throws {
         try KeyFile.write([1, 2, 3], to: path)
         let said = problem { try KeyFile.write([4], to: path) }
-        #expect(said == "key file \(path): cannot be created: it exists already, and keys are never overwritten")
+        #expect(
+            said
+                == "key file \(path): cannot be created: it exists already, and keys are never overwritten"
+        )
         #expect(try KeyFile.read(path).exposedCopy() == [1, 2, 3])
     }
 
@@ -62,7 +68,9 @@ import Testing
         let link = "\(directory)/link"
         try KeyFile.write([1], to: path)
         unsafe _ = symlink(path, link)
-        #expect(problem { _ = try KeyFile.read(link) } == "key file \(link): is a symbolic link; give the key's own path")
+        #expect(
+            problem { _ = try KeyFile.read(link) }
+                == "key file \(link): is a symbolic link; give the key's own path")
     }
 
     @Test(arguments: [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o666, 0o777] as [mode_t])
@@ -95,12 +103,15 @@ import Testing
         let pipe = "\(directory)/pipe"
         unsafe _ = mkfifo(pipe, 0o600)
         #expect(problem { _ = try KeyFile.read(pipe) } == "key file \(pipe): is not a regular file")
-        #expect(problem { _ = try KeyFile.read(directory) } == "key file \(directory): is not a regular file")
+        #expect(
+            problem { _ = try KeyFile.read(directory) }
+                == "key file \(directory): is not a regular file")
     }
 
     @Test func refusesMissingEmptyAndHugeFiles() throws {
-        #expect(problem { _ = try KeyFile.read(path) }
-            == "key file \(path): cannot be opened: the file or its directory does not exist")
+        #expect(
+            problem { _ = try KeyFile.read(path) }
+                == "key file \(path): cannot be opened: the file or its directory does not exist")
         try KeyFile.write([], to: path)
         #expect(problem { _ = try KeyFile.read(path) } == "key file \(path): is empty")
         unsafe _ = unlink(path)
@@ -116,7 +127,9 @@ import Testing
             #expect(throws: CryptographyError.self) { _ = try KeyFile.read(bad) }
             #expect(throws: CryptographyError.self) { try KeyFile.write([1], to: bad) }
         }
-        #expect(throws: CryptographyError.self) { try KeyFile.write([1], to: "\(directory)/missing/key") }
+        #expect(throws: CryptographyError.self) {
+            try KeyFile.write([1], to: "\(directory)/missing/key")
+        }
     }
 
     @Test func errorsNeverCarryContent() throws {

@@ -18,7 +18,9 @@ import Testing
             let secret = SecretBytes(count: 64) { bytes in
                 let isZero = unsafe bytes.bytes.withUnsafeBytes { unsafe $0.allSatisfy { $0 == 0 } }
                 #expect(isZero)
-                for index in 0..<64 { bytes.storeBytes(of: 0xa5, toByteOffset: index, as: UInt8.self) }
+                for index in 0..<64 {
+                    bytes.storeBytes(of: 0xa5, toByteOffset: index, as: UInt8.self)
+                }
             }
             #expect(secret.exposedCopy() == [UInt8](repeating: 0xa5, count: 64))
         }
@@ -48,8 +50,9 @@ import Testing
         #expect(!constantTimeEqual([], [0]))
     }
 
-    /// Looks at the memory after the owner is gone, in a process of its own where nobody else takes the place. The
-    /// arena stays mapped, so the look is harmless; the allocator may write its list links into the first bytes.
+    /// Looks at the memory after the owner is gone, in a process of its own where nobody else takes
+    /// the place. The arena stays mapped, so the look is harmless; the allocator may write its list
+    /// links into the first bytes.
     @Test func isWipedWhenDropped() async {
         await #expect(processExitsWith: .success) {
             let count = 4096
@@ -65,7 +68,8 @@ import Testing
                 return
             }
             precondition(SecretMemory.statistics.fallbackCount == 0)
-            let left = unsafe UnsafeRawBufferPointer(start: UnsafeRawPointer(bitPattern: address), count: count)
+            let left = unsafe UnsafeRawBufferPointer(
+                start: UnsafeRawPointer(bitPattern: address), count: count)
             let nonZero = unsafe left.count { $0 != 0 }
             precondition(nonZero <= 64, "the secret is still there")
         }

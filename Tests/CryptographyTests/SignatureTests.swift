@@ -66,7 +66,8 @@ import Testing
         }
     }
 
-    /// RFC 8032 §5.1.7 and §8.4: S must be below L, or anyone could make a second signature from the first.
+    /// RFC 8032 §5.1.7 and §8.4: S must be below L, or anyone could make a second signature from
+    /// the first.
     @Test func refusesMalleatedSignature() throws {
         let order = hex("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010")
         for one in Self.vectors {
@@ -89,7 +90,9 @@ import Testing
         let one = Self.vectors[1]
         let key = try #require(VerifyingKey(bytes: hex(one.key)))
         let signature = hex(one.signature)
-        for count in 0..<64 { #expect(!key.isValid(Array(signature[..<count]), for: hex(one.message))) }
+        for count in 0..<64 {
+            #expect(!key.isValid(Array(signature[..<count]), for: hex(one.message)))
+        }
         #expect(!key.isValid(signature + [0], for: hex(one.message)))
         #expect(!key.isValid(signature + signature, for: hex(one.message)))
         #expect(!key.isValid([UInt8](repeating: 0, count: 64), for: hex(one.message)))
@@ -99,7 +102,10 @@ import Testing
     @Test func refusesKeysOfOtherLengths() {
         for count in [0, 1, 31, 33, 64] {
             #expect(VerifyingKey(bytes: [UInt8](repeating: 9, count: count)) == nil)
-            #expect(throws: CryptographyError.wrongLength(what: "Ed25519 seed", expected: 32, got: count)) {
+            #expect(
+                throws: CryptographyError.wrongLength(
+                    what: "Ed25519 seed", expected: 32, got: count)
+            ) {
                 _ = try SigningKey(seed: SecretBytes(copying: [UInt8](repeating: 9, count: count)))
             }
         }
@@ -139,7 +145,9 @@ import Testing
     @Test func pemRoundTrips() throws {
         let key = SigningKey.generate(random: SystemRandom.shared)
         let pem = try key.pem()
-        #expect(String(decoding: pem.exposedCopy(), as: UTF8.self).hasPrefix("-----BEGIN PRIVATE KEY-----\n"))
+        #expect(
+            String(decoding: pem.exposedCopy(), as: UTF8.self).hasPrefix(
+                "-----BEGIN PRIVATE KEY-----\n"))
         let read = try SigningKey(pem: pem)
         #expect(read.publicKey == key.publicKey)
         #expect(read.sign([1, 2, 3]) == key.sign([1, 2, 3]))
@@ -149,14 +157,20 @@ import Testing
         let key = try SigningKey(pem: SecretBytes(copying: text(Fixtures.keyEd25519)))
         #expect(key.publicKey.isValid(key.sign([7]), for: [7]))
         for other in [Fixtures.keyP256, Fixtures.keyP384, Fixtures.keyX25519] {
-            #expect(throws: CryptographyError.refused(what: "signing key", reason: "the key must be of type Ed25519")) {
+            #expect(
+                throws: CryptographyError.refused(
+                    what: "signing key", reason: "the key must be of type Ed25519")
+            ) {
                 _ = try SigningKey(pem: SecretBytes(copying: text(other)))
             }
         }
-        for bad in ["", "garbage", Fixtures.keyEncrypted, String(Fixtures.keyEd25519.dropLast(40)),
-            String(repeating: "A", count: 70_000)]
-        {
-            #expect(throws: CryptographyError.self) { _ = try SigningKey(pem: SecretBytes(copying: text(bad))) }
+        for bad in [
+            "", "garbage", Fixtures.keyEncrypted, String(Fixtures.keyEd25519.dropLast(40)),
+            String(repeating: "A", count: 70_000),
+        ] {
+            #expect(throws: CryptographyError.self) {
+                _ = try SigningKey(pem: SecretBytes(copying: text(bad)))
+            }
         }
     }
 

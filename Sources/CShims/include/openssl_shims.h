@@ -122,7 +122,7 @@ consilium_request_key consilium_request_open(const uint8_t *der, size_t count);
 
 enum { CONSILIUM_USAGE_AUTHORITY = 0, CONSILIUM_USAGE_CLIENT = 1, CONSILIUM_USAGE_SERVER = 2 };
 enum { CONSILIUM_NAME_URI = 1, CONSILIUM_NAME_DNS = 2, CONSILIUM_NAME_IP = 3 };
-enum { CONSILIUM_SERIAL_BYTES = 16, CONSILIUM_SERIAL_BYTES_MAX = 20 };
+enum { CONSILIUM_SERIAL_BYTES = 16, CONSILIUM_SERIAL_BYTES_MAX = 20, CONSILIUM_SITE_NAME_BYTES_MAX = 64 };
 
 /*
  * Issues a certificate. `issuer` is the issuer's certificate, or NULL with count 0 for a self-signed one. `names` is the
