@@ -53,7 +53,7 @@ let modules: [Module] = [
 let tests: [(name: String, imports: [String])] = [
     ("KernelsTests", ["Kernels"]),
     ("CodecTests", ["Codec"]),
-    ("CryptographyTests", ["Cryptography", "Codec"]),
+    ("CryptographyTests", ["Cryptography"]),
     ("StorageTests", ["Storage"]),
     ("TelemetryTests", ["Telemetry"]),
     ("TabularTests", ["Tabular", "Codec", "Cryptography"]),
