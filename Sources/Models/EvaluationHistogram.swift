@@ -54,6 +54,14 @@ package struct EvaluationLayout: Equatable, Sendable {
         guard let group else { return (0, bins) }
         return (block(bins) + group * block(groupBins), groupBins)
     }
+
+    /// The entries that hold losses in units.
+    var lossIndices: [Int] {
+        ([nil] + groups.indices.map(Optional.some)).flatMap { group in
+            let (start, bins) = place(group)
+            return [start + 2 * bins + 2, start + 2 * bins + 3]
+        }
+    }
 }
 
 /// Counts of one site, or the sum over sites.
@@ -118,35 +126,38 @@ extension EvaluationHistogram {
     package var shares: [Double] {
         guard rows > 0 else { return [Double](repeating: 0, count: counts.count) }
         var shares = counts.map { Double($0) / Double(rows) }
-        for group in [nil] + layout.groups.indices.map(Optional.some) {
-            let (start, bins) = layout.place(group)
-            for index in start + 2 * bins + 2..<start + 2 * bins + 4 { shares[index] /= EvaluationLayout.lossUnits }
-        }
+        for index in layout.lossIndices { shares[index] /= EvaluationLayout.lossUnits }
         return shares
     }
 
     /// The sum over sites from the row-weighted mean of their `shares`. Counts are rounded to the nearest whole, which
-    /// undoes the rounding of a fixed-point sum.
+    /// undoes the rounding of a fixed-point sum; where that was coarse (many sites of a million rows), the bins may miss the
+    /// total by up to one row in `roundingShare`.
     /// - Throws: `ModelsError.impossibleCounts` when the sum cannot come from that many rows.
     package init(layout: EvaluationLayout, meanShares: [Double], rows: Int) throws(ModelsError) {
         guard meanShares.count == layout.count else {
             throw .impossibleCounts("\(meanShares.count) entries where the layout has \(layout.count)")
         }
-        guard rows >= 0, rows <= KernelsLimits.rowsMax, meanShares.allSatisfy(\.isFinite) else {
-            throw .impossibleCounts("a total of \(rows) rows, or an entry that is not finite")
+        // A share is at most 1; rounding may carry one a little above it.
+        guard (0...KernelsLimits.rowsMax).contains(rows), meanShares.allSatisfy({ abs($0) <= 2 }) else {
+            throw .impossibleCounts("a total of \(rows) rows, or an entry that is not a share")
         }
         var scaled = meanShares.map { $0 * Double(rows) }
-        for group in [nil] + layout.groups.indices.map(Optional.some) {
-            let (start, bins) = layout.place(group)
-            for index in start + 2 * bins + 2..<start + 2 * bins + 4 { scaled[index] *= EvaluationLayout.lossUnits }
-        }
-        guard scaled.allSatisfy({ abs($0) < 1e18 }) else { throw .impossibleCounts("an entry far out of range") }
-        try self.init(layout: layout, counts: scaled.map { max(0, Int($0.rounded())) }, rows: rows)
+        for index in layout.lossIndices { scaled[index] *= EvaluationLayout.lossUnits }
+        let counts = scaled.map { max(0, Int($0.rounded())) }
+        try self.init(layout: layout, counts: counts, rows: rows, tolerance: max(1, rows / Self.roundingShare))
     }
 
     /// The sum over sites from summed counts.
     /// - Throws: `ModelsError.impossibleCounts` when an entry is negative or the bins do not hold `rows` rows.
     package init(layout: EvaluationLayout, counts: [Int], rows: Int) throws(ModelsError) {
+        try self.init(layout: layout, counts: counts, rows: rows, tolerance: 0)
+    }
+
+    /// Rows of which one may be lost to fixed-point rounding.
+    package static let roundingShare = 1000
+
+    private init(layout: EvaluationLayout, counts: [Int], rows: Int, tolerance: Int) throws(ModelsError) {
         self.init(layout: layout)
         guard counts.count == layout.count else {
             throw .impossibleCounts("\(counts.count) entries where the layout has \(layout.count)")
@@ -158,7 +169,9 @@ extension EvaluationHistogram {
             guard !overflow else { throw .impossibleCounts("counts beyond any number of rows") }
             binned = sum
         }
-        guard binned == rows else { throw .impossibleCounts("the bins hold \(binned) rows, the sum names \(rows)") }
+        guard rows >= 0, (rows - min(rows, tolerance)...rows + tolerance).contains(binned) else {
+            throw .impossibleCounts("the bins hold \(binned) rows, the sum names \(rows)")
+        }
         self.counts = counts
         self.rows = rows
     }

@@ -82,12 +82,7 @@ private struct Descent {
 
     /// One step on a batch; the sum of its rows' log losses before the step.
     private mutating func step(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> Double {
-        let columns = matrix.columns
-        var position = 0
-        for row in batch {
-            for column in 0..<columns { work.activations[0][position + column] = matrix.values[row * columns + column] }
-            position += columns
-        }
+        gather(matrix, batch)
         network.forward(rows: batch.count, &work)
         let (loss, sharedBiasSlope) = fillOutputDeltas(matrix, batch)
         startGradient()
@@ -95,6 +90,20 @@ private struct Descent {
         correctBias(by: sharedBiasSlope)
         move()
         return loss
+    }
+
+    /// Copies the batch's rows into the workspace.
+    private mutating func gather(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) {
+        let columns = matrix.columns
+        let all = matrix.values
+        let values = all.span
+        var block = work.activations[0].mutableSpan
+        var position = 0
+        for row in batch {
+            let start = row * columns
+            for column in 0..<columns { block[position + column] = values[start + column] }
+            position += columns
+        }
     }
 
     /// Fills in the derivatives of the batch's mean log loss by the outputs of the last layer, with the site's intercept
@@ -144,8 +153,10 @@ private struct Descent {
         let mu = Float(training.proximalMu)
         for tensor in gradient.indices {
             let decay = tensor % 2 == 0 ? l2 : 0
-            let (now, start) = (network.tensors[tensor], global[tensor])
-            for index in now.indices { gradient[tensor][index] = decay * now[index] + mu * (now[index] - start[index]) }
+            let (current, initial) = (network.tensors[tensor], global[tensor])
+            let (now, start) = (current.span, initial.span)
+            var slope = gradient[tensor].mutableSpan
+            for index in 0..<slope.count { slope[index] = decay * now[index] + mu * (now[index] - start[index]) }
         }
     }
 
