@@ -40,6 +40,9 @@ extension ModelFamily {
         guard !widths.isEmpty else {
             throw FieldError(path: path + ".hidden", problem: "must name at least one hidden layer (without one, use logisticRegression)")
         }
+        guard zip(widths, widths.dropFirst()).reduce(0, { $0 + $1.0 * $1.1 }) <= ModelsLimits.parametersMax else {
+            throw FieldError(path: path + ".hidden", problem: "makes more than \(ModelsLimits.parametersMax) parameters")
+        }
         return widths
     }
 

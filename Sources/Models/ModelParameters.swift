@@ -39,7 +39,7 @@ package struct ModelParameters: Equatable, Sendable {
     ///
     /// - Parameters:
     ///   - family: the model family.
-    ///   - inputs: preprocessed columns, 1 to 16,384.
+    ///   - inputs: preprocessed columns, at least 1.
     ///   - seed: any bytes, such as the plan hash.
     package init(family: ModelFamily, inputs: Int, seed: [UInt8]) {
         let plan = family.layers(inputs: inputs)
@@ -108,8 +108,11 @@ package struct ModelParameters: Equatable, Sendable {
     /// The layers of `family` that these tensors fill.
     /// - Throws: `ModelsError.shape` when names or shapes are not the family's, `.notFinite` for a value that is not finite.
     func layers(of family: ModelFamily) throws(ModelsError) -> LayerPlan {
-        guard let first = tensors.first, first.shape.count == 2, (1...16_384).contains(first.shape[1]) else {
-            throw .shape("the first tensor must be a weight of two axes")
+        guard let first = tensors.first, first.shape.count == 2, (1...KernelsLimits.columnsMax).contains(first.shape[1]) else {
+            throw .shape("the first tensor must be a weight of two axes, for 1 to \(KernelsLimits.columnsMax) columns")
+        }
+        guard count <= ModelsLimits.parametersMax else {
+            throw .shape("\(count) parameters are more than \(ModelsLimits.parametersMax): use fewer or narrower hidden layers")
         }
         let plan = family.layers(inputs: first.shape[1])
         guard tensors.count == plan.layers.count * 2 else {

@@ -34,6 +34,7 @@ import Testing
         #expect(problem { _ = try ModelFamily(json: ["family": "perceptron"], path: "model") }.hasPrefix("model.hidden: "))
         #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": []], path: "model") }.hasPrefix("model.hidden: "))
         #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [8, 0]], path: "model") }.hasPrefix("model.hidden[1]: "))
+        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [4096, 4096]], path: "model") }.hasPrefix("model.hidden: "))
         #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [8], "output": "tanh"], path: "model") }.hasPrefix("model.output: "))
         #expect(problem { _ = try ModelFamily(json: ["family": "logisticRegression", "hidden": [8]], path: "model") }.contains("hidden"))
         #expect(problem { _ = try ModelFamily(json: ["family": "logisticRegression", "l2": -1], path: "model") }.hasPrefix("model.l2: "))
@@ -109,6 +110,8 @@ import Testing
     @Test func refusesWhatDoesNotFit() throws {
         let parameters = try Self.random(Self.families[1], inputs: 4)
         #expect(throws: ModelsError.self) { try Predictor(parameters, family: Self.families[0]) }
+        let huge = ModelFamily.perceptron(hidden: [4096], output: .sigmoid, l2: 0, perSiteIntercept: false)
+        #expect(throws: ModelsError.self) { try Predictor(ModelParameters(family: huge, inputs: 1000, seed: []), family: huge) }
         #expect(throws: ModelsError.self) { try Predictor(ModelParameters(tensors: []), family: Self.families[0]) }
         let predictor = try Predictor(parameters, family: Self.families[1])
         #expect(throws: ModelsError.self) { try predictor.probability([1, 2, 3]) }

@@ -126,11 +126,7 @@ import Testing
             .perceptron(hidden: [32], output: .sigmoid, l2: 0.001, perSiteIntercept: false),
             LocalTraining(optimizer: .sgd(learningRate: 0.05, momentum: 0.9), epochs: 1, batchSize: 64), sites)
         let clock = ContinuousClock()
-        #if DEBUG
-            let rounds = 4
-        #else
-            let rounds = 20
-        #endif
+        let rounds = 20
         let duration = try clock.measure { try federation.run(rounds: rounds) }
         let scored = try federation.scored()
         let (scores, labels) = (scored.flatMap(\.scores), scored.flatMap(\.labels))
