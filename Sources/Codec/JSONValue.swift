@@ -1,5 +1,5 @@
 /// A JSON document as a value. Objects have no order: every output sorts its keys.
-package indirect enum JSONValue: Equatable, Sendable {
+package enum JSONValue: Equatable, Sendable {
     case null
     case bool(Bool)
     /// A whole number written without point or exponent that fits.
