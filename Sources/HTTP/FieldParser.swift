@@ -57,6 +57,7 @@ struct FieldParser: Sendable {
             contentLength = try Self.length(value)
         case 17 where Self.equals(name, "transfer-encoding"):
             guard !isChunked else { throw HTTPRefusal(400, "more than one Transfer-Encoding field") }
+            guard !value.isEmpty else { throw HTTPRefusal(400, "the Transfer-Encoding field is empty") }
             guard Self.equals(value, "chunked") else { throw HTTPRefusal(501, "the only Transfer-Encoding is \"chunked\"") }
             isChunked = true
         default: break

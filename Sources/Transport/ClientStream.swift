@@ -159,7 +159,13 @@ package final class ClientStream: @unchecked Sendable {
         }
     }
 
-    /// Tells the server that nothing more will come. The socket closes with the last reference.
+    /// Tells the server that nothing more will come; its answers can still be read.
+    package func endOutput() {
+        session?.sendClose()
+        socket.stopWriting()
+    }
+
+    /// Ends both directions. The socket itself closes with the last reference.
     package func close() {
         session?.sendClose()
         socket.stopBoth()
