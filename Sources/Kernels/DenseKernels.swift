@@ -8,19 +8,23 @@ import CKernels
 
 /// y = x · weightsᵀ + bias, negative results cut to 0 when `rectified`. Costs rows × inputs × outputs multiplications.
 package func denseForward(
-    rows: Int, _ x: Span<Float>, weights: Span<Float>, bias: Span<Float>, into y: inout MutableSpan<Float>,
+    rows: Int, _ x: Span<Float>, weights: Span<Float>, bias: Span<Float>,
+    into y: inout MutableSpan<Float>,
     rectified: Bool, path: KernelPath = .best
 ) {
     let outputs = bias.count
     let inputs = layerInputs(weights.count, outputs)
-    precondition(rows >= 0 && x.count >= rows * inputs && y.count >= rows * outputs, "the layer and its rows differ in size")
+    precondition(
+        rows >= 0 && x.count >= rows * inputs && y.count >= rows * outputs,
+        "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe x.withUnsafeBufferPointer { x in
         unsafe weights.withUnsafeBufferPointer { weights in
             unsafe bias.withUnsafeBufferPointer { bias in
                 unsafe y.withUnsafeMutableBufferPointer { y in
                     unsafe ck_dense_forward(
-                        path.flag, rows, inputs, outputs, x.baseAddress, weights.baseAddress, bias.baseAddress,
+                        path.flag, rows, inputs, outputs, x.baseAddress, weights.baseAddress,
+                        bias.baseAddress,
                         y.baseAddress, rectified)
                 }
             }
@@ -35,14 +39,17 @@ package func denseBackwardWeights(
 ) {
     let outputs = biasGradient.count
     let inputs = layerInputs(weightGradient.count, outputs)
-    precondition(rows >= 0 && x.count >= rows * inputs && dy.count >= rows * outputs, "the layer and its rows differ in size")
+    precondition(
+        rows >= 0 && x.count >= rows * inputs && dy.count >= rows * outputs,
+        "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe dy.withUnsafeBufferPointer { dy in
         unsafe x.withUnsafeBufferPointer { x in
             unsafe weightGradient.withUnsafeMutableBufferPointer { dw in
                 unsafe biasGradient.withUnsafeMutableBufferPointer { db in
                     unsafe ck_dense_backward_weights(
-                        path.flag, rows, inputs, outputs, dy.baseAddress, x.baseAddress, dw.baseAddress, db.baseAddress)
+                        path.flag, rows, inputs, outputs, dy.baseAddress, x.baseAddress,
+                        dw.baseAddress, db.baseAddress)
                 }
             }
         }
@@ -55,7 +62,9 @@ package func denseBackwardInputs(
     into dx: inout MutableSpan<Float>, path: KernelPath = .best
 ) {
     let inputs = layerInputs(weights.count, outputs)
-    precondition(rows >= 0 && dy.count >= rows * outputs && x.count >= rows * inputs && dx.count >= rows * inputs,
+    precondition(
+        rows >= 0 && dy.count >= rows * outputs && x.count >= rows * inputs
+            && dx.count >= rows * inputs,
         "the layer and its rows differ in size")
     // Reason: the C loops read and write exactly the sizes checked above.
     unsafe dy.withUnsafeBufferPointer { dy in
@@ -63,7 +72,8 @@ package func denseBackwardInputs(
             unsafe x.withUnsafeBufferPointer { x in
                 unsafe dx.withUnsafeMutableBufferPointer { dx in
                     unsafe ck_dense_backward_inputs(
-                        path.flag, rows, inputs, outputs, dy.baseAddress, weights.baseAddress, x.baseAddress, dx.baseAddress)
+                        path.flag, rows, inputs, outputs, dy.baseAddress, weights.baseAddress,
+                        x.baseAddress, dx.baseAddress)
                 }
             }
         }
@@ -71,6 +81,8 @@ package func denseBackwardInputs(
 }
 
 func layerInputs(_ weights: Int, _ outputs: Int) -> Int {
-    precondition(outputs > 0 && weights % outputs == 0, "\(weights) weights do not divide among \(outputs) outputs")
+    precondition(
+        outputs > 0 && weights % outputs == 0,
+        "\(weights) weights do not divide among \(outputs) outputs")
     return weights / outputs
 }

@@ -23,10 +23,15 @@ package struct FeatureMatrix: Equatable, Sendable {
     ///   - values: `rows * columns` values, row after row.
     ///   - labels: one label per row, or none for rows to predict.
     /// - Throws: `KernelsError.shape` when the counts do not fit one another or exceed `KernelsLimits`.
-    package init(rows: Int, columns: Int, values: [Float], labels: [Float] = []) throws(KernelsError) {
-        guard (0...KernelsLimits.rowsMax).contains(rows), (1...KernelsLimits.columnsMax).contains(columns) else {
-            throw .shape("a matrix of \(rows) rows and \(columns) columns is outside the limits "
-                + "(\(KernelsLimits.rowsMax) rows, 1 to \(KernelsLimits.columnsMax) columns)")
+    package init(rows: Int, columns: Int, values: [Float], labels: [Float] = [])
+        throws(KernelsError)
+    {
+        guard (0...KernelsLimits.rowsMax).contains(rows),
+            (1...KernelsLimits.columnsMax).contains(columns)
+        else {
+            throw .shape(
+                "a matrix of \(rows) rows and \(columns) columns is outside the limits "
+                    + "(\(KernelsLimits.rowsMax) rows, 1 to \(KernelsLimits.columnsMax) columns)")
         }
         let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
         guard !overflow, count == values.count else {
@@ -53,7 +58,8 @@ package struct FeatureMatrix: Equatable, Sendable {
     /// One value. `row` is in `0 ..< rows`, `column` in `0 ..< columns`.
     package subscript(row row: Int, column column: Int) -> Float {
         precondition((0..<rows).contains(row), "row \(row) of a matrix of \(rows) rows")
-        precondition((0..<columns).contains(column), "column \(column) of a matrix of \(columns) columns")
+        precondition(
+            (0..<columns).contains(column), "column \(column) of a matrix of \(columns) columns")
         return values[row * columns + column]
     }
 

@@ -9,13 +9,15 @@ package enum NaiveKernels {
     }
 
     /// y += scale · x.
-    package static func addScaled(_ scale: Float, _ x: Span<Float>, to y: inout MutableSpan<Float>) {
+    package static func addScaled(_ scale: Float, _ x: Span<Float>, to y: inout MutableSpan<Float>)
+    {
         for i in 0..<x.count { y[i] += scale * x[i] }
     }
 
     /// y = x · weightsᵀ + bias, cut to 0 from below when `rectified`.
     package static func denseForward(
-        rows: Int, _ x: Span<Float>, weights: Span<Float>, bias: Span<Float>, into y: inout MutableSpan<Float>,
+        rows: Int, _ x: Span<Float>, weights: Span<Float>, bias: Span<Float>,
+        into y: inout MutableSpan<Float>,
         rectified: Bool
     ) {
         let outputs = bias.count
@@ -49,7 +51,8 @@ package enum NaiveKernels {
 
     /// dx = dy · weights where `activations` is above 0, else 0.
     package static func denseBackwardInputs(
-        rows: Int, outputs: Int, _ dy: Span<Float>, weights: Span<Float>, activations x: Span<Float>,
+        rows: Int, outputs: Int, _ dy: Span<Float>, weights: Span<Float>,
+        activations x: Span<Float>,
         into dx: inout MutableSpan<Float>
     ) {
         let inputs = layerInputs(weights.count, outputs)
@@ -75,8 +78,10 @@ package enum NaiveKernels {
 
     /// One step of Adam, with the corrections folded in as for `adamStep`.
     package static func adamStep(
-        rate: Float, correction: Float, beta1: Float, beta2: Float, epsilon: Float, gradient: Span<Float>,
-        first: inout MutableSpan<Float>, second: inout MutableSpan<Float>, parameters: inout MutableSpan<Float>
+        rate: Float, correction: Float, beta1: Float, beta2: Float, epsilon: Float,
+        gradient: Span<Float>,
+        first: inout MutableSpan<Float>, second: inout MutableSpan<Float>,
+        parameters: inout MutableSpan<Float>
     ) {
         for i in 0..<gradient.count {
             let g = gradient[i]

@@ -40,6 +40,8 @@ package struct SeededGenerator: RandomNumberGenerator, Sendable {
 
     /// Shuffles by Fisher and Yates. Written out, so that a later standard library cannot change the order of a run.
     package mutating func shuffle<Element>(_ items: inout [Element]) {
-        for last in stride(from: items.count - 1, to: 0, by: -1) { items.swapAt(last, below(last + 1)) }
+        for last in stride(from: items.count - 1, to: 0, by: -1) {
+            items.swapAt(last, below(last + 1))
+        }
     }
 }

@@ -29,13 +29,16 @@ extension Predictor {
     ///   - background: the mean of the training rows, `inputs` values.
     /// - Throws: `ModelsError.shape` when a count differs.
     /// - Cost: for a perceptron about 256 predictions.
-    package func contributions(_ row: [Float], background: [Float]) throws(ModelsError) -> Contributions {
+    package func contributions(_ row: [Float], background: [Float]) throws(ModelsError)
+        -> Contributions
+    {
         let (top, base) = (try logOdds(row), try logOdds(background))
         let isExact = network.plan.layers.count == 1
         let slopes = isExact ? linearSlopes() : meanGradient(from: background, to: row)
         let values = row.indices.map { slopes[$0] * (row[$0] - background[$0]) }
         return Contributions(
-            values: values, baseValue: base, logOdds: top, residual: top - base - values.reduce(0, +), isExact: isExact)
+            values: values, baseValue: base, logOdds: top,
+            residual: top - base - values.reduce(0, +), isExact: isExact)
     }
 
     private func linearSlopes() -> [Float] {
@@ -51,7 +54,8 @@ extension Predictor {
         for step in 0..<steps {
             let share = (Float(step) + 0.5) / Float(steps)
             for column in 0..<inputs {
-                work.activations[0][step * inputs + column] = background[column] + share * (row[column] - background[column])
+                work.activations[0][step * inputs + column] =
+                    background[column] + share * (row[column] - background[column])
             }
         }
         network.forward(rows: steps, &work)
@@ -61,7 +65,8 @@ extension Predictor {
         }
         for index in stride(from: last - 1, through: 0, by: -1) {
             // The inputs are not rectified: ones let every gradient through.
-            let gate = index == 0 ? [Float](repeating: 1, count: steps * inputs) : work.activations[index]
+            let gate =
+                index == 0 ? [Float](repeating: 1, count: steps * inputs) : work.activations[index]
             let delta = work.deltas[index + 1]
             network.propagate(index, rows: steps, delta, gate, into: &work.deltas[index])
         }

@@ -30,14 +30,21 @@ package struct EvaluationLayout: Equatable, Sendable {
     package static let lossUnits = 1_048_576.0
 
     /// - Throws: `ModelsError.shape` when a number is outside its limits.
-    package init(bins: Int = 1000, threshold: Double = 0.5, groups: [String] = [], groupBins: Int = 100) throws(ModelsError) {
-        guard (2...ModelsLimits.binsMax).contains(bins), (2...ModelsLimits.binsMax).contains(groupBins) else {
+    package init(
+        bins: Int = 1000, threshold: Double = 0.5, groups: [String] = [], groupBins: Int = 100
+    ) throws(ModelsError) {
+        guard (2...ModelsLimits.binsMax).contains(bins),
+            (2...ModelsLimits.binsMax).contains(groupBins)
+        else {
             throw .shape("an evaluation has 2 to \(ModelsLimits.binsMax) bins")
         }
         guard groups.count <= ModelsLimits.groupsMax, Set(groups).count == groups.count else {
-            throw .shape("an evaluation has at most \(ModelsLimits.groupsMax) groups, each named once")
+            throw .shape(
+                "an evaluation has at most \(ModelsLimits.groupsMax) groups, each named once")
         }
-        guard threshold > 0, threshold < 1 else { throw .shape("the threshold lies between 0 and 1") }
+        guard threshold > 0, threshold < 1 else {
+            throw .shape("the threshold lies between 0 and 1")
+        }
         self.bins = bins
         self.groupBins = groupBins
         self.threshold = threshold
@@ -86,7 +93,9 @@ package struct EvaluationHistogram: Equatable, Sendable {
     ///   - labels: 0 or 1 for each.
     ///   - groups: for each group of the layout, whether each row is in it.
     /// - Throws: `ModelsError.shape` for unequal counts, `.notFinite` for a score that is not a probability.
-    package init(layout: EvaluationLayout, scores: [Float], labels: [Float], groups: [[Bool]] = []) throws(ModelsError) {
+    package init(layout: EvaluationLayout, scores: [Float], labels: [Float], groups: [[Bool]] = [])
+        throws(ModelsError)
+    {
         guard scores.count == labels.count, groups.count == layout.groups.count,
             groups.allSatisfy({ $0.count == scores.count })
         else { throw .shape("scores, labels and group memberships differ in count") }
@@ -95,7 +104,9 @@ package struct EvaluationHistogram: Equatable, Sendable {
         rows = scores.count
         for row in scores.indices {
             add(scores[row], labels[row], to: nil)
-            for group in groups.indices where groups[group][row] { add(scores[row], labels[row], to: group) }
+            for group in groups.indices where groups[group][row] {
+                add(scores[row], labels[row], to: group)
+            }
         }
     }
 
@@ -104,15 +115,20 @@ package struct EvaluationHistogram: Equatable, Sendable {
         let bin = min(bins - 1, Int(Double(score) * Double(bins)))
         let isPositive = label > 0.5
         counts[start + (isPositive ? bins : 0) + bin] += 1
-        if Double(score) >= layout.threshold { counts[start + 2 * bins + (isPositive ? 0 : 1)] += 1 }
+        if Double(score) >= layout.threshold {
+            counts[start + 2 * bins + (isPositive ? 0 : 1)] += 1
+        }
         let loss = Metrics.rowLogLoss(score, label) / EvaluationLayout.rowLossMax
         let distance = Double(score) - Double(label)
         counts[start + 2 * bins + 2] += Int((loss * EvaluationLayout.lossUnits).rounded())
-        counts[start + 2 * bins + 3] += Int((distance * distance * EvaluationLayout.lossUnits).rounded())
+        counts[start + 2 * bins + 3] += Int(
+            (distance * distance * EvaluationLayout.lossUnits).rounded())
     }
 
     /// The sum of two sites' counts.
-    package static func + (left: EvaluationHistogram, right: EvaluationHistogram) -> EvaluationHistogram {
+    package static func + (left: EvaluationHistogram, right: EvaluationHistogram)
+        -> EvaluationHistogram
+    {
         precondition(left.layout == right.layout, "histograms of different layouts")
         var sum = left
         for index in sum.counts.indices { sum.counts[index] += right.counts[index] }
@@ -136,16 +152,20 @@ extension EvaluationHistogram {
     /// - Throws: `ModelsError.impossibleCounts` when the sum cannot come from that many rows.
     package init(layout: EvaluationLayout, meanShares: [Double], rows: Int) throws(ModelsError) {
         guard meanShares.count == layout.count else {
-            throw .impossibleCounts("\(meanShares.count) entries where the layout has \(layout.count)")
+            throw .impossibleCounts(
+                "\(meanShares.count) entries where the layout has \(layout.count)")
         }
         // A share is at most 1; rounding may carry one a little above it.
-        guard (0...KernelsLimits.rowsMax).contains(rows), meanShares.allSatisfy({ abs($0) <= 2 }) else {
+        guard (0...KernelsLimits.rowsMax).contains(rows), meanShares.allSatisfy({ abs($0) <= 2 })
+        else {
             throw .impossibleCounts("a total of \(rows) rows, or an entry that is not a share")
         }
         var scaled = meanShares.map { $0 * Double(rows) }
         for index in layout.lossIndices { scaled[index] *= EvaluationLayout.lossUnits }
         let counts = scaled.map { max(0, Int($0.rounded())) }
-        try self.init(layout: layout, counts: counts, rows: rows, tolerance: max(1, rows / Self.roundingShare))
+        try self.init(
+            layout: layout, counts: counts, rows: rows, tolerance: max(1, rows / Self.roundingShare)
+        )
     }
 
     /// The sum over sites from summed counts.
@@ -157,7 +177,9 @@ extension EvaluationHistogram {
     /// Rows of which one may be lost to fixed-point rounding.
     package static let roundingShare = 1000
 
-    private init(layout: EvaluationLayout, counts: [Int], rows: Int, tolerance: Int) throws(ModelsError) {
+    private init(layout: EvaluationLayout, counts: [Int], rows: Int, tolerance: Int)
+        throws(ModelsError)
+    {
         self.init(layout: layout)
         guard counts.count == layout.count else {
             throw .impossibleCounts("\(counts.count) entries where the layout has \(layout.count)")

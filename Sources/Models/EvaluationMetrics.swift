@@ -53,7 +53,9 @@ extension EvaluationHistogram {
         let negatives = counts[start..<start + bins].map(Double.init)
         let positives = counts[start + bins..<start + 2 * bins].map(Double.init)
         let tail = counts[start + 2 * bins..<start + 2 * bins + 4].map { $0 }
-        let (negativeRows, positiveRows) = (Int(negatives.reduce(0, +)), Int(positives.reduce(0, +)))
+        let (negativeRows, positiveRows) = (
+            Int(negatives.reduce(0, +)), Int(positives.reduce(0, +))
+        )
         let rows = negativeRows + positiveRows
         var confusion = Confusion()
         confusion.truePositives = min(tail[0], positiveRows)
@@ -64,7 +66,8 @@ extension EvaluationHistogram {
             rows > 0 ? Double(units) / EvaluationLayout.lossUnits * scale / Double(rows) : nil
         }
         return EvaluationMetrics(
-            rows: rows, positives: positiveRows, auc: Self.auc(negatives, positives), confusion: confusion,
+            rows: rows, positives: positiveRows, auc: Self.auc(negatives, positives),
+            confusion: confusion,
             logLoss: mean(tail[2], EvaluationLayout.rowLossMax), brier: mean(tail[3], 1),
             calibration: Self.calibration(negatives, positives))
     }
@@ -79,7 +82,9 @@ extension EvaluationHistogram {
         return below > 0 && total > 0 ? wins / (below * total) : nil
     }
 
-    private static func calibration(_ negatives: [Double], _ positives: [Double]) -> [CalibrationStep] {
+    private static func calibration(_ negatives: [Double], _ positives: [Double])
+        -> [CalibrationStep]
+    {
         let bins = negatives.count
         return (0..<10).map { step in
             let range = step * bins / 10..<(step + 1) * bins / 10
@@ -91,8 +96,10 @@ extension EvaluationHistogram {
                 predicted += here * (Double(bin) + 0.5) / Double(bins)
             }
             return CalibrationStep(
-                lower: Double(range.lowerBound) / Double(bins), upper: Double(range.upperBound) / Double(bins), rows: Int(rows),
-                predicted: rows > 0 ? predicted / rows : nil, observed: rows > 0 ? hits / rows : nil)
+                lower: Double(range.lowerBound) / Double(bins),
+                upper: Double(range.upperBound) / Double(bins), rows: Int(rows),
+                predicted: rows > 0 ? predicted / rows : nil, observed: rows > 0 ? hits / rows : nil
+            )
         }
     }
 }

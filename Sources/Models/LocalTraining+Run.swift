@@ -12,7 +12,8 @@ extension LocalTraining {
     /// - Throws: `ModelsError.noRows`, `.unlabelled`, `.shape`, or `.diverged` when a parameter stops being finite.
     /// - Cost: about 6 × parameters × rows × epochs multiplications.
     package func train(
-        _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix, seed: UInt64, path: KernelPath = .best
+        _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix, seed: UInt64,
+        path: KernelPath = .best
     ) throws(ModelsError) -> LocalTrainingResult {
         guard matrix.rows > 0 else { throw .noRows }
         guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }
@@ -20,11 +21,16 @@ extension LocalTraining {
         guard matrix.columns == plan.inputs else {
             throw .shape("rows of \(matrix.columns) columns for a model of \(plan.inputs) columns")
         }
-        precondition(epochs > 0 && batchSize > 0, "local training of \(epochs) epochs in batches of \(batchSize)")
+        precondition(
+            epochs > 0 && batchSize > 0,
+            "local training of \(epochs) epochs in batches of \(batchSize)")
         let start = parameters.tensors.map(\.values)
-        let intercept = family.perSiteIntercept ? try SiteIntercept.fit(parameters, family: family, on: matrix, path: path) : nil
+        let intercept =
+            family.perSiteIntercept
+            ? try SiteIntercept.fit(parameters, family: family, on: matrix, path: path) : nil
         var descent = Descent(
-            network: Network(plan: plan, tensors: start, path: path), global: start, training: self, l2: Float(family.l2),
+            network: Network(plan: plan, tensors: start, path: path), global: start, training: self,
+            l2: Float(family.l2),
             localIntercept: intercept, batchRows: min(batchSize, matrix.rows))
         var order = Array(0..<matrix.rows)
         var generator = SeededGenerator(seed: seed)
@@ -37,7 +43,8 @@ extension LocalTraining {
         let trained = parameters.replacing(tensors: descent.network.tensors)
         return LocalTrainingResult(
             parameters: trained, loss: loss, examples: matrix.rows,
-            localIntercept: family.perSiteIntercept ? try SiteIntercept.fit(trained, family: family, on: matrix, path: path) : nil)
+            localIntercept: family.perSiteIntercept
+                ? try SiteIntercept.fit(trained, family: family, on: matrix, path: path) : nil)
     }
 }
 
@@ -55,7 +62,10 @@ private struct Descent {
     private var second: [[Float]]
     private var steps = 0
 
-    init(network: Network, global: [[Float]], training: LocalTraining, l2: Float, localIntercept: Float?, batchRows: Int) {
+    init(
+        network: Network, global: [[Float]], training: LocalTraining, l2: Float,
+        localIntercept: Float?, batchRows: Int
+    ) {
         self.network = network
         self.global = global
         self.training = training
@@ -108,11 +118,14 @@ private struct Descent {
 
     /// Fills in the derivatives of the batch's mean log loss by the outputs of the last layer, with the site's intercept
     /// in place. Gives the summed loss, and how much steeper that loss is by the output bias without the intercept.
-    private mutating func fillOutputDeltas(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> (Double, Float) {
+    private mutating func fillOutputDeltas(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> (
+        Double, Float
+    ) {
         let last = network.plan.layers.count
         let share = 1 / Float(batch.count)
         // The shared bias moves for the shared model's sake; beside the intercept it counts as it was.
-        let shift = hasIntercept ? localIntercept - (biasLogOdds(network.tensors) - biasLogOdds(global)) : 0
+        let shift =
+            hasIntercept ? localIntercept - (biasLogOdds(network.tensors) - biasLogOdds(global)) : 0
         var loss = 0.0
         var biasSlope: Float = 0
         for (index, row) in batch.enumerated() {
@@ -156,7 +169,9 @@ private struct Descent {
             let (current, initial) = (network.tensors[tensor], global[tensor])
             let (now, start) = (current.span, initial.span)
             var slope = gradient[tensor].mutableSpan
-            for index in 0..<slope.count { slope[index] = decay * now[index] + mu * (now[index] - start[index]) }
+            for index in 0..<slope.count {
+                slope[index] = decay * now[index] + mu * (now[index] - start[index])
+            }
         }
     }
 
@@ -169,13 +184,15 @@ private struct Descent {
             switch training.optimizer {
             case .sgd(let rate, let momentum):
                 momentumStep(
-                    rate: Float(rate), momentum: Float(momentum), gradient: slope.span, velocity: &first,
+                    rate: Float(rate), momentum: Float(momentum), gradient: slope.span,
+                    velocity: &first,
                     parameters: &parameters, path: path)
             case .adam(let rate):
                 let (beta1, beta2) = (0.9, 0.999)
                 var second = second[tensor].mutableSpan
                 adamStep(
-                    rate: Float(rate / (1 - power(beta1, steps))), correction: Float(1 / (1 - power(beta2, steps))),
+                    rate: Float(rate / (1 - power(beta1, steps))),
+                    correction: Float(1 / (1 - power(beta2, steps))),
                     beta1: Float(beta1), beta2: Float(beta2), epsilon: 1e-8, gradient: slope.span,
                     first: &first, second: &second, parameters: &parameters, path: path)
             }

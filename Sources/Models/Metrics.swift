@@ -8,7 +8,8 @@ package enum Metrics {
     /// Area under the ROC curve: how often a positive row scores above a negative one, ties half. nil when a class is
     /// absent. Costs one sort.
     package static func auc(_ scores: [Float], _ labels: [Float]) -> Double? {
-        precondition(scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
+        precondition(
+            scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
         let order = scores.indices.sorted { scores[$0] < scores[$1] }
         var (negatives, positives, wins) = (0.0, 0.0, 0.0)
         var start = 0
@@ -28,13 +29,16 @@ package enum Metrics {
     }
 
     /// Share of rows on the right side of `threshold` (a score at the threshold is positive). nil without rows.
-    package static func accuracy(_ scores: [Float], _ labels: [Float], threshold: Double = 0.5) -> Double? {
+    package static func accuracy(_ scores: [Float], _ labels: [Float], threshold: Double = 0.5)
+        -> Double?
+    {
         confusion(scores, labels, threshold: threshold).accuracy
     }
 
     /// Mean log loss, with probabilities clipped to `probabilityMin`. nil without rows.
     package static func logLoss(_ scores: [Float], _ labels: [Float]) -> Double? {
-        precondition(scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
+        precondition(
+            scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
         guard !scores.isEmpty else { return nil }
         var total = 0.0
         for (score, label) in zip(scores, labels) { total += rowLogLoss(score, label) }
@@ -43,16 +47,22 @@ package enum Metrics {
 
     /// Mean squared distance of probability and label (Brier 1950). nil without rows.
     package static func brier(_ scores: [Float], _ labels: [Float]) -> Double? {
-        precondition(scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
+        precondition(
+            scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
         guard !scores.isEmpty else { return nil }
         var total = 0.0
-        for (score, label) in zip(scores, labels) { total += Double(score - label) * Double(score - label) }
+        for (score, label) in zip(scores, labels) {
+            total += Double(score - label) * Double(score - label)
+        }
         return total / Double(scores.count)
     }
 
     /// Rows by class and side of the threshold.
-    package static func confusion(_ scores: [Float], _ labels: [Float], threshold: Double = 0.5) -> Confusion {
-        precondition(scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
+    package static func confusion(_ scores: [Float], _ labels: [Float], threshold: Double = 0.5)
+        -> Confusion
+    {
+        precondition(
+            scores.count == labels.count, "\(scores.count) scores for \(labels.count) labels")
         var counts = Confusion()
         for (score, label) in zip(scores, labels) {
             switch (Double(score) >= threshold, label > 0.5) {
@@ -94,5 +104,7 @@ package struct Confusion: Equatable, Sendable {
     /// Share of rows decided positive. nil without rows.
     package var positiveShare: Double? { ratio(truePositives + falsePositives, rows) }
 
-    private func ratio(_ part: Int, _ whole: Int) -> Double? { whole > 0 ? Double(part) / Double(whole) : nil }
+    private func ratio(_ part: Int, _ whole: Int) -> Double? {
+        whole > 0 ? Double(part) / Double(whole) : nil
+    }
 }

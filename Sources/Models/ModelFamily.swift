@@ -106,7 +106,10 @@ struct LayerPlan: Equatable, Sendable {
             let (inputs, outputs) = (widths[index - 1], widths[index])
             let weights = offset..<offset + inputs * outputs
             let biases = weights.upperBound..<weights.upperBound + outputs
-            layers.append(Layer(inputs: inputs, outputs: outputs, weights: weights, biases: biases, isLast: index == widths.count - 1))
+            layers.append(
+                Layer(
+                    inputs: inputs, outputs: outputs, weights: weights, biases: biases,
+                    isLast: index == widths.count - 1))
             offset = biases.upperBound
         }
         self.layers = layers

@@ -12,7 +12,8 @@ package struct Tensor: Equatable, Sendable {
 
     /// A tensor. The count of `values` must be the product of `shape`; a reader of files checks that before.
     package init(name: String, shape: [Int], values: [Float]) {
-        precondition(shape.allSatisfy { $0 >= 0 } && shape.reduce(1, *) == values.count,
+        precondition(
+            shape.allSatisfy { $0 >= 0 } && shape.reduce(1, *) == values.count,
             "\(values.count) values do not fill a tensor of shape \(shape)")
         self.name = name
         self.shape = shape
@@ -70,10 +71,13 @@ package struct ModelParameters: Equatable, Sendable {
         }
         guard flattened.allSatisfy(\.isFinite) else { throw .notFinite("a model parameter") }
         var offset = 0
-        return ModelParameters(tensors: tensors.map { tensor in
-            defer { offset += tensor.values.count }
-            return Tensor(name: tensor.name, shape: tensor.shape, values: Array(flattened[offset..<offset + tensor.values.count]))
-        })
+        return ModelParameters(
+            tensors: tensors.map { tensor in
+                defer { offset += tensor.values.count }
+                return Tensor(
+                    name: tensor.name, shape: tensor.shape,
+                    values: Array(flattened[offset..<offset + tensor.values.count]))
+            })
     }
 
     /// The bytes that a digest of the model is taken over: a count, then per tensor its name, its axes and its values
@@ -92,15 +96,23 @@ package struct ModelParameters: Equatable, Sendable {
 
     /// The same tensors with other values, one array per tensor.
     func replacing(tensors values: [[Float]]) -> ModelParameters {
-        ModelParameters(tensors: zip(tensors, values).map { Tensor(name: $0.name, shape: $0.shape, values: $1) })
+        ModelParameters(
+            tensors: zip(tensors, values).map { Tensor(name: $0.name, shape: $0.shape, values: $1) }
+        )
     }
 
     init(plan: LayerPlan, flattened values: [Float]) {
         var tensors: [Tensor] = []
         for (index, layer) in plan.layers.enumerated() {
             let name = layer.isLast ? "output" : "hidden.\(index)"
-            tensors.append(Tensor(name: name + ".weight", shape: [layer.outputs, layer.inputs], values: Array(values[layer.weights])))
-            tensors.append(Tensor(name: name + ".bias", shape: [layer.outputs], values: Array(values[layer.biases])))
+            tensors.append(
+                Tensor(
+                    name: name + ".weight", shape: [layer.outputs, layer.inputs],
+                    values: Array(values[layer.weights])))
+            tensors.append(
+                Tensor(
+                    name: name + ".bias", shape: [layer.outputs],
+                    values: Array(values[layer.biases])))
         }
         self.init(tensors: tensors)
     }
@@ -108,11 +120,17 @@ package struct ModelParameters: Equatable, Sendable {
     /// The layers of `family` that these tensors fill.
     /// - Throws: `ModelsError.shape` when names or shapes are not the family's, `.notFinite` for a value that is not finite.
     func layers(of family: ModelFamily) throws(ModelsError) -> LayerPlan {
-        guard let first = tensors.first, first.shape.count == 2, (1...KernelsLimits.columnsMax).contains(first.shape[1]) else {
-            throw .shape("the first tensor must be a weight of two axes, for 1 to \(KernelsLimits.columnsMax) columns")
+        guard let first = tensors.first, first.shape.count == 2,
+            (1...KernelsLimits.columnsMax).contains(first.shape[1])
+        else {
+            throw .shape(
+                "the first tensor must be a weight of two axes, for 1 to \(KernelsLimits.columnsMax) columns"
+            )
         }
         guard count <= ModelsLimits.parametersMax else {
-            throw .shape("\(count) parameters are more than \(ModelsLimits.parametersMax): use fewer or narrower hidden layers")
+            throw .shape(
+                "\(count) parameters are more than \(ModelsLimits.parametersMax): use fewer or narrower hidden layers"
+            )
         }
         let plan = family.layers(inputs: first.shape[1])
         guard tensors.count == plan.layers.count * 2 else {
@@ -123,9 +141,15 @@ package struct ModelParameters: Equatable, Sendable {
             let (weight, bias) = (tensors[2 * index], tensors[2 * index + 1])
             guard weight.name == name + ".weight", weight.shape == [layer.outputs, layer.inputs],
                 bias.name == name + ".bias", bias.shape == [layer.outputs]
-            else { throw .shape("layer \(name) is not [\(layer.outputs), \(layer.inputs)] and [\(layer.outputs)]") }
+            else {
+                throw .shape(
+                    "layer \(name) is not [\(layer.outputs), \(layer.inputs)] and [\(layer.outputs)]"
+                )
+            }
         }
-        guard tensors.allSatisfy({ $0.values.allSatisfy(\.isFinite) }) else { throw .notFinite("a model parameter") }
+        guard tensors.allSatisfy({ $0.values.allSatisfy(\.isFinite) }) else {
+            throw .notFinite("a model parameter")
+        }
         return plan
     }
 }

@@ -16,9 +16,12 @@ package enum ModelsError: Error, Equatable, Sendable, CustomStringConvertible {
     package var description: String {
         switch self {
         case .shape(let problem): "model shape: \(problem)"
-        case .unlabelled(let rows): "the \(rows) rows have no labels: choose rows whose outcome is known"
-        case .noRows: "there are no rows to train on: check the split and the quarantine list of the data source"
-        case .diverged(let epoch): "training diverged in local epoch \(epoch): lower the learning rate or raise l2"
+        case .unlabelled(let rows):
+            "the \(rows) rows have no labels: choose rows whose outcome is known"
+        case .noRows:
+            "there are no rows to train on: check the split and the quarantine list of the data source"
+        case .diverged(let epoch):
+            "training diverged in local epoch \(epoch): lower the learning rate or raise l2"
         case .notFinite(let what): "\(what) is not a finite number"
         case .impossibleCounts(let problem): "evaluation counts: \(problem)"
         }

@@ -53,7 +53,9 @@ struct Network: Sendable {
     }
 
     /// Derivatives by the inputs of layer `index`, passed on where its input activations are above 0.
-    func propagate(_ index: Int, rows: Int, _ delta: [Float], _ activations: [Float], into below: inout [Float]) {
+    func propagate(
+        _ index: Int, rows: Int, _ delta: [Float], _ activations: [Float], into below: inout [Float]
+    ) {
         let weights = tensors[2 * index]
         var target = below.mutableSpan
         denseBackwardInputs(
@@ -67,7 +69,8 @@ struct Network: Sendable {
         var weightSpan = weights.mutableSpan
         var biasSpan = biases.mutableSpan
         denseBackwardWeights(
-            rows: rows, delta.span, input.span, weightGradient: &weightSpan, biasGradient: &biasSpan, path: path)
+            rows: rows, delta.span, input.span, weightGradient: &weightSpan,
+            biasGradient: &biasSpan, path: path)
     }
 
     /// Log-odds of row `row` of a block that went through `forward`.

@@ -16,7 +16,8 @@ package struct Predictor: Sendable {
     ///   - path: which kernels run; tests force one.
     /// - Throws: `ModelsError.shape` or `.notFinite` when the parameters are not a model of this family.
     package init(
-        _ parameters: ModelParameters, family: ModelFamily, localIntercept: Float = 0, path: KernelPath = .best
+        _ parameters: ModelParameters, family: ModelFamily, localIntercept: Float = 0,
+        path: KernelPath = .best
     ) throws(ModelsError) {
         let plan = try parameters.layers(of: family)
         guard localIntercept.isFinite else { throw .notFinite("the local intercept") }
@@ -30,7 +31,9 @@ package struct Predictor: Sendable {
     /// Log-odds of the positive class for one row of `inputs` values.
     /// - Throws: `ModelsError.shape` for another count of values.
     package func logOdds(_ row: [Float]) throws(ModelsError) -> Float {
-        guard row.count == inputs else { throw .shape("a row of \(row.count) values for a model of \(inputs) columns") }
+        guard row.count == inputs else {
+            throw .shape("a row of \(row.count) values for a model of \(inputs) columns")
+        }
         var current = row
         for (index, layer) in network.plan.layers.enumerated() {
             var next = [Float](repeating: 0, count: layer.outputs)
@@ -42,7 +45,9 @@ package struct Predictor: Sendable {
 
     /// Probability of the positive class for one row of `inputs` values, in [0, 1].
     /// - Throws: `ModelsError.shape` for another count of values.
-    package func probability(_ row: [Float]) throws(ModelsError) -> Float { sigmoid(try logOdds(row)) }
+    package func probability(_ row: [Float]) throws(ModelsError) -> Float {
+        sigmoid(try logOdds(row))
+    }
 
     /// Log-odds of the positive class for each row.
     /// - Throws: `ModelsError.shape` when the matrix has other columns than the model.
@@ -52,7 +57,8 @@ package struct Predictor: Sendable {
         }
         var result: [Float] = []
         result.reserveCapacity(matrix.rows)
-        var work = Network.Workspace(network.plan, rowsMax: min(256, max(1, matrix.rows)), withDeltas: false)
+        var work = Network.Workspace(
+            network.plan, rowsMax: min(256, max(1, matrix.rows)), withDeltas: false)
         for start in stride(from: 0, to: matrix.rows, by: work.rowsMax) {
             let rows = min(work.rowsMax, matrix.rows - start)
             work.activations[0].replaceSubrange(
@@ -73,7 +79,8 @@ package struct Predictor: Sendable {
 /// Probability of the positive class for each row; for one use. Keep a `Predictor` for many.
 /// - Throws: `ModelsError` when parameters, family and rows do not fit one another.
 package func predict(
-    _ parameters: ModelParameters, family: ModelFamily, _ matrix: FeatureMatrix, localIntercept: Float = 0
+    _ parameters: ModelParameters, family: ModelFamily, _ matrix: FeatureMatrix,
+    localIntercept: Float = 0
 ) throws(ModelsError) -> [Float] {
     try Predictor(parameters, family: family, localIntercept: localIntercept).probabilities(matrix)
 }

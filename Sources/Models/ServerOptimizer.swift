@@ -27,7 +27,9 @@ package enum ServerOptimizer: Equatable, Sendable {
     ///   - meanUpdate: weighted mean of the sites' changes, same order and count.
     ///   - state: carried from round to round of one run.
     /// - Throws: `ModelsError.shape` for unequal counts, `.notFinite` when the step leaves the finite numbers.
-    package func apply(previous: [Float], meanUpdate: [Float], state: inout State) throws(ModelsError) -> [Float] {
+    package func apply(previous: [Float], meanUpdate: [Float], state: inout State)
+        throws(ModelsError) -> [Float]
+    {
         guard previous.count == meanUpdate.count else {
             throw .shape("an update of \(meanUpdate.count) values for \(previous.count) parameters")
         }
@@ -41,17 +43,23 @@ package enum ServerOptimizer: Equatable, Sendable {
                 state.second = state.first
             }
             guard state.first.count == previous.count, state.second.count == previous.count else {
-                throw .shape("optimiser state of \(state.first.count) values for \(previous.count) parameters")
+                throw .shape(
+                    "optimiser state of \(state.first.count) values for \(previous.count) parameters"
+                )
             }
             let (b1, b2) = (Float(beta1), Float(beta2))
             for index in next.indices {
                 let change = meanUpdate[index]
                 state.first[index] = b1 * state.first[index] + (1 - b1) * change
                 state.second[index] = b2 * state.second[index] + (1 - b2) * change * change
-                next[index] += Float(rate) * state.first[index] / (state.second[index].squareRoot() + Float(epsilon))
+                next[index] +=
+                    Float(rate) * state.first[index]
+                    / (state.second[index].squareRoot() + Float(epsilon))
             }
         }
-        guard next.allSatisfy(\.isFinite) else { throw .notFinite("a parameter after the server's step") }
+        guard next.allSatisfy(\.isFinite) else {
+            throw .notFinite("a parameter after the server's step")
+        }
         return next
     }
 }

@@ -22,7 +22,8 @@ package enum SiteIntercept {
     /// - Throws: `ModelsError.noRows`, `.unlabelled` or `.shape`.
     /// - Cost: one prediction per row and a few passes over the results.
     package static func fit(
-        _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix, path: KernelPath = .best
+        _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix,
+        path: KernelPath = .best
     ) throws(ModelsError) -> Float {
         guard matrix.rows > 0 else { throw .noRows }
         guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }

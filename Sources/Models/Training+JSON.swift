@@ -15,7 +15,9 @@ extension LocalTraining {
         let rate = try fields.number("learningRate", in: 1e-9...100)
         switch name {
         case "sgd":
-            optimizer = .sgd(learningRate: rate, momentum: try fields.optionalNumber("momentum", in: 0...0.9999) ?? 0)
+            optimizer = .sgd(
+                learningRate: rate,
+                momentum: try fields.optionalNumber("momentum", in: 0...0.9999) ?? 0)
         case "adam":
             optimizer = .adam(learningRate: rate)
         default:
@@ -30,7 +32,8 @@ extension LocalTraining {
     /// The form that `init(json:path:)` reads, every field written out.
     package var json: JSONValue {
         var object: [String: JSONValue] = [
-            "epochs": .integer(Int64(epochs)), "batchSize": .integer(Int64(batchSize)), "proximalMu": .number(proximalMu),
+            "epochs": .integer(Int64(epochs)), "batchSize": .integer(Int64(batchSize)),
+            "proximalMu": .number(proximalMu),
         ]
         switch optimizer {
         case .sgd(let rate, let momentum):
@@ -52,7 +55,8 @@ extension ServerOptimizer {
         let name = try fields.string("optimizer", maxBytes: 64)
         switch name {
         case "fedAvg":
-            self = .fedAvg(learningRate: try fields.optionalNumber("learningRate", in: 1e-9...10) ?? 1)
+            self = .fedAvg(
+                learningRate: try fields.optionalNumber("learningRate", in: 1e-9...10) ?? 1)
         case "fedAdam":
             self = .fedAdam(
                 learningRate: try fields.number("learningRate", in: 1e-9...10),
@@ -60,7 +64,9 @@ extension ServerOptimizer {
                 beta2: try fields.optionalNumber("beta2", in: 0...0.999999) ?? 0.99,
                 epsilon: try fields.optionalNumber("epsilon", in: 1e-12...1) ?? 1e-3)
         default:
-            throw FieldError(path: path + ".optimizer", problem: "must be fedAvg or fedAdam (FedProx is fedAvg with local.proximalMu)")
+            throw FieldError(
+                path: path + ".optimizer",
+                problem: "must be fedAvg or fedAdam (FedProx is fedAvg with local.proximalMu)")
         }
         try fields.finish()
     }
@@ -72,7 +78,8 @@ extension ServerOptimizer {
             ["optimizer": "fedAvg", "learningRate": .number(rate)]
         case .fedAdam(let rate, let beta1, let beta2, let epsilon):
             [
-                "optimizer": "fedAdam", "learningRate": .number(rate), "beta1": .number(beta1), "beta2": .number(beta2),
+                "optimizer": "fedAdam", "learningRate": .number(rate), "beta1": .number(beta1),
+                "beta2": .number(beta2),
                 "epsilon": .number(epsilon),
             ]
         }

@@ -11,7 +11,8 @@ import Testing
         return (0..<count).map { _ in 2 * generator.unitFloat() - 1 }
     }
 
-    static func expectClose(_ a: [Float], _ b: [Float], _ tolerance: Float = 2e-5, _ what: Comment) {
+    static func expectClose(_ a: [Float], _ b: [Float], _ tolerance: Float = 2e-5, _ what: Comment)
+    {
         #expect(a.count == b.count, what)
         let worst = zip(a, b).map { abs($0 - $1) / max(1, abs($1)) }.max() ?? 0
         #expect(worst <= tolerance, what)
@@ -20,7 +21,9 @@ import Testing
     @Test(arguments: paths) func dotProductMatchesNaive(path: KernelPath) {
         for size in [0] + Self.sizes + [4096] {
             let (a, b) = (Self.numbers(size, 1), Self.numbers(size, 2))
-            Self.expectClose([dot(a.span, b.span, path: path)], [NaiveKernels.dot(a.span, b.span)], 1e-4, "\(size) values")
+            Self.expectClose(
+                [dot(a.span, b.span, path: path)], [NaiveKernels.dot(a.span, b.span)], 1e-4,
+                "\(size) values")
         }
     }
 
@@ -45,9 +48,13 @@ import Testing
                 var fast = [Float](repeating: 9, count: rows * outputs)
                 var naive = fast
                 var fastSpan = fast.mutableSpan
-                denseForward(rows: rows, x.span, weights: weights.span, bias: bias.span, into: &fastSpan, rectified: rectified, path: path)
+                denseForward(
+                    rows: rows, x.span, weights: weights.span, bias: bias.span, into: &fastSpan,
+                    rectified: rectified, path: path)
                 var naiveSpan = naive.mutableSpan
-                NaiveKernels.denseForward(rows: rows, x.span, weights: weights.span, bias: bias.span, into: &naiveSpan, rectified: rectified)
+                NaiveKernels.denseForward(
+                    rows: rows, x.span, weights: weights.span, bias: bias.span, into: &naiveSpan,
+                    rectified: rectified)
                 Self.expectClose(fast, naive, 2e-5, "\(rows) rows, \(inputs) to \(outputs)")
                 if rectified { #expect(fast.allSatisfy { $0 >= 0 }) }
             }
@@ -58,26 +65,41 @@ import Testing
         for (inputs, outputs, rows) in Self.shapes {
             let (x, dy) = (Self.numbers(rows * inputs, 8), Self.numbers(rows * outputs, 9))
             let weights = Self.numbers(outputs * inputs, 10)
-            let (startWeights, startBiases) = (Self.numbers(outputs * inputs, 11), Self.numbers(outputs, 12))
-            var (fastWeights, fastBiases, fastInputs) = (startWeights, startBiases, [Float](repeating: 0, count: rows * inputs))
+            let (startWeights, startBiases) = (
+                Self.numbers(outputs * inputs, 11), Self.numbers(outputs, 12)
+            )
+            var (fastWeights, fastBiases, fastInputs) = (
+                startWeights, startBiases, [Float](repeating: 0, count: rows * inputs)
+            )
             var (naiveWeights, naiveBiases, naiveInputs) = (startWeights, startBiases, fastInputs)
             do {
                 var weightSpan = fastWeights.mutableSpan
                 var biasSpan = fastBiases.mutableSpan
-                denseBackwardWeights(rows: rows, dy.span, x.span, weightGradient: &weightSpan, biasGradient: &biasSpan, path: path)
+                denseBackwardWeights(
+                    rows: rows, dy.span, x.span, weightGradient: &weightSpan,
+                    biasGradient: &biasSpan, path: path)
                 var inputSpan = fastInputs.mutableSpan
-                denseBackwardInputs(rows: rows, outputs: outputs, dy.span, weights: weights.span, activations: x.span, into: &inputSpan, path: path)
+                denseBackwardInputs(
+                    rows: rows, outputs: outputs, dy.span, weights: weights.span,
+                    activations: x.span, into: &inputSpan, path: path)
             }
             do {
                 var weightSpan = naiveWeights.mutableSpan
                 var biasSpan = naiveBiases.mutableSpan
-                NaiveKernels.denseBackwardWeights(rows: rows, dy.span, x.span, weightGradient: &weightSpan, biasGradient: &biasSpan)
+                NaiveKernels.denseBackwardWeights(
+                    rows: rows, dy.span, x.span, weightGradient: &weightSpan,
+                    biasGradient: &biasSpan)
                 var inputSpan = naiveInputs.mutableSpan
-                NaiveKernels.denseBackwardInputs(rows: rows, outputs: outputs, dy.span, weights: weights.span, activations: x.span, into: &inputSpan)
+                NaiveKernels.denseBackwardInputs(
+                    rows: rows, outputs: outputs, dy.span, weights: weights.span,
+                    activations: x.span, into: &inputSpan)
             }
-            Self.expectClose(fastWeights, naiveWeights, 5e-5, "weights, \(rows) rows, \(inputs) to \(outputs)")
-            Self.expectClose(fastBiases, naiveBiases, 5e-5, "biases, \(rows) rows, \(inputs) to \(outputs)")
-            Self.expectClose(fastInputs, naiveInputs, 5e-5, "inputs, \(rows) rows, \(inputs) to \(outputs)")
+            Self.expectClose(
+                fastWeights, naiveWeights, 5e-5, "weights, \(rows) rows, \(inputs) to \(outputs)")
+            Self.expectClose(
+                fastBiases, naiveBiases, 5e-5, "biases, \(rows) rows, \(inputs) to \(outputs)")
+            Self.expectClose(
+                fastInputs, naiveInputs, 5e-5, "inputs, \(rows) rows, \(inputs) to \(outputs)")
         }
     }
 
@@ -93,18 +115,24 @@ import Testing
                     var (velocity, parameters) = (fast[1], fast[0])
                     var velocitySpan = velocity.mutableSpan
                     var parameterSpan = parameters.mutableSpan
-                    momentumStep(rate: 0.1, momentum: 0.9, gradient: gradient.span, velocity: &velocitySpan, parameters: &parameterSpan, path: path)
+                    momentumStep(
+                        rate: 0.1, momentum: 0.9, gradient: gradient.span, velocity: &velocitySpan,
+                        parameters: &parameterSpan, path: path)
                     (fast[1], fast[0]) = (velocity, parameters)
                     (velocity, parameters) = (naive[1], naive[0])
                     var naiveVelocity = velocity.mutableSpan
                     var naiveParameters = parameters.mutableSpan
-                    NaiveKernels.momentumStep(rate: 0.1, momentum: 0.9, gradient: gradient.span, velocity: &naiveVelocity, parameters: &naiveParameters)
+                    NaiveKernels.momentumStep(
+                        rate: 0.1, momentum: 0.9, gradient: gradient.span, velocity: &naiveVelocity,
+                        parameters: &naiveParameters)
                     (naive[1], naive[0]) = (velocity, parameters)
                 }
                 fast = Self.adam(fast, gradient, path)
                 naive = Self.adam(naive, gradient, nil)
             }
-            for index in fast.indices { Self.expectClose(fast[index], naive[index], 1e-5, "\(size) values, vector \(index)") }
+            for index in fast.indices {
+                Self.expectClose(fast[index], naive[index], 1e-5, "\(size) values, vector \(index)")
+            }
         }
     }
 
@@ -116,11 +144,13 @@ import Testing
         var secondSpan = second.mutableSpan
         if let path {
             adamStep(
-                rate: 0.01, correction: 1.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, gradient: gradient.span, first: &firstSpan,
+                rate: 0.01, correction: 1.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-6,
+                gradient: gradient.span, first: &firstSpan,
                 second: &secondSpan, parameters: &parameterSpan, path: path)
         } else {
             NaiveKernels.adamStep(
-                rate: 0.01, correction: 1.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-6, gradient: gradient.span, first: &firstSpan,
+                rate: 0.01, correction: 1.5, beta1: 0.9, beta2: 0.99, epsilon: 1e-6,
+                gradient: gradient.span, first: &firstSpan,
                 second: &secondSpan, parameters: &parameterSpan)
         }
         return [vectors[0], vectors[1], parameters, first, second]
@@ -139,6 +169,8 @@ import Testing
     @Test func saysWhichFormRuns() {
         #expect(KernelPath.baseline.isAvailable)
         #expect(KernelPath.best.isAvailable)
-        if !KernelPath.wide.isAvailable { print("this processor has no AVX2 and FMA: only the baseline kernels were tested") }
+        if !KernelPath.wide.isAvailable {
+            print("this processor has no AVX2 and FMA: only the baseline kernels were tested")
+        }
     }
 }

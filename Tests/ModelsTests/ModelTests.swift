@@ -15,11 +15,14 @@ import Testing
 
     @Test func trainingSurvivesItsForm() throws {
         for training in [
-            LocalTraining(optimizer: .sgd(learningRate: 0.1, momentum: 0.9), epochs: 2, batchSize: 64, proximalMu: 0.01),
+            LocalTraining(
+                optimizer: .sgd(learningRate: 0.1, momentum: 0.9), epochs: 2, batchSize: 64,
+                proximalMu: 0.01),
             LocalTraining(optimizer: .adam(learningRate: 0.003), epochs: 1, batchSize: 32),
         ] { #expect(try LocalTraining(json: training.json, path: "training.local") == training) }
         for server in [
-            ServerOptimizer.fedAvg(learningRate: 0.5), .fedAdam(learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 0.001),
+            ServerOptimizer.fedAvg(learningRate: 0.5),
+            .fedAdam(learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 0.001),
         ] { #expect(try ServerOptimizer(json: server.json, path: "training.server") == server) }
     }
 
@@ -30,25 +33,64 @@ import Testing
                 return "accepted"
             } catch { return "\(error)" }
         }
-        #expect(problem { _ = try ModelFamily(json: ["family": "forest"], path: "model") }.hasPrefix("model.family: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron"], path: "model") }.hasPrefix("model.hidden: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": []], path: "model") }.hasPrefix("model.hidden: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [8, 0]], path: "model") }.hasPrefix("model.hidden[1]: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [4096, 4096]], path: "model") }.hasPrefix("model.hidden: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "perceptron", "hidden": [8], "output": "tanh"], path: "model") }.hasPrefix("model.output: "))
-        #expect(problem { _ = try ModelFamily(json: ["family": "logisticRegression", "hidden": [8]], path: "model") }.contains("hidden"))
-        #expect(problem { _ = try ModelFamily(json: ["family": "logisticRegression", "l2": -1], path: "model") }.hasPrefix("model.l2: "))
-        #expect(problem { _ = try LocalTraining(json: ["optimizer": "sgd"], path: "local") }.hasPrefix("local.learningRate: "))
-        #expect(problem { _ = try LocalTraining(json: ["optimizer": "adam", "learningRate": 0.1, "momentum": 0.5], path: "local") }.contains("momentum"))
-        #expect(problem { _ = try ServerOptimizer(json: ["optimizer": "fedProx"], path: "server") }.contains("proximalMu"))
+        #expect(
+            problem { _ = try ModelFamily(json: ["family": "forest"], path: "model") }.hasPrefix(
+                "model.family: "))
+        #expect(
+            problem { _ = try ModelFamily(json: ["family": "perceptron"], path: "model") }
+                .hasPrefix("model.hidden: "))
+        #expect(
+            problem {
+                _ = try ModelFamily(json: ["family": "perceptron", "hidden": []], path: "model")
+            }.hasPrefix("model.hidden: "))
+        #expect(
+            problem {
+                _ = try ModelFamily(
+                    json: ["family": "perceptron", "hidden": [8, 0]], path: "model")
+            }.hasPrefix("model.hidden[1]: "))
+        #expect(
+            problem {
+                _ = try ModelFamily(
+                    json: ["family": "perceptron", "hidden": [4096, 4096]], path: "model")
+            }.hasPrefix("model.hidden: "))
+        #expect(
+            problem {
+                _ = try ModelFamily(
+                    json: ["family": "perceptron", "hidden": [8], "output": "tanh"], path: "model")
+            }.hasPrefix("model.output: "))
+        #expect(
+            problem {
+                _ = try ModelFamily(
+                    json: ["family": "logisticRegression", "hidden": [8]], path: "model")
+            }.contains("hidden"))
+        #expect(
+            problem {
+                _ = try ModelFamily(
+                    json: ["family": "logisticRegression", "l2": -1], path: "model")
+            }.hasPrefix("model.l2: "))
+        #expect(
+            problem { _ = try LocalTraining(json: ["optimizer": "sgd"], path: "local") }.hasPrefix(
+                "local.learningRate: "))
+        #expect(
+            problem {
+                _ = try LocalTraining(
+                    json: ["optimizer": "adam", "learningRate": 0.1, "momentum": 0.5], path: "local"
+                )
+            }.contains("momentum"))
+        #expect(
+            problem { _ = try ServerOptimizer(json: ["optimizer": "fedProx"], path: "server") }
+                .contains("proximalMu"))
     }
 
     @Test func namesAndShapesFollowTheFamily() {
         let parameters = ModelParameters(family: Self.families[1], inputs: 5, seed: [1])
-        #expect(parameters.tensors.map(\.name) == [
-            "hidden.0.weight", "hidden.0.bias", "hidden.1.weight", "hidden.1.bias", "output.weight", "output.bias",
-        ])
-        #expect(parameters.tensors.map(\.shape) == [[32, 5], [32], [16, 32], [16], [2, 16], [2]])
+        #expect(
+            parameters.tensors.map(\.name) == [
+                "hidden.0.weight", "hidden.0.bias", "hidden.1.weight", "hidden.1.bias",
+                "output.weight", "output.bias",
+            ])
+        #expect(
+            parameters.tensors.map(\.shape) == [[32, 5], [32], [16, 32], [16], [2, 16], [2]])
         #expect(parameters.count == Self.families[1].parameterCount(inputs: 5))
         #expect(ModelParameters(family: Self.families[1], inputs: 5, seed: [2]) != parameters)
     }
@@ -62,12 +104,32 @@ import Testing
         #expect(throws: ModelsError.self) { try parameters.replacing(broken) }
     }
 
+    @Test(arguments: families) func canonicalBytesAreReadBack(family: ModelFamily) throws {
+        let parameters = ModelParameters(family: family, inputs: 5, seed: [1])
+        let bytes = parameters.canonicalBytes
+        #expect(try ModelParameters(canonicalBytes: bytes, family: family, inputs: 5) == parameters)
+        for broken in [Array(bytes.dropLast()), bytes + [0], [], [1] + bytes.dropFirst()] {
+            #expect(throws: ModelsError.self) {
+                try ModelParameters(canonicalBytes: broken, family: family, inputs: 5)
+            }
+        }
+        #expect(throws: ModelsError.self) {
+            try ModelParameters(canonicalBytes: bytes, family: family, inputs: 4)
+        }
+    }
+
     @Test func canonicalBytesTellModelsApart() throws {
-        let parameters = ModelParameters(family: .logisticRegression(l2: 0, perSiteIntercept: false), inputs: 1, seed: [])
+        let parameters = ModelParameters(
+            family: .logisticRegression(l2: 0, perSiteIntercept: false), inputs: 1, seed: [])
         let changed = try parameters.replacing([1, 0])
         #expect(parameters.canonicalBytes != changed.canonicalBytes)
-        let header: [UInt8] = [0, 0, 0, 2, 0, 0, 0, 13] + Array("output.weight".utf8) + [0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1]
-        #expect(changed.canonicalBytes == header + [0, 0, 0x80, 0x3f, 0, 0, 0, 11] + Array("output.bias".utf8) + [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0])
+        let header: [UInt8] =
+            [0, 0, 0, 2, 0, 0, 0, 13] + Array("output.weight".utf8) + [
+                0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1,
+            ]
+        #expect(
+            changed.canonicalBytes == header + [0, 0, 0x80, 0x3f, 0, 0, 0, 11]
+                + Array("output.bias".utf8) + [0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0])
     }
 }
 
@@ -75,7 +137,8 @@ import Testing
     static func random(_ family: ModelFamily, inputs: Int) throws -> ModelParameters {
         var generator = SeededGenerator(seed: 42)
         let parameters = ModelParameters(family: family, inputs: inputs, seed: [5])
-        return try parameters.replacing(parameters.flattened.map { $0 + generator.unitFloat() - 0.5 })
+        return try parameters.replacing(
+            parameters.flattened.map { $0 + generator.unitFloat() - 0.5 })
     }
 
     static let families: [ModelFamily] = [
@@ -86,22 +149,31 @@ import Testing
 
     @Test(arguments: families) func oneRowAndManyAgree(family: ModelFamily) throws {
         let parameters = try Self.random(family, inputs: 13)
-        let matrix = try drawn(rows: 600, coefficients: [Float](repeating: 0.3, count: 13), intercept: 0, seed: 8)
+        let matrix = try drawn(
+            rows: 600, coefficients: [Float](repeating: 0.3, count: 13), intercept: 0, seed: 8)
         let predictor = try Predictor(parameters, family: family, localIntercept: 0.25)
         let many = try predictor.probabilities(matrix)
-        for row in [0, 1, 255, 256, 599] { #expect(try predictor.probability(matrix.row(row)) == many[row]) }
+        for row in [0, 1, 255, 256, 599] {
+            #expect(try predictor.probability(matrix.row(row)) == many[row])
+        }
         #expect(many.allSatisfy { (0...1).contains($0) })
-        #expect(try predictor.probabilities(try FeatureMatrix(rows: 0, columns: 13, values: [])) == [])
+        #expect(
+            try predictor.probabilities(try FeatureMatrix(rows: 0, columns: 13, values: [])) == [])
         for path in KernelPath.allCases where path.isAvailable {
-            let other = try Predictor(parameters, family: family, localIntercept: 0.25, path: path).probabilities(matrix)
+            let other = try Predictor(parameters, family: family, localIntercept: 0.25, path: path)
+                .probabilities(matrix)
             #expect(zip(other, many).allSatisfy { abs($0 - $1) < 1e-5 })
         }
     }
 
     @Test func logisticPredictionIsTheFormula() throws {
         let family = Self.families[0]
-        let parameters = try ModelParameters(family: family, inputs: 2, seed: []).replacing([1, -2, 0.5])
-        let probability = try Predictor(parameters, family: family, localIntercept: 1).probability([3, 1])
+        let parameters = try ModelParameters(family: family, inputs: 2, seed: []).replacing([
+            1, -2, 0.5,
+        ])
+        let probability = try Predictor(parameters, family: family, localIntercept: 1).probability([
+            3, 1,
+        ])
         #expect(abs(probability - 1 / (1 + expf(-2.5))) < 1e-6)
         #expect(try Predictor(parameters, family: family).probability([1e30, 0]) == 1)
         #expect(try Predictor(parameters, family: family).probability([-1e30, 0]) == 0)
@@ -110,12 +182,19 @@ import Testing
     @Test func refusesWhatDoesNotFit() throws {
         let parameters = try Self.random(Self.families[1], inputs: 4)
         #expect(throws: ModelsError.self) { try Predictor(parameters, family: Self.families[0]) }
-        let huge = ModelFamily.perceptron(hidden: [4096], output: .sigmoid, l2: 0, perSiteIntercept: false)
-        #expect(throws: ModelsError.self) { try Predictor(ModelParameters(family: huge, inputs: 1000, seed: []), family: huge) }
-        #expect(throws: ModelsError.self) { try Predictor(ModelParameters(tensors: []), family: Self.families[0]) }
+        let huge = ModelFamily.perceptron(
+            hidden: [4096], output: .sigmoid, l2: 0, perSiteIntercept: false)
+        #expect(throws: ModelsError.self) {
+            try Predictor(ModelParameters(family: huge, inputs: 1000, seed: []), family: huge)
+        }
+        #expect(throws: ModelsError.self) {
+            try Predictor(ModelParameters(tensors: []), family: Self.families[0])
+        }
         let predictor = try Predictor(parameters, family: Self.families[1])
         #expect(throws: ModelsError.self) { try predictor.probability([1, 2, 3]) }
-        #expect(throws: ModelsError.self) { try predictor.contributions([1, 2, 3, 4], background: [1]) }
+        #expect(throws: ModelsError.self) {
+            try predictor.contributions([1, 2, 3, 4], background: [1])
+        }
     }
 
     @Test(arguments: families) func contributionsAddUp(family: ModelFamily) throws {
@@ -127,7 +206,9 @@ import Testing
             let found = try predictor.contributions(matrix.row(row), background: background)
             #expect(found.logOdds == (try predictor.logOdds(matrix.row(row))))
             #expect(found.baseValue == (try predictor.logOdds(background)))
-            #expect(abs(found.baseValue + found.values.reduce(0, +) + found.residual - found.logOdds) < 1e-5)
+            #expect(
+                abs(found.baseValue + found.values.reduce(0, +) + found.residual - found.logOdds)
+                    < 1e-5)
             #expect(abs(found.residual) < (family.isLinear ? 1e-5 : 0.05))
             #expect(found.isExact == family.isLinear)
         }
@@ -137,8 +218,11 @@ import Testing
 
     @Test func logisticContributionsAreExact() throws {
         let family = Self.families[0]
-        let parameters = try ModelParameters(family: family, inputs: 2, seed: []).replacing([2, -3, 1])
-        let found = try Predictor(parameters, family: family).contributions([1, 2], background: [0.5, 1])
+        let parameters = try ModelParameters(family: family, inputs: 2, seed: []).replacing([
+            2, -3, 1,
+        ])
+        let found = try Predictor(parameters, family: family).contributions(
+            [1, 2], background: [0.5, 1])
         #expect(found.values == [1, -3])
         #expect(found.baseValue == -1 && found.logOdds == -3 && found.residual == 0)
     }
@@ -147,12 +231,15 @@ import Testing
 @Suite struct ServerOptimizerTests {
     @Test func fedAvgAddsTheMean() throws {
         var state = ServerOptimizer.State()
-        #expect(try ServerOptimizer.fedAvg(learningRate: 0.5).apply(previous: [1, 2], meanUpdate: [2, -2], state: &state) == [2, 1])
+        #expect(
+            try ServerOptimizer.fedAvg(learningRate: 0.5).apply(
+                previous: [1, 2], meanUpdate: [2, -2], state: &state) == [2, 1])
     }
 
     @Test func fedAdamFollowsItsPaper() throws {
         var state = ServerOptimizer.State()
-        let server = ServerOptimizer.fedAdam(learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 0.001)
+        let server = ServerOptimizer.fedAdam(
+            learningRate: 0.1, beta1: 0.9, beta2: 0.99, epsilon: 0.001)
         let first = try server.apply(previous: [1], meanUpdate: [0.5], state: &state)
         #expect(abs(first[0] - (1 + 0.1 * 0.05 / (Float(0.0025).squareRoot() + 0.001))) < 1e-6)
         let second = try server.apply(previous: first, meanUpdate: [-0.2], state: &state)
@@ -163,7 +250,13 @@ import Testing
 
     @Test func refusesUnequalCountsAndInfinity() {
         var state = ServerOptimizer.State()
-        #expect(throws: ModelsError.self) { try ServerOptimizer.fedAvg(learningRate: 1).apply(previous: [1], meanUpdate: [], state: &state) }
-        #expect(throws: ModelsError.self) { try ServerOptimizer.fedAvg(learningRate: 1).apply(previous: [1], meanUpdate: [.infinity], state: &state) }
+        #expect(throws: ModelsError.self) {
+            try ServerOptimizer.fedAvg(learningRate: 1).apply(
+                previous: [1], meanUpdate: [], state: &state)
+        }
+        #expect(throws: ModelsError.self) {
+            try ServerOptimizer.fedAvg(learningRate: 1).apply(
+                previous: [1], meanUpdate: [.infinity], state: &state)
+        }
     }
 }

@@ -15,7 +15,8 @@ func dataFolder(_ test: String = #function) -> String? {
 }
 
 /// Rows of a known logistic model: uniform inputs in ±2, labels drawn with the model's probability.
-func drawn(rows: Int, coefficients: [Float], intercept: Float, seed: UInt64) throws -> FeatureMatrix {
+func drawn(rows: Int, coefficients: [Float], intercept: Float, seed: UInt64) throws -> FeatureMatrix
+{
     var generator = SeededGenerator(seed: seed)
     var (values, labels): ([Float], [Float]) = ([], [])
     for _ in 0..<rows {
@@ -24,7 +25,8 @@ func drawn(rows: Int, coefficients: [Float], intercept: Float, seed: UInt64) thr
         values += row
         labels.append(generator.unitFloat() < 1 / (1 + expf(-z)) ? 1 : 0)
     }
-    return try FeatureMatrix(rows: rows, columns: coefficients.count, values: values, labels: labels)
+    return try FeatureMatrix(
+        rows: rows, columns: coefficients.count, values: values, labels: labels)
 }
 
 /// A federation in one process: the arithmetic of rounds without the protocol around it.
@@ -37,7 +39,10 @@ struct Federation {
     private var state = ServerOptimizer.State()
     private(set) var largestUpdate: Float = 0
 
-    init(_ family: ModelFamily, _ local: LocalTraining, _ sites: [(train: FeatureMatrix, test: FeatureMatrix)], seed: UInt8 = 1) {
+    init(
+        _ family: ModelFamily, _ local: LocalTraining,
+        _ sites: [(train: FeatureMatrix, test: FeatureMatrix)], seed: UInt8 = 1
+    ) {
         self.family = family
         self.local = local
         self.sites = sites
@@ -50,12 +55,16 @@ struct Federation {
             var mean = [Float](repeating: 0, count: parameters.count)
             for (index, site) in sites.enumerated() {
                 let result = try local.train(
-                    parameters, family: family, on: site.train, seed: seed &* 1_000_003 &+ UInt64(round * 64 + index))
+                    parameters, family: family, on: site.train,
+                    seed: seed &* 1_000_003 &+ UInt64(round * 64 + index))
                 let update = result.update(from: parameters)
                 largestUpdate = max(largestUpdate, update.map(abs).max() ?? 0)
-                for position in mean.indices { mean[position] += Float(result.examples) / total * update[position] }
+                for position in mean.indices {
+                    mean[position] += Float(result.examples) / total * update[position]
+                }
             }
-            let next = try server.apply(previous: parameters.flattened, meanUpdate: mean, state: &state)
+            let next = try server.apply(
+                previous: parameters.flattened, meanUpdate: mean, state: &state)
             parameters = try parameters.replacing(next)
         }
     }
@@ -63,8 +72,13 @@ struct Federation {
     /// Scores and labels of every site's test rows, each with the site's own intercept where the family has one.
     func scored() throws -> [(scores: [Float], labels: [Float])] {
         try sites.map { site in
-            let intercept = family.perSiteIntercept ? try SiteIntercept.fit(parameters, family: family, on: site.train) : 0
-            return (try predict(parameters, family: family, site.test, localIntercept: intercept), site.test.labels)
+            let intercept =
+                family.perSiteIntercept
+                ? try SiteIntercept.fit(parameters, family: family, on: site.train) : 0
+            return (
+                try predict(parameters, family: family, site.test, localIntercept: intercept),
+                site.test.labels
+            )
         }
     }
 
@@ -76,7 +90,9 @@ struct Federation {
 }
 
 /// Preprocesses sites as a statistics round would: row-weighted means over the training rows.
-func prepared(_ tables: [(table: Table, rows: SplitRows)], schema: Schema) throws -> [(train: FeatureMatrix, test: FeatureMatrix)] {
+func prepared(_ tables: [(table: Table, rows: SplitRows)], schema: Schema) throws -> [(
+    train: FeatureMatrix, test: FeatureMatrix
+)] {
     let trains = tables.map { $0.table.subset($0.rows.train) }
     let total = trains.reduce(0) { $0 + $1.rowCount }
     var means = [Double](repeating: 0, count: SiteStatistics.layout(schema).count)
@@ -85,10 +101,14 @@ func prepared(_ tables: [(table: Table, rows: SplitRows)], schema: Schema) throw
             means[index] += value * Double(train.rowCount) / Double(total)
         }
     }
-    let statistics = try SiteStatistics.decode(weightedMeans: means, totalRows: total, schema: schema)
+    let statistics = try SiteStatistics.decode(
+        weightedMeans: means, totalRows: total, schema: schema)
     let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
     return try zip(tables, trains).map { pair, train in
-        (try preprocessor.transform(train), try preprocessor.transform(pair.table.subset(pair.rows.test)))
+        (
+            try preprocessor.transform(train),
+            try preprocessor.transform(pair.table.subset(pair.rows.test))
+        )
     }
 }
 
