@@ -1,6 +1,8 @@
 // How a model is judged before it is released, and how a released one is put to work.
 
 import Codec
+import Models
+import Tabular
 
 /// Evaluation on held-out rows.
 package struct EvaluationPlan: Equatable, Sendable {
@@ -40,7 +42,9 @@ package struct DeploymentPlan: Equatable, Sendable {
         (automatic, siteGates) = (true, [])
         guard var fields = source else { return }
         automatic = try fields.bool("automatic", default: true)
-        siteGates = try SuccessGate.list(fields.optionalArray("siteGates", maxCount: 32) ?? [])
+        siteGates = try SuccessGate.list(
+            fields.optionalArray("siteGates", maxCount: SuccessGate.gatesMax) ?? [],
+            path: "deployment.siteGates")
         try fields.finish()
     }
 
@@ -53,20 +57,46 @@ package struct DeploymentPlan: Equatable, Sendable {
 package struct SuccessGate: Equatable, Sendable {
     /// Metrics that can be gated.
     package enum Metric: String, Sendable, CaseIterable {
-        case auc, accuracy, logLoss, brier, rows
+        /// Area under the ROC curve, 0 to 1.
+        case auc
+        /// Share of right decisions at the plan's threshold, 0 to 1.
+        case accuracy
+        /// Mean negative log likelihood, in nats; 0 is perfect.
+        case logLoss
+        /// Mean squared error of the probability, 0 to 1; 0 is perfect.
+        case brier
+        /// Rows that the other metrics were computed from.
+        case rows
+
+        /// The largest value that the metric can take; nil when there is none.
+        var ceiling: Double? {
+            switch self {
+            case .auc, .accuracy, .brier: 1
+            case .logLoss, .rows: nil
+            }
+        }
     }
 
+    /// Gates of one list.
+    static let gatesMax = 32
+
+    /// What is measured.
     package var metric: Metric
+    /// The gate passes at this value and above.
     package var atLeast: Double?
+    /// The gate passes at this value and below.
     package var atMost: Double?
 
     /// The result of one gate.
     package struct Outcome: Equatable, Sendable {
+        /// What was asked.
         package var gate: SuccessGate
         /// The measured value, nil when the metric could not be computed (one class only, say).
         package var value: Double?
+        /// Whether the value is within the gate's bounds.
         package var passed: Bool
 
+        /// For logs and reports; the value is a decimal text with 6 places, or null.
         package var json: JSONValue {
             [
                 "gate": gate.json, "passed": .bool(passed),
@@ -84,14 +114,16 @@ package struct SuccessGate: Equatable, Sendable {
         return Outcome(gate: self, value: value, passed: passed)
     }
 
-    static func list(_ values: [JSONValue]) throws -> [SuccessGate] {
+    static func list(_ values: [JSONValue], path: String) throws -> [SuccessGate] {
         var gates: [SuccessGate] = []
         for (index, value) in values.enumerated() {
-            var fields = try JSONFields(value, path: "gates[\(index)]")
+            let place = "\(path)[\(index)]"
+            var fields = try JSONFields(value, path: place)
             guard let metric = Metric(rawValue: try fields.string("metric", maxBytes: 32)) else {
                 throw StudyError(
-                    .planInvalid, path: "gates[\(index)].metric",
-                    problem: "must be one of \(Metric.allCases.map(\.rawValue).joined(separator: ", "))")
+                    .planInvalid, path: "\(place).metric",
+                    problem:
+                        "must be one of \(Metric.allCases.map(\.rawValue).joined(separator: ", "))")
             }
             let gate = SuccessGate(
                 metric: metric,
@@ -99,20 +131,43 @@ package struct SuccessGate: Equatable, Sendable {
                 atMost: try fields.optionalNumber("atMost", in: -1e9...1e9))
             try fields.finish()
             guard gate.atLeast != nil || gate.atMost != nil else {
-                throw StudyError(.planInvalid, path: "gates[\(index)]", problem: "needs atLeast or atMost")
+                throw StudyError(.planInvalid, path: place, problem: "needs atLeast or atMost")
             }
             if let low = gate.atLeast, let high = gate.atMost, low > high {
-                throw StudyError(.planContradiction, path: "gates[\(index)]", problem: "atLeast is above atMost: nothing can pass")
+                throw StudyError(
+                    .planContradiction, path: place,
+                    problem: "atLeast is above atMost: nothing can pass")
             }
             gates.append(gate)
         }
         return gates
     }
 
+    /// The form that plans carry.
     package var json: JSONValue {
         var object: [String: JSONValue] = ["metric": .string(metric.rawValue)]
         if let atLeast { object["atLeast"] = .number(atLeast) }
         if let atMost { object["atMost"] = .number(atMost) }
         return .object(object)
+    }
+}
+
+extension Plan {
+    /// What the secure evaluation counts: score bins over all rows and over each group of a sensitive
+    /// feature with codes, such as `sex=1`.
+    ///
+    /// - Throws: nothing for a plan that was parsed, which has been through this once.
+    package func evaluationLayout() throws(ModelsError) -> EvaluationLayout {
+        let groups = sensitiveGroups.map(\.name)
+        return try EvaluationLayout(
+            bins: evaluation.bins, threshold: evaluation.threshold, groups: groups)
+    }
+
+    /// The groups of the layout, in order of features and codes: name, feature index, category index.
+    package var sensitiveGroups: [(name: String, feature: Int, category: Int)] {
+        schema.features.enumerated().flatMap { index, feature -> [(String, Int, Int)] in
+            guard feature.sensitive, let codes = feature.codes else { return [] }
+            return codes.enumerated().map { ("\(feature.name)=\($0.element)", index, $0.offset) }
+        }.map { (name: $0.0, feature: $0.1, category: $0.2) }
     }
 }

@@ -35,67 +35,125 @@ package struct SitePolicy: Equatable, Sendable {
         weightShareMax = 0.9
     }
 
-    /// Reads a policy file.
+    /// Bytes of a policy file.
+    package static let bytesMax = 1 << 16
+
+    /// Reads a policy file. What it does not mention has the default of `init()`.
     ///
     /// - Throws: `StudyError` with code `policy.invalid` that names the field.
     package init(parsing bytes: [UInt8]) throws(StudyError) {
         self.init()
         do {
-            var fields = try JSONFields(try JSONValue.parse(bytes, dialect: .json5), path: "")
+            var fields = try JSONFields(
+                try JSONValue.parse(
+                    bytes, dialect: .json5, limits: .init(bytesMax: SitePolicy.bytesMax)), path: "")
             sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? sitesMin
             colluders = try fields.optionalInteger("colluders", in: 1...512) ?? colluders
             if fields.has("allowedTasks") {
-                allowedTasks = Set(try fields.strings("allowedTasks", maxCount: 32).compactMap(Plan.Task.init(rawValue:)))
+                allowedTasks = try SitePolicy.tasks(fields.strings("allowedTasks", maxCount: 32))
             }
             if fields.has("allowedStudies") {
-                allowedStudies = Set(try fields.strings("allowedStudies", maxCount: 1024))
+                allowedStudies = try SitePolicy.studies(
+                    fields.strings("allowedStudies", maxCount: 1024))
             }
-            allowWithoutDifferentialPrivacy = try fields.bool("allowWithoutDifferentialPrivacy", default: allowWithoutDifferentialPrivacy)
-            roundBudget = try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
+            allowWithoutDifferentialPrivacy = try fields.bool(
+                "allowWithoutDifferentialPrivacy", default: allowWithoutDifferentialPrivacy)
+            roundBudget =
+                try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
             rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin
-            weightShareMax = try fields.optionalNumber("weightShareMax", in: 0.01...0.9) ?? weightShareMax
+            weightShareMax =
+                try fields.optionalNumber("weightShareMax", in: 0.01...0.9) ?? weightShareMax
             try fields.finish()
         } catch {
-            throw StudyError(.policyInvalid, path: "policy", problem: "\(error)")
+            throw StudyError(.policyInvalid, reading: "policy file", error)
         }
+    }
+
+    /// A word that this version does not know is an error: silently dropped, it would leave a rule that
+    /// its author did not write.
+    private static func tasks(_ words: [String]) throws(StudyError) -> Set<Plan.Task> {
+        var tasks = Set<Plan.Task>()
+        for (index, word) in words.enumerated() {
+            guard let task = Plan.Task(rawValue: word) else {
+                throw StudyError(
+                    .policyInvalid, path: "allowedTasks[\(index)]",
+                    problem:
+                        "must be one of \(Plan.Task.allCases.map(\.rawValue).joined(separator: ", "))"
+                )
+            }
+            tasks.insert(task)
+        }
+        return tasks
+    }
+
+    private static func studies(_ names: [String]) throws(StudyError) -> Set<String> {
+        for (index, name) in names.enumerated() where !isName(name) {
+            throw StudyError(
+                .policyInvalid, path: "allowedStudies[\(index)]",
+                problem: "must be 1 to 64 of a-z, 0-9 and -")
+        }
+        return Set(names)
     }
 
     /// Why a plan is outside the policy.
     package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
         /// Stable code, `policy.…`; listed in `protocol/plan.md` §4.
         package let code: String
+        /// A sentence without data.
         package let description: String
 
+        /// - Parameters: a code of the list and a sentence.
         package init(code: String, description: String) {
             self.code = code
             self.description = description
         }
     }
 
-    /// Checks a plan. Nothing about the rows is in a refusal.
+    /// Checks a plan, before a consent and again before every round. Nothing about the rows is in a refusal.
+    ///
+    /// - Parameter roundsUsed: rounds of this node's budget that are spent.
     package func check(_ plan: Plan, roundsUsed: Int) throws(Refusal) {
         guard allowedTasks.contains(plan.task) else {
-            throw Refusal(code: "policy.task", description: "this site's policy does not allow the plan's task; see allowedTasks")
+            throw Refusal(
+                code: "policy.task",
+                description: "this site's policy does not allow the plan's task; see allowedTasks")
         }
         guard allowedStudies.isEmpty || allowedStudies.contains(plan.study) else {
-            throw Refusal(code: "policy.study", description: "this site's policy does not list the study; see allowedStudies")
+            throw Refusal(
+                code: "policy.study",
+                description: "this site's policy does not list the study; see allowedStudies")
         }
         guard plan.privacy.secureAggregation else {
-            throw Refusal(code: "policy.secure-aggregation", description: "the plan does not use secure aggregation, which this site requires")
+            throw Refusal(
+                code: "policy.secure-aggregation",
+                description: "the plan does not use secure aggregation, which this site requires")
         }
         guard plan.cohort.sitesMin >= sitesMin else {
-            throw Refusal(code: "policy.cohort", description: "the plan's smallest cohort (\(plan.cohort.sitesMin)) is below this site's minimum (\(sitesMin))")
+            throw Refusal(
+                code: "policy.cohort",
+                description:
+                    "the plan's smallest cohort (\(plan.cohort.sitesMin)) is below this site's minimum (\(sitesMin))"
+            )
         }
         guard plan.cohort.colluders >= colluders else {
-            throw Refusal(code: "policy.colluders", description: "the plan assumes fewer colluding sites (\(plan.cohort.colluders)) than this site does (\(colluders))")
+            throw Refusal(
+                code: "policy.colluders",
+                description:
+                    "the plan assumes fewer colluding sites (\(plan.cohort.colluders)) than this site does (\(colluders))"
+            )
         }
         guard !plan.privacy.withoutDifferentialPrivacy || allowWithoutDifferentialPrivacy else {
-            throw Refusal(code: "policy.differential-privacy", description: "the plan runs without differential privacy, which this site does not allow")
+            throw Refusal(
+                code: "policy.differential-privacy",
+                description:
+                    "the plan runs without differential privacy, which this site does not allow")
         }
         guard roundsUsed + plan.roundsPerRun <= roundBudget else {
             throw Refusal(
                 code: "policy.budget",
-                description: "the plan's run needs \(plan.roundsPerRun) rounds; \(roundsUsed) of this site's budget of \(roundBudget) are spent")
+                description:
+                    "the plan's run needs \(plan.roundsPerRun) rounds; \(roundsUsed) of this site's budget of \(roundBudget) are spent"
+            )
         }
     }
 }
@@ -105,5 +163,33 @@ extension Plan {
     package var roundsPerRun: Int {
         let curve = evaluation.everyRounds > 0 ? (training.rounds - 1) / evaluation.everyRounds : 0
         return 1 + training.rounds + curve + 1
+    }
+}
+
+extension SitePolicy {
+    /// The policy as a file for people to edit, with a word on each rule.
+    package var documented: [UInt8] {
+        let text = """
+            // This site's own rules. The coordinator may ask for stricter values, never for looser ones.
+            // protocol/plan.md, section 4, explains each; a restart reads changes.
+            {
+                // Sites in every secure sum, at least (3 is the least there is).
+                sitesMin: \(sitesMin),
+                // Sites that may work together with the coordinator against this one.
+                colluders: \(colluders),
+                allowedTasks: [\(allowedTasks.map { "\"\($0.rawValue)\"" }.sorted().joined(separator: ", "))],
+                // Studies by name; empty: any study that a person here consents to.
+                allowedStudies: [\(allowedStudies.map { "\"\($0)\"" }.sorted().joined(separator: ", "))],
+                allowWithoutDifferentialPrivacy: \(allowWithoutDifferentialPrivacy),
+                // Secure rounds over all studies that this node ever takes part in.
+                roundBudget: \(roundBudget),
+                // Fewest training rows to take part.
+                rowsMin: \(rowsMin),
+                // Largest share of all rows that may come from here.
+                weightShareMax: \(weightShareMax),
+            }
+
+            """
+        return Array(text.utf8)
     }
 }

@@ -15,7 +15,9 @@ package enum SplitPlan: Equatable, Sendable {
 
     /// The rows of one site.
     package struct RowLists: Equatable, Sendable {
+        /// Rows that train.
         package var train: [Int]
+        /// Rows that judge.
         package var heldOut: [Int]
     }
 
@@ -29,21 +31,31 @@ package enum SplitPlan: Equatable, Sendable {
         case "row-number":
             var sites = try fields.fields("datasetKeys")
             var keys: [String: String] = [:]
-            for site in sites.names { keys[site] = try sites.string(site, maxBytes: 128) }
-            self = .rowNumberRule(datasetKeys: keys, split: try fields.integer("split", in: 0...1_000_000))
+            for site in sites.names {
+                try checkSite(site, "split.datasetKeys")
+                keys[site] = try sites.string(site, maxBytes: 128)
+            }
+            self = .rowNumberRule(
+                datasetKeys: keys, split: try fields.integer("split", in: 0...1_000_000))
         case "row-lists":
             var sites = try fields.fields("sites")
             var lists: [String: RowLists] = [:]
             for site in sites.names {
-                var site_ = try sites.fields(site)
+                try checkSite(site, "split.sites")
+                var own = try sites.fields(site)
+                let limit = SplitPlan.rowsPerListMax
                 lists[site] = RowLists(
-                    train: try rows(site_.array("train", maxCount: SplitPlan.rowsPerListMax), "split.sites.\(site).train"),
-                    heldOut: try rows(site_.array("heldOut", maxCount: SplitPlan.rowsPerListMax), "split.sites.\(site).heldOut"))
-                try site_.finish()
+                    train: try rows(
+                        own.array("train", maxCount: limit), "split.sites.\(site).train"),
+                    heldOut: try rows(
+                        own.array("heldOut", maxCount: limit), "split.sites.\(site).heldOut"))
+                try own.finish()
             }
             self = .rowLists(lists)
         default:
-            throw StudyError(.planInvalid, path: "split.rule", problem: "must be keyed-hash, row-number or row-lists")
+            throw StudyError(
+                .planInvalid, path: "split.rule",
+                problem: "must be keyed-hash, row-number or row-lists")
         }
         try fields.finish()
     }
@@ -59,10 +71,22 @@ package enum SplitPlan: Equatable, Sendable {
             ]
         case .rowLists(let lists):
             let sites = lists.mapValues { list -> JSONValue in
-                ["train": .array(list.train.map { .integer(Int64($0)) }), "heldOut": .array(list.heldOut.map { .integer(Int64($0)) })]
+                [
+                    "train": .array(list.train.map { .integer(Int64($0)) }),
+                    "heldOut": .array(list.heldOut.map { .integer(Int64($0)) }),
+                ]
             }
             return ["rule": "row-lists", "sites": .object(sites)]
         }
+    }
+}
+
+/// Refuses a key that is no site's name: nobody would ever look under it.
+private func checkSite(_ name: String, _ path: String) throws(StudyError) {
+    guard isName(name) else {
+        throw StudyError(
+            .planInvalid, path: path,
+            problem: "holds a key that is not a site's name (1 to 64 of a-z, 0-9 and -)")
     }
 }
 

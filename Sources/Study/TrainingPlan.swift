@@ -60,9 +60,12 @@ package struct CohortPlan: Equatable, Sendable {
         sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? sitesMin
         sitesMax = try fields.optionalInteger("sitesMax", in: 3...1024) ?? sitesMax
         colluders = try fields.optionalInteger("colluders", in: 1...512) ?? colluders
-        rowsPerSiteMax = try fields.optionalInteger("rowsPerSiteMax", in: 1...100_000_000) ?? rowsPerSiteMax
-        messageSeconds = try fields.optionalInteger("messageSeconds", in: 1...3600) ?? messageSeconds
-        trainingSeconds = try fields.optionalInteger("trainingSeconds", in: 1...86_400) ?? trainingSeconds
+        rowsPerSiteMax =
+            try fields.optionalInteger("rowsPerSiteMax", in: 1...100_000_000) ?? rowsPerSiteMax
+        messageSeconds =
+            try fields.optionalInteger("messageSeconds", in: 1...3600) ?? messageSeconds
+        trainingSeconds =
+            try fields.optionalInteger("trainingSeconds", in: 1...86_400) ?? trainingSeconds
         attempts = try fields.optionalInteger("attempts", in: 1...5) ?? attempts
         try fields.finish()
     }
@@ -75,9 +78,11 @@ package struct CohortPlan: Equatable, Sendable {
     var json: JSONValue {
         [
             "sitesMin": .integer(Int64(sitesMin)), "sitesMax": .integer(Int64(sitesMax)),
-            "colluders": .integer(Int64(colluders)), "rowsPerSiteMax": .integer(Int64(rowsPerSiteMax)),
+            "colluders": .integer(Int64(colluders)),
+            "rowsPerSiteMax": .integer(Int64(rowsPerSiteMax)),
             "messageSeconds": .integer(Int64(messageSeconds)),
-            "trainingSeconds": .integer(Int64(trainingSeconds)), "attempts": .integer(Int64(attempts)),
+            "trainingSeconds": .integer(Int64(trainingSeconds)),
+            "attempts": .integer(Int64(attempts)),
         ]
     }
 }

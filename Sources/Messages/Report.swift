@@ -1,0 +1,99 @@
+// Site → coordinator. The closed list of what a node may send after it has joined, besides polling
+// and fetching blobs; `protocol/federation.md` §3. No type has room for rows, counts or metrics of
+// one site: those leave only inside `aggregation` messages, masked.
+
+import Codec
+import Cryptography
+import Study
+
+/// What a node can tell the coordinator.
+package enum Report: Equatable, Sendable {
+    /// A signed consent.
+    case consent([UInt8])
+    /// The site takes its consent back.
+    case consentWithdrawn(planHash: Digest)
+    /// A message of a round's aggregation (M1, M3, M5 and its segments, M7, M9, abort).
+    case aggregation(round: UInt64, message: [UInt8])
+    /// The node will not do what an instruction asked: plan, work order or package, a stable code, and a
+    /// sentence without data, cut to 512 bytes when it is sent.
+    case refusal(subject: Digest, code: String, sentence: String)
+    /// A fetched version was accepted or refused by the site; the code says why, and may be empty.
+    case versionVerdict(package: Digest, accepted: Bool, code: String)
+
+    /// Bytes of an encoded report.
+    package static let bytesMax = 24 << 20
+    static let messageBytesMax = 20 << 20
+
+    /// Canonical bytes, `protocol/federation.md` §3.
+    package var encoded: [UInt8] {
+        var writer = ByteWriter()
+        switch self {
+        case .consent(let signed):
+            writer.u8(1)
+            writer.lengthPrefixed(signed)
+        case .consentWithdrawn(let hash):
+            writer.u8(2)
+            writer.raw(hash.bytes)
+        case .aggregation(let round, let message):
+            writer.u8(3)
+            writer.u64(round)
+            writer.lengthPrefixed(message)
+        case .refusal(let subject, let code, let sentence):
+            writer.u8(4)
+            writer.raw(subject.bytes)
+            writer.code(code)
+            writer.sentence(sentence)
+        case .versionVerdict(let package, let accepted, let code):
+            writer.u8(5)
+            writer.raw(package.bytes)
+            writer.u8(accepted ? 1 : 0)
+            writer.code(code)
+        }
+        return writer.bytes
+    }
+
+    /// Reads what `encoded` wrote.
+    ///
+    /// - Throws: `MessageError.unknownType` for a type byte that is not in the list, `.malformed` for
+    ///   anything else that is wrong.
+    package init(encoded bytes: [UInt8]) throws(MessageError) {
+        do {
+            var reader = ByteReader(bytes)
+            let type = try reader.u8()
+            switch type {
+            case 1:
+                self = .consent(try reader.lengthPrefixed(maxBytes: SignedConsent.encodedBytesMax))
+            case 2: self = .consentWithdrawn(planHash: try reader.digest())
+            case 3:
+                self = .aggregation(
+                    round: try reader.u64(),
+                    message: try reader.lengthPrefixed(maxBytes: Report.messageBytesMax))
+            case 4:
+                self = .refusal(
+                    subject: try reader.digest(), code: try reader.code(emptyAllowed: false),
+                    sentence: try reader.text(maxBytes: MessageLimits.sentenceBytesMax))
+            case 5:
+                self = .versionVerdict(
+                    package: try reader.digest(), accepted: try reader.flag(),
+                    code: try reader.code(emptyAllowed: true))
+            default: throw MessageError.unknownType(type)
+            }
+            try reader.finish()
+        } catch let error as MessageError {
+            throw error
+        } catch {
+            throw MessageError.malformed("report")
+        }
+    }
+
+    /// Name of the message type in the site's egress record.
+    package var egressType: String {
+        switch self {
+        case .consent: "consent"
+        case .consentWithdrawn: "consent-withdrawn"
+        case .aggregation: "aggregation"
+        case .refusal: "refusal"
+        case .versionVerdict: "version-verdict"
+        }
+    }
+}
