@@ -6,7 +6,8 @@ package struct HTTPRequest: Sendable {
     package var method: String
     /// Origin form as sent: path and query, percent-encoded.
     package var target: String
-    /// The decoded path, without the query. Never contains `.` or `..` segments, backslashes or control characters.
+    /// The decoded path, without the query. Never contains `.`, `..` or
+    /// inner empty segments, backslashes or control characters.
     package var path: String
     /// 1 for HTTP/1.1, 0 for HTTP/1.0.
     package var minorVersion = 1

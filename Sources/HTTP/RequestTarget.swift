@@ -1,7 +1,7 @@
 /// Reads a request target in origin form (RFC 9112 §3.2.1).
 ///
 /// Paths are decoded once, here, so that no handler ever sees a way out of its directory: an encoded slash, a backslash,
-/// a control character, `.` and `..` as segments, broken percent-encoding and text that is no UTF-8 are refused.
+/// a control character, an empty segment before another, `.` and `..` as segments, broken percent-encoding and text that is no UTF-8 are refused.
 enum RequestTarget {
     /// The decoded path of a target.
     static func path(of target: String) throws(HTTPRefusal) -> String {
@@ -15,6 +15,7 @@ enum RequestTarget {
         var mayHaveDots = false
         for byte in raw {
             if byte == UInt8(ascii: "\\") { throw HTTPRefusal(400, "the request path has a backslash") }
+            if byte == UInt8(ascii: "/"), previous == byte { throw HTTPRefusal(400, "the request path has an empty segment") }
             if byte == UInt8(ascii: "%") || (byte == UInt8(ascii: ".") && previous == UInt8(ascii: "/")) { mayHaveDots = true }
             previous = byte
         }

@@ -163,7 +163,7 @@ final class TestServer: Sendable {
 
     init(
         tls: TLSContext? = nil, configure: (inout HTTPServerConfiguration) -> Void = { _ in },
-        handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void = { request, responder in responder.respond(.text("ok")) }
+        handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws {
         var configuration = HTTPServerConfiguration(host: "127.0.0.1", port: 0, tls: tls)
         let events = events
@@ -172,6 +172,10 @@ final class TestServer: Sendable {
         configure(&configuration)
         server = HTTPServer(configuration: configuration, handler: handler)
         try server.start()
+    }
+
+    convenience init(tls: TLSContext? = nil, configure: (inout HTTPServerConfiguration) -> Void = { _ in }) throws {
+        try self.init(tls: tls, configure: configure, handler: { _, responder in responder.respond(.text("ok")) })
     }
 
     deinit { server.stop() }
