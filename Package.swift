@@ -57,7 +57,7 @@ let tests: [(name: String, imports: [String])] = [
     ("StorageTests", ["Storage"]),
     ("TelemetryTests", ["Telemetry"]),
     ("TabularTests", ["Tabular", "Codec", "Cryptography"]),
-    ("ModelsTests", ["Models", "Kernels", "Tabular"]),
+    ("ModelsTests", ["Models", "Kernels", "Tabular", "Cryptography"]),
     ("SecureAggregationTests", ["SecureAggregation", "Codec", "Cryptography"]),
     ("AuditLogTests", ["AuditLog", "Storage", "Codec", "Cryptography"]),
     ("StudyTests", ["Study", "Tabular", "Models", "Codec", "Cryptography"]),
