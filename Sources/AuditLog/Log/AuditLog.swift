@@ -1,0 +1,73 @@
+// A log of this process: a directory in the layout of c2sp.org/tlog-tiles that is a complete, signed log whenever an
+// append has been acknowledged. `protocol/audit-log.md` tells formats and the order of writing.
+import Cryptography
+import Storage
+import Telemetry
+
+/// An append-only, signed log on disk. Safe to use from many threads.
+///
+/// An entry is acknowledged when `fdatasync` has returned for it and the files of the log show it. All entries that arrive
+/// while a sync is under way share the next one.
+package final class AuditLog: Sendable {
+    /// Entries in one commit at most.
+    package static let batchEntriesMax = 1024
+    /// Commits that may wait; beyond that appends are refused as `overloaded`.
+    package static let queueBatchesMax = 64
+
+    let writer: LogWriter
+    private let commits: GroupCommit<EncodedEntry, UInt64>
+    let minimum: Locked<UInt64>
+
+    init(writer: LogWriter, minimum: UInt64) {
+        self.writer = writer
+        self.minimum = Locked(minimum)
+        commits = GroupCommit(
+            batchItemsMax: Self.batchEntriesMax, queueBatchesMax: Self.queueBatchesMax
+        ) { writer.commit($0) }
+    }
+
+    deinit { close() }
+
+    /// Appends an entry and waits until it is durable.
+    /// - Returns: its number.
+    /// - Throws: `AuditLogError`; the operation the entry belongs to must then be refused.
+    @discardableResult
+    package func append(_ entry: LogEntry) throws(AuditLogError) -> UInt64 {
+        try commits.submit(try encode(entry))
+    }
+
+    /// Appends an entry and calls back when it is durable, on the log's own thread and in the order of the entries.
+    /// The callback must not block, nor append and wait.
+    /// - Throws: `AuditLogError` at once when the entry is not acceptable or the queue is full; then there is no call.
+    package func append(
+        _ entry: LogEntry, completion: @escaping @Sendable (Result<UInt64, AuditLogError>) -> Void
+    ) throws(AuditLogError) {
+        try commits.submit(try encode(entry), completion: completion)
+    }
+
+    /// Commits what waits and ends the log's threads. Appends are refused from here on. Not from a callback of the log.
+    package func close() {
+        commits.close()
+        writer.close()
+    }
+
+    /// The key that checks this log.
+    package var verifierKey: VerifierKey { writer.signer.verifierKey }
+
+    /// The log's name.
+    package var origin: String { verifierKey.name.text }
+
+    /// The log's directory.
+    package var directory: String { writer.files.directory }
+
+    /// Why the log takes no more entries; nil while it does.
+    package var failure: AuditLogError? { writer.failed.withLock { $0 } }
+
+    private func encode(_ entry: LogEntry) throws(AuditLogError) -> EncodedEntry {
+        do {
+            return try EncodedEntry(entry)
+        } catch {
+            throw .entry(error)
+        }
+    }
+}

@@ -1,0 +1,27 @@
+import Storage
+
+/// Where a verifier reads a log from: a directory, memory, or a client of a log's URL.
+package protocol TileSource: Sendable {
+    /// The file at a path below the log's prefix; nil when there is none.
+    func read(_ path: String) throws(AuditLogError) -> [UInt8]?
+}
+
+/// A log directory on disk.
+package struct DirectorySource: TileSource {
+    package let directory: String
+
+    package init(_ directory: String) { self.directory = directory }
+
+    package func read(_ path: String) throws(AuditLogError) -> [UInt8]? {
+        try LogFiles(directory: directory).read(path)
+    }
+}
+
+/// A log held in memory: for tests, and for logs that came as a message.
+package struct MemorySource: TileSource {
+    package var files: [String: [UInt8]]
+
+    package init(_ files: [String: [UInt8]]) { self.files = files }
+
+    package func read(_ path: String) throws(AuditLogError) -> [UInt8]? { files[path] }
+}
