@@ -1,0 +1,76 @@
+// Who may call what. One table; anything without a row is refused. `protocol/prediction-api.md` §2.
+
+/// What a caller is allowed to do at a serving node.
+package enum AccessRole: String, CaseIterable, Sendable, Comparable {
+    /// Ask for predictions.
+    case predict
+    /// Report outcomes.
+    case feedback
+    /// Run the node: switch versions, read metrics.
+    case `operator`
+    /// Watch decisions; stop the model.
+    case overseer
+    /// Read everything, change nothing.
+    case auditor
+
+    package static func < (left: AccessRole, right: AccessRole) -> Bool { left.rawValue < right.rawValue }
+}
+
+/// Every endpoint of the service, each with its method, path and the roles that may call it.
+package enum Endpoint: String, CaseIterable, Sendable {
+    case predict, feedback, models, decision, makeLive, rollback, metrics
+    case live, ready, server, model, modelReady, infer
+
+    /// HTTP method.
+    package var method: String {
+        switch self {
+        case .predict, .feedback, .makeLive, .rollback, .infer: "POST"
+        default: "GET"
+        }
+    }
+
+    /// Path; a segment in braces stands for one name.
+    package var path: String {
+        switch self {
+        case .predict: "/v1/predict"
+        case .feedback: "/v1/feedback"
+        case .models: "/v1/models"
+        case .decision: "/v1/decisions/{id}"
+        case .makeLive: "/v1/models/{digest}/live"
+        case .rollback: "/v1/rollback"
+        case .metrics: "/metrics"
+        case .live: "/v2/health/live"
+        case .ready: "/v2/health/ready"
+        case .server: "/v2"
+        case .model: "/v2/models/{model}"
+        case .modelReady: "/v2/models/{model}/ready"
+        case .infer: "/v2/models/{model}/infer"
+        }
+    }
+
+    /// Who may call it. `.anyone` needs no key; a set needs a key with one of its roles.
+    package var access: Access {
+        switch self {
+        case .live, .ready: .anyone
+        case .predict, .infer: .roles([.predict])
+        case .feedback: .roles([.feedback])
+        case .makeLive, .rollback: .roles([.operator])
+        case .metrics: .roles([.operator, .overseer, .auditor])
+        case .decision: .roles([.overseer, .auditor])
+        case .models, .server, .model, .modelReady: .roles(Set(AccessRole.allCases))
+        }
+    }
+
+    package enum Access: Equatable, Sendable {
+        case anyone
+        case roles(Set<AccessRole>)
+
+        /// Whether a caller with these roles passes; nil for a caller without a valid key.
+        package func allows(_ roles: Set<AccessRole>?) -> Bool {
+            switch self {
+            case .anyone: true
+            case .roles(let allowed): !allowed.isDisjoint(with: roles ?? [])
+            }
+        }
+    }
+}

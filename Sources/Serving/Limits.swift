@@ -1,0 +1,31 @@
+/// The limits of the prediction service, checked where input enters. `protocol/prediction-api.md` §1.
+package enum ServingLimits {
+    /// Bytes of a request body on `/v1/predict` and `/v2/models/{model}/infer`.
+    package static let predictBodyBytes = 8 << 20
+    /// Bytes of any other request body.
+    package static let bodyBytes = 64 << 10
+    /// Rows of one request.
+    package static let rows = 1000
+    /// Members of one row object.
+    package static let rowMembers = 2048
+    /// Violations reported for one row.
+    package static let violationsPerRow = 32
+    /// Requests whose entries wait for the disk; one more is answered 503.
+    package static let pendingRequests = 4096
+    /// Rows whose entries wait for the disk.
+    package static let pendingRows = 65_536
+    /// Keys in `keys/api-keys.json`.
+    package static let accessKeys = 1000
+    /// Bytes of `keys/api-keys.json`.
+    package static let accessKeyFileBytes = 1 << 20
+    /// Bytes of a feedback's `source`.
+    package static let sourceBytes = 64
+    /// Bytes of one stored record.
+    package static let recordBytes = 64 << 10
+    /// A record segment is closed when it has grown to this many bytes.
+    package static let segmentBytes = 4 << 20
+    /// Versions kept at a node, over all models.
+    package static let versions = 1000
+    /// Models with a live version at one node.
+    package static let models = 64
+}

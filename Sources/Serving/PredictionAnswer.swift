@@ -1,0 +1,192 @@
+// The answer to a prediction request, and its JSON. `protocol/prediction-api.md` §3.
+
+import Codec
+import Cryptography
+
+/// What one row of a request led to.
+enum RowAnswer: Sendable {
+    case scored(ScoredRow)
+    case refused([RowViolation])
+}
+
+/// One scored row.
+struct ScoredRow: Sendable {
+    var record: DecisionRecord
+    /// Features that were missing and filled by the schema's policy, as indices.
+    var imputed: [Int]
+    /// Present when the request asked for it.
+    var explanation: Explanation?
+}
+
+/// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.
+struct RowViolation: Equatable, Sendable {
+    /// The feature, when the schema has it.
+    var feature: String?
+    /// For a member that is no feature: its place in the row object, from 1.
+    var member: Int?
+    /// A fixed word: `missing`, `out-of-range`, `unknown-feature` …
+    var rule: String
+    /// A sentence made from the schema.
+    var message: String
+}
+
+/// How much each feature moved the score away from the base value. Values are in log-odds.
+package struct Explanation: Equatable, Sendable {
+    /// The score of the reference point, the site's intercept included.
+    package var base: Double
+    /// One value per feature of the schema, in its order.
+    package var contributions: [Double]
+    /// score − (base + Σ contributions): rounding for linear models, the quadrature error for networks.
+    package var residual: Double
+}
+
+/// Builds JSON text in a byte array without a tree.
+struct JSONBody {
+    private(set) var bytes: [UInt8]
+
+    init(reserving count: Int) {
+        bytes = []
+        bytes.reserveCapacity(count)
+    }
+
+    /// Appends text that is JSON already.
+    mutating func raw(_ text: StaticString) {
+        // Safe: a StaticString with a UTF-8 pointer owns `utf8CodeUnitCount` bytes for the whole run.
+        unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+    }
+
+    /// Appends bytes that are JSON already.
+    mutating func raw(_ text: [UInt8]) { bytes.append(contentsOf: text) }
+
+    /// A number; JSON has no NaN, so it becomes null.
+    mutating func number(_ value: Double) {
+        guard value.isFinite else { return raw("null") }
+        bytes.append(contentsOf: value.description.utf8)
+    }
+
+    mutating func number(_ value: Int) { bytes.append(contentsOf: value.description.utf8) }
+
+    mutating func string(_ text: String) { raw(Self.quoted(text)) }
+
+    mutating func id(_ id: PredictionID) {
+        bytes.append(UInt8(ascii: "\""))
+        id.appendText(to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
+    }
+
+    /// A JSON string, quotes included.
+    static func quoted(_ text: String) -> [UInt8] { JSONValue.string(text).canonicalBytes() }
+}
+
+extension JSONBody {
+    /// The body for a request whose model was `model`.
+    static func answer(_ rows: [RowAnswer], model: DeployedModel) -> [UInt8] {
+        var text = JSONBody(reserving: 256 + rows.count * 256)
+        text.raw(model.answerHead)
+        for (index, row) in rows.enumerated() {
+            if index > 0 { text.raw(",") }
+            switch row {
+            case .scored(let scored): text.append(scored, row: index, model: model)
+            case .refused(let violations): text.append(violations, row: index)
+            }
+        }
+        text.raw("]}")
+        return text.bytes
+    }
+
+    private mutating func append(_ scored: ScoredRow, row: Int, model: DeployedModel) {
+        raw("{\"row\":")
+        number(row)
+        raw(",\"id\":")
+        id(scored.record.id)
+        raw(",\"score\":")
+        number(scored.record.score)
+        raw(",\"probability\":")
+        number(scored.record.probability)
+        raw(",\"class\":")
+        raw(scored.record.positive ? model.positiveClass : model.negativeClass)
+        raw(scored.record.positive ? ",\"positive\":true" : ",\"positive\":false")
+        raw(",\"flags\":[")
+        for (position, feature) in scored.imputed.enumerated() {
+            if position > 0 { raw(",") }
+            raw("{\"feature\":")
+            raw(model.quotedNames[feature])
+            raw(",\"flag\":\"imputed\"}")
+        }
+        raw("]")
+        if let explanation = scored.explanation {
+            raw(",\"explanation\":")
+            append(explanation, names: model.quotedNames)
+        }
+        raw("}")
+    }
+
+    /// Appends an explanation as an object.
+    mutating func append(_ explanation: Explanation, names: [[UInt8]]) {
+        raw("{\"scale\":\"log-odds\",\"base\":")
+        number(explanation.base)
+        raw(",\"contributions\":{")
+        for (index, value) in explanation.contributions.enumerated() {
+            if index > 0 { raw(",") }
+            raw(names[index])
+            raw(":")
+            number(value)
+        }
+        raw("},\"residual\":")
+        number(explanation.residual)
+        raw("}")
+    }
+
+    private mutating func append(_ violations: [RowViolation], row: Int) {
+        raw("{\"row\":")
+        number(row)
+        raw(",\"violations\":")
+        append(violations)
+        raw("}")
+    }
+
+    /// Appends violations as an array of objects.
+    mutating func append(_ violations: [RowViolation]) {
+        raw("[")
+        for (index, violation) in violations.enumerated() {
+            if index > 0 { raw(",") }
+            raw("{")
+            if let feature = violation.feature {
+                raw("\"feature\":")
+                string(feature)
+                raw(",")
+            }
+            if let member = violation.member {
+                raw("\"member\":")
+                number(member)
+                raw(",")
+            }
+            raw("\"rule\":")
+            string(violation.rule)
+            raw(",\"message\":")
+            string(violation.message)
+            raw("}")
+        }
+        raw("]")
+    }
+
+    /// The body when no row could be scored: an error, then the rows with their violations.
+    static func refusal(_ rows: [RowAnswer]) -> [UInt8] {
+        var text = JSONBody(reserving: 512)
+        text.raw("{\"error\":")
+        text.string(refusalSentence(rows))
+        text.raw(",\"predictions\":[")
+        for (index, row) in rows.enumerated() {
+            if index > 0 { text.raw(",") }
+            if case .refused(let violations) = row { text.append(violations, row: index) }
+        }
+        text.raw("]}")
+        return text.bytes
+    }
+
+    private static func refusalSentence(_ rows: [RowAnswer]) -> String {
+        guard case .refused(let violations)? = rows.first, let first = violations.first else { return "no row could be scored" }
+        let more = violations.count - 1
+        return "no row could be scored; row 0: \(first.message)" + (more > 0 ? " and \(more) more" : "")
+    }
+}

@@ -1,0 +1,143 @@
+// What was decided, explained again by the version that decided; and labelled rows for the next training.
+
+import AuditLog
+import Codec
+import Cryptography
+import HTTP
+import Tabular
+import Telemetry
+
+/// A served row whose outcome is known: training data of this site.
+package struct LabelledRow: Sendable {
+    package var prediction: PredictionID
+    package var row: ValidRow
+    package var label: Bool
+}
+
+extension PredictionService {
+    /// `GET /v1/decisions/{id}`. Shows inputs, so the reading is an entry in the log.
+    func decision(_ text: String, _ principal: Principal, _ responder: HTTPResponder) throws {
+        let notFound = RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
+        guard let id = PredictionID(text) else { throw notFound }
+        try journal.work { [self] store in
+            do {
+                guard let record = try store.decision(id) else { throw notFound }
+                let model = try deployments.version(record.digest, intercept: record.intercept)
+                let body = decisionBody(record, model, store.outcome(of: id))
+                let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
+                let entry = LogEntry(
+                    .recordsRead, actor: principal.identifier, role: role.rawValue, site: configuration.site, model: model.package.name,
+                    details: ["prediction": .string(id.description)])
+                log.append(entry) { [self] failure in
+                    if let failure { return refuse(.decision, RequestRefusal(.logUnavailable(problem: failure)), responder) }
+                    responder.respond(HTTPResponse(contentType: "application/json", body: body))
+                }
+            } catch let refusal as RequestRefusal {
+                refuse(.decision, refusal, responder)
+            } catch {
+                refuse(.decision, RequestRefusal(error as? ServingError ?? .stopped), responder)
+            }
+        }
+    }
+
+    private func decisionBody(_ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?) -> [UInt8] {
+        var body = JSONBody(reserving: 1024)
+        body.raw("{\"id\":")
+        body.id(record.id)
+        body.raw(",\"time\":")
+        body.string(Timestamp(milliseconds: Int64(record.id.milliseconds)).iso8601)
+        body.raw(",\"model\":")
+        body.string(model.package.name)
+        body.raw(",\"version\":")
+        body.number(model.package.version)
+        body.raw(",\"digest\":")
+        body.string(model.digestHex)
+        body.raw(",\"score\":")
+        body.number(record.score)
+        body.raw(",\"probability\":")
+        body.number(record.probability)
+        body.raw(",\"class\":")
+        body.raw(record.positive ? model.positiveClass : model.negativeClass)
+        body.raw(record.positive ? ",\"positive\":true" : ",\"positive\":false")
+        body.raw(",\"features\":{")
+        for (index, value) in record.values.enumerated() {
+            if index > 0 { body.raw(",") }
+            body.raw(model.quotedNames[index])
+            body.raw(":")
+            body.feature(value, model.package.schema.features[index])
+        }
+        body.raw("},\"explanation\":")
+        body.append(model.explain(record.values), names: model.quotedNames)
+        body.raw(",\"outcome\":")
+        body.append(outcome)
+        body.raw("}")
+        return body.bytes
+    }
+
+    /// Rows whose outcome is known, validated against `schema` (the next plan's may differ from the one that served),
+    /// with the latest outcome each, in order of ids. Rows that do not fit the schema are left out.
+    /// - Throws: `ServingError` when records cannot be read. Blocks; not for a loop thread.
+    package func labelledRows(_ schema: Schema) throws(ServingError) -> [LabelledRow] {
+        let pairs = try journal.wait { store throws(ServingError) in try store.labelled() }
+        let rules = RowRules(schema)
+        var schemas: [Digest: Schema] = [:]
+        var rows: [LabelledRow] = []
+        for (decision, outcome) in pairs {
+            if schemas[decision.digest] == nil {
+                schemas[decision.digest] = try deployments.version(decision.digest, intercept: decision.intercept).package.schema
+            }
+            guard let known = schemas[decision.digest] else { continue }
+            guard let row = try? rules.validate(named: named(decision.values, known)) else { continue }
+            rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive))
+        }
+        return rows
+    }
+
+    private func named(_ values: [Double], _ schema: Schema) -> [String: FieldInput] {
+        var named: [String: FieldInput] = [:]
+        for (feature, value) in zip(schema.features, values) {
+            if value.isNaN {
+                named[feature.name] = .missing
+            } else if let codes = feature.codes {
+                named[feature.name] = .text(codes[Int(value)])
+            } else {
+                named[feature.name] = .number(value)
+            }
+        }
+        return named
+    }
+
+    /// Erases the input, the answer and the outcomes of a prediction; its log entries stay and say nothing any more.
+    /// - Returns: false when there is no such prediction. Blocks; not for a loop thread.
+    package func erase(_ id: PredictionID, actor: String) throws(ServingError) -> Bool {
+        guard try journal.wait({ store throws(ServingError) in try store.erase(id) }) else { return false }
+        try log.appendAndWait(
+            LogEntry(.recordsErased, actor: actor, role: AccessRole.operator.rawValue, site: configuration.site, details: ["prediction": .string(id.description)]))
+        return true
+    }
+}
+
+extension JSONBody {
+    /// A stored value as a request would state it: number, category text, or null for missing.
+    fileprivate mutating func feature(_ value: Double, _ feature: Feature) {
+        if value.isNaN {
+            raw("null")
+        } else if let codes = feature.codes {
+            string(codes[Int(value)])
+        } else {
+            number(value)
+        }
+    }
+
+    fileprivate mutating func append(_ outcome: OutcomeRecord?) {
+        guard let outcome else { return raw("null") }
+        raw("{\"outcome_id\":")
+        id(outcome.id)
+        raw(outcome.positive ? ",\"positive\":true" : ",\"positive\":false")
+        raw(",\"source\":")
+        string(outcome.source)
+        raw(",\"supersedes\":")
+        if let earlier = outcome.supersedes { id(earlier) } else { raw("null") }
+        raw("}")
+    }
+}

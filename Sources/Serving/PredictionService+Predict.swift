@@ -1,0 +1,75 @@
+// `POST /v1/predict`.
+
+import AuditLog
+import Codec
+import HTTP
+import Telemetry
+import Transport
+
+extension PredictionService {
+    func predict(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64) throws {
+        let asked = try PredictRequest(request.body, live: deployments.live)
+        let rows = score(asked.rows, asked.model, explain: asked.explain)
+        try commit(rows, asked.model, principal, responder, .predict, start) { JSONBody.answer(rows, model: asked.model) }
+    }
+
+    /// Scores every valid row with one version.
+    func score(_ rows: [RequestRow], _ model: DeployedModel, explain: Bool) -> [RowAnswer] {
+        let now = clock.now().milliseconds
+        return rows.map { row in
+            switch row {
+            case .refused(let violations): return .refused(violations)
+            case .valid(let values):
+                let score = model.score(values)
+                let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
+                let record = DecisionRecord(
+                    id: id, salt: salt, digest: model.package.digest, intercept: model.intercept, score: score.score,
+                    probability: score.probability, positive: score.positive, values: values)
+                return .scored(
+                    ScoredRow(record: record, imputed: values.indices.filter { values[$0].isNaN }, explanation: explain ? model.explain(values) : nil))
+            }
+        }
+    }
+
+    /// Makes the scored rows durable, then answers with `body`.
+    func commit(
+        _ rows: [RowAnswer], _ model: DeployedModel, _ principal: Principal, _ responder: HTTPResponder, _ endpoint: Endpoint, _ start: UInt64,
+        body: () -> [UInt8]
+    ) throws {
+        let decisions = rows.compactMap { row in if case .scored(let scored) = row { scored.record } else { nil } }
+        let refused = rows.count - decisions.count
+        if refused > 0 {
+            metrics.count("consilium_rows_refused_total", by: Double(refused), help: "Rows that did not fit the schema.")
+        }
+        guard !decisions.isEmpty else {
+            countRefusal(endpoint, .schema)
+            return responder.respond(HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
+        }
+        let response = HTTPResponse(contentType: "application/json", body: body())
+        let entries = decisions.map { entry($0, model, principal) }
+        let batch = Journal.Batch(decisions: decisions, entries: entries) { [self] error in
+            noteDurable(error)
+            if let error { return refuse(endpoint, RequestRefusal(error), responder) }
+            responder.respond(response)
+            countAnswer(decisions.count, model, start)
+        }
+        try journal.submit(batch)
+    }
+
+    private func entry(_ record: DecisionRecord, _ model: DeployedModel, _ principal: Principal) -> LogEntry {
+        LogEntry(
+            .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue, site: configuration.site, model: model.package.name,
+            payloadDigest: model.package.digest,
+            details: [
+                "id": .string(record.id.description), "version": .integer(Int64(model.package.version)),
+                "input": .string(record.inputCommitment.hex), "output": .string(record.outputCommitment.hex),
+            ])
+    }
+
+    private func countAnswer(_ rows: Int, _ model: DeployedModel, _ start: UInt64) {
+        let labels = [("model", model.package.name), ("version", String(model.package.version))]
+        metrics.count("consilium_predictions_total", labels, by: Double(rows), help: "Rows scored and answered.")
+        let seconds = Double(EventLoop.monotonicNanoseconds() - start) / 1e9
+        metrics.observe("consilium_prediction_seconds", [], seconds, help: "From the complete request to its answer, log and disk included.")
+    }
+}

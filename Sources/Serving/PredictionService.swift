@@ -1,0 +1,162 @@
+// The prediction service of a site node: what is mounted on its HTTPS server.
+//
+// A prediction: request → principal → validated rows → scores → records and entries → durable → answer. Everything up to
+// the records runs on the server's loop thread; the journal and the audit log have threads of their own, and the
+// answer is sent from there. `protocol/prediction-api.md` is the outside of this file.
+
+import AuditLog
+import Codec
+import Cryptography
+import HTTP
+import Telemetry
+import Transport
+
+package final class PredictionService: Sendable {
+    /// Where the service lives and whom it trusts.
+    package struct Configuration: Sendable {
+        /// The node's directory: `packages/`, `intercepts/` and `records/` lie under it.
+        package var directory: String
+        /// The site's name, as in log entries.
+        package var site: String
+        /// Whose packages are accepted: the coordinator's release key.
+        package var trustedKey: VerifyingKey
+
+        package init(directory: String, site: String, trustedKey: VerifyingKey) {
+            (self.directory, self.site, self.trustedKey) = (directory, site, trustedKey)
+        }
+    }
+
+    package let deployments: Deployments
+    let configuration: Configuration
+    let keys: AccessKeys
+    let journal: Journal
+    let log: LogWriter
+    let clock: any Clock
+    let metrics: Telemetry.Metrics
+    let logger: Logger
+    let ids: Locked<PredictionIDSource>
+    /// Whether the last write to records and log succeeded.
+    private let isDurable = Locked(true)
+
+    /// Opens records and packages and folds the log.
+    /// - Parameters:
+    ///   - log: how entries are written.
+    ///   - entries: the log's entries so far, in order.
+    /// - Throws: `ServingError` when the directory, the records or the keys cannot be used.
+    package init(
+        _ configuration: Configuration, log: LogWriter, entries: some Sequence<StoredEntry>, keys: AccessKeys,
+        clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics, logger: Logger
+    ) throws(ServingError) {
+        (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (configuration, keys, clock, metrics, logger)
+        deployments = try Deployments(
+            directory: configuration.directory, site: configuration.site, trustedKey: configuration.trustedKey, log: log,
+            entries: entries, clock: clock, logger: logger)
+        let store = try DecisionStore(directory: configuration.directory + "/records")
+        ids = Locked(PredictionIDSource(random: random, after: store.lastID))
+        self.log = log
+        journal = Journal(store: store, log: log)
+    }
+
+    /// Answers what was accepted, then refuses more. Call after the server has stopped.
+    package func stop() { journal.stop() }
+
+    /// Whether a version answers and the disk takes entries.
+    package var isReady: Bool { deployments.isReady && isDurable.withLock { $0 } }
+
+    /// The body limit of a path, for the server's configuration.
+    package static func bodyLimit(path: String) -> Int {
+        path == Endpoint.predict.path || path.hasSuffix("/infer") ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
+    }
+
+    /// Adds every endpoint to a router.
+    package func mount(on router: inout Router) {
+        for endpoint in Endpoint.allCases {
+            router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
+                handle(endpoint, request, parameters, responder)
+            }
+        }
+    }
+
+    private func handle(_ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters, _ responder: HTTPResponder) {
+        let start = EventLoop.monotonicNanoseconds()
+        do {
+            let principal = try admit(endpoint, request)
+            guard request.body.count <= Self.bodyLimit(path: request.path) else {
+                throw RequestRefusal(413, .tooLarge, "the body is larger than \(Self.bodyLimit(path: request.path)) bytes")
+            }
+            try answer(endpoint, request, parameters, principal, responder, start)
+        } catch let error as RequestRefusal {
+            refuse(endpoint, error, responder)
+        } catch let error as ServingError {
+            refuse(endpoint, RequestRefusal(error), responder)
+        } catch {
+            refuse(endpoint, RequestRefusal(500, .unavailable, "the request could not be answered"), responder)
+        }
+    }
+
+    /// The caller, when the table lets it in.
+    private func admit(_ endpoint: Endpoint, _ request: HTTPRequest) throws(RequestRefusal) -> Principal {
+        let principal = endpoint.access == .anyone ? nil : keys.principal(authorization: request.headers["Authorization"])
+        guard !endpoint.access.allows(principal?.roles) else { return principal ?? Principal(identifier: "anyone", roles: []) }
+        guard principal != nil else {
+            throw RequestRefusal(401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
+        }
+        throw RequestRefusal(403, .forbidden, "this API key does not have a role for this endpoint; ask the node's operator")
+    }
+
+    private func answer(
+        _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters, _ principal: Principal, _ responder: HTTPResponder,
+        _ start: UInt64
+    ) throws {
+        switch endpoint {
+        case .predict: try predict(request, principal, responder, start)
+        case .feedback: try feedback(request, principal, responder)
+        case .models: responder.respond(.json(modelsJSON()))
+        case .decision: try decision(parameters["id"], principal, responder)
+        case .makeLive: try makeLive(parameters["digest"], principal, responder)
+        case .rollback: try rollback(request, principal, responder)
+        case .metrics: responder.respond(HTTPResponse(contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics.prometheusText().utf8)))
+        case .live: responder.respond(.json(["live": true]))
+        case .ready: responder.respond(isReady ? .json(["ready": true]) : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
+        case .server: responder.respond(.json(serverJSON()))
+        case .model: responder.respond(.json(try modelJSON(parameters["model"])))
+        case .modelReady: try modelReady(parameters["model"], responder)
+        case .infer: try infer(parameters["model"], request, principal, responder, start)
+        }
+    }
+
+    private var notReadyReason: String {
+        deployments.isReady ? "records or audit log cannot be written" : "no version is live, or a live one cannot be loaded"
+    }
+
+    func refuse(_ endpoint: Endpoint, _ refusal: RequestRefusal, _ responder: HTTPResponder) {
+        countRefusal(endpoint, refusal.reason)
+        var response = HTTPResponse.error(refusal.status, refusal.message)
+        if refusal.status == 401 { response.headers.append("WWW-Authenticate", "Bearer") }
+        if refusal.status == 503 { response.headers.append("Retry-After", "1") }
+        responder.respond(response)
+    }
+
+    func countRefusal(_ endpoint: Endpoint, _ reason: RequestRefusal.Reason) {
+        metrics.count(
+            "consilium_requests_refused_total", [("endpoint", endpoint.rawValue), ("reason", reason.rawValue)],
+            help: "Requests that were not answered with 200, by endpoint and reason.")
+    }
+
+    /// Notes whether records and log could be written; a failure is told once, until it is over.
+    func noteDurable(_ error: ServingError?) {
+        let isNews = isDurable.withLock { isDurable in
+            defer { isDurable = error == nil }
+            return isDurable == (error != nil)
+        }
+        if error != nil {
+            metrics.count("consilium_durability_failures_total", help: "Answers that were withheld because records or the audit log could not be written.")
+        }
+        guard isNews else { return }
+        if let error {
+            logger.error("durability.lost", [("problem", .name("\(error)"))])
+        } else {
+            logger.info("durability.restored")
+        }
+    }
+}

@@ -1,0 +1,41 @@
+/// What can go wrong in the service outside of a single request. No case carries a value from a row or a key.
+package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// `keys/api-keys.json` cannot be used.
+    case accessKeys(path: String, problem: String)
+    /// No API key has this id.
+    case unknownKey
+    /// A value for a new API key is not allowed.
+    case keyRequest(problem: String)
+    /// The record store cannot be used.
+    case records(path: String, problem: String)
+    /// The audit log did not take an entry, so the operation was not done.
+    case logUnavailable(problem: String)
+    /// More requests wait for the disk than the limit; ask again later.
+    case overloaded
+    /// The service is stopping.
+    case stopped
+    /// No version with this digest is installed.
+    case unknownVersion
+    /// No model with this name is installed.
+    case unknownModel
+    /// There is no earlier version to go back to.
+    case nothingToRollBack
+    /// The request asks for a state that the version cannot take.
+    case deployment(problem: String)
+
+    package var description: String {
+        switch self {
+        case .accessKeys(let path, let problem): "API keys \(path): \(problem)"
+        case .unknownKey: "no API key has this id; list the keys to see their ids"
+        case .keyRequest(let problem): "API key: \(problem)"
+        case .records(let path, let problem): "record store \(path): \(problem)"
+        case .logUnavailable(let problem): "the audit log cannot be written, so nothing was done: \(problem)"
+        case .overloaded: "too many requests are waiting; ask again in a moment"
+        case .stopped: "the service is stopping"
+        case .unknownVersion: "no version with this digest is installed at this node"
+        case .unknownModel: "no model with this name is installed at this node"
+        case .nothingToRollBack: "there is no earlier live version to go back to"
+        case .deployment(let problem): "deployment: \(problem)"
+        }
+    }
+}
