@@ -2,128 +2,156 @@
 // units, shortest escapes, numbers as ECMAScript prints them. `protocol/canonical-json.md`.
 
 extension JSONValue {
-    /// The canonical bytes: equal values give equal bytes, on every machine.
+    /// The canonical bytes: equal values give equal bytes, on every machine. Cost: a few nanoseconds a byte.
     package func canonicalBytes() -> [UInt8] {
-        var output: [UInt8] = []
-        write(into: &output, indent: nil)
-        return output
+        var output = JSONOutput(isPretty: false)
+        output.write(self)
+        return output.bytes
     }
 
     /// For people: sorted keys, two spaces a level, a newline at the end.
     package func prettyBytes() -> [UInt8] {
-        var output: [UInt8] = []
-        write(into: &output, indent: 0)
-        output.append(0x0a)
-        return output
+        var output = JSONOutput(isPretty: true)
+        output.write(self)
+        output.bytes.append(0x0a)
+        return output.bytes
     }
+}
 
-    private func write(into output: inout [UInt8], indent: Int?) {
-        switch self {
-        case .null: output += Array("null".utf8)
-        case .bool(let value): output += Array((value ? "true" : "false").utf8)
-        case .integer(let value):
-            // ECMAScript knows doubles only; whole numbers beyond 2^53 are written in full here.
-            output += Array(String(value).utf8)
-        case .number(let value): output += Array(ecmaScript(value).utf8)
-        case .string(let text): writeString(text, into: &output)
-        case .array(let elements):
-            writeList(elements, 0x5b, 0x5d, into: &output, indent: indent) { element, output, indent in
-                element.write(into: &output, indent: indent)
-            }
-        case .object(let members):
-            let keys = members.keys.sorted { $0.utf16.lexicographicallyPrecedes($1.utf16) }
-            writeList(keys, 0x7b, 0x7d, into: &output, indent: indent) { key, output, indent in
-                writeString(key, into: &output)
-                output.append(0x3a)
-                if indent != nil { output.append(0x20) }
-                (members[key] ?? .null).write(into: &output, indent: indent)
-            }
+private struct JSONOutput {
+    let isPretty: Bool
+    var bytes: [UInt8] = []
+    private var level = 0
+
+    init(isPretty: Bool) { self.isPretty = isPretty }
+
+    mutating func write(_ value: JSONValue) {
+        switch value {
+        case .null: bytes.append(contentsOf: "null".utf8)
+        case .bool(let value): bytes.append(contentsOf: (value ? "true" : "false").utf8)
+        case .integer(let value): bytes.append(contentsOf: String(value).utf8)
+        case .number(let value): bytes.append(contentsOf: ecmaScript(value).utf8)
+        case .string(let text): write(text)
+        case .array(let elements): write(elements)
+        case .object(let members): write(members)
         }
     }
-}
 
-private func writeList<Element>(
-    _ elements: [Element], _ open: UInt8, _ close: UInt8, into output: inout [UInt8], indent: Int?,
-    _ write: (Element, inout [UInt8], Int?) -> Void
-) {
-    output.append(open)
-    for (index, element) in elements.enumerated() {
-        if index > 0 { output.append(0x2c) }
-        newLine(indent.map { $0 + 1 }, into: &output)
-        write(element, &output, indent.map { $0 + 1 })
+    private mutating func write(_ elements: [JSONValue]) {
+        bytes.append(0x5b)
+        level += 1
+        for (index, element) in elements.enumerated() {
+            if index > 0 { bytes.append(0x2c) }
+            newLine()
+            write(element)
+        }
+        level -= 1
+        if !elements.isEmpty { newLine() }
+        bytes.append(0x5d)
     }
-    if !elements.isEmpty { newLine(indent, into: &output) }
-    output.append(close)
-}
 
-private func newLine(_ indent: Int?, into output: inout [UInt8]) {
-    guard let indent else { return }
-    output.append(0x0a)
-    output += [UInt8](repeating: 0x20, count: indent * 2)
-}
+    private mutating func write(_ members: [String: JSONValue]) {
+        bytes.append(0x7b)
+        level += 1
+        let sorted = members.sorted { utf16Precedes($0.key, $1.key) }
+        for (index, member) in sorted.enumerated() {
+            if index > 0 { bytes.append(0x2c) }
+            newLine()
+            write(member.key)
+            bytes.append(0x3a)
+            if isPretty { bytes.append(0x20) }
+            write(member.value)
+        }
+        level -= 1
+        if !members.isEmpty { newLine() }
+        bytes.append(0x7d)
+    }
 
-private func writeString(_ text: String, into output: inout [UInt8]) {
-    output.append(0x22)
-    for byte in text.utf8 {
+    private mutating func newLine() {
+        guard isPretty else { return }
+        bytes.append(0x0a)
+        bytes.append(contentsOf: repeatElement(0x20, count: level * 2))
+    }
+
+    private mutating func write(_ text: String) {
+        bytes.append(0x22)
+        if text.utf8.contains(where: { $0 < 0x20 || $0 == 0x22 || $0 == 0x5c }) {
+            for byte in text.utf8 { writeEscaped(byte) }
+        } else {
+            bytes.append(contentsOf: text.utf8)
+        }
+        bytes.append(0x22)
+    }
+
+    private mutating func writeEscaped(_ byte: UInt8) {
+        let letter: UInt8
         switch byte {
-        case 0x22, 0x5c:
-            output.append(0x5c)
-            output.append(byte)
-        case 0x08: output += [0x5c, 0x62]
-        case 0x09: output += [0x5c, 0x74]
-        case 0x0a: output += [0x5c, 0x6e]
-        case 0x0c: output += [0x5c, 0x66]
-        case 0x0d: output += [0x5c, 0x72]
+        case 0x22, 0x5c: letter = byte
+        case 0x08: letter = 0x62
+        case 0x09: letter = 0x74
+        case 0x0a: letter = 0x6e
+        case 0x0c: letter = 0x66
+        case 0x0d: letter = 0x72
         case 0..<0x20:
-            let digits = Array("0123456789abcdef".utf8)
-            output += [0x5c, 0x75, 0x30, 0x30, digits[Int(byte >> 4)], digits[Int(byte & 15)]]
-        default: output.append(byte)
+            bytes.append(contentsOf: "\\u00".utf8)
+            bytes.append(contentsOf: Hex.encode([byte]).utf8)
+            return
+        default:
+            bytes.append(byte)
+            return
         }
+        bytes.append(0x5c)
+        bytes.append(letter)
     }
-    output.append(0x22)
+}
+
+/// Order by UTF-16 code units. UTF-8 bytes give the same order except that surrogates, which stand for
+/// characters of four bytes (lead 0xF0 and up), come before U+E000…U+FFFF (lead 0xEE and 0xEF).
+private func utf16Precedes(_ left: String, _ right: String) -> Bool {
+    let (leftBytes, rightBytes) = (left.utf8Span.span, right.utf8Span.span)
+    for index in 0..<min(leftBytes.count, rightBytes.count) where leftBytes[index] != rightBytes[index] {
+        let (a, b) = (leftBytes[index], rightBytes[index])
+        if a >= 0xee, b >= 0xee, (a >= 0xf0) != (b >= 0xf0) { return a >= 0xf0 }
+        return a < b
+    }
+    return leftBytes.count < rightBytes.count
 }
 
 /// A finite number as ECMAScript's Number::toString prints it (shortest digits that read back).
 package func ecmaScript(_ value: Double) -> String {
     precondition(value.isFinite, "JSON holds finite numbers only")
-    if value == 0 { return "0" }
-    // Swift prints the shortest digits too, in another layout: take them apart.
-    let (digits, exponent) = shortestDigits(value.magnitude)
-    let sign = value < 0 ? "-" : ""
-    let count = digits.count
-    let text: String
-    switch exponent {
-    case count...21 where exponent >= count:
-        text = String(decoding: digits + [UInt8](repeating: 0x30, count: exponent - count), as: UTF8.self)
-    case 1...21:
-        text = String(decoding: digits[..<exponent] + [0x2e] + digits[exponent...], as: UTF8.self)
-    case -5...0:
-        text = String(decoding: Array("0.".utf8) + [UInt8](repeating: 0x30, count: -exponent) + digits, as: UTF8.self)
-    default:
-        let fraction = count > 1 ? [0x2e] + digits[1...] : []
-        let power = exponent - 1
-        text = String(decoding: [digits[0]] + fraction, as: UTF8.self) + "e" + (power < 0 ? "-" : "+") + String(abs(power))
-    }
-    return sign + text
+    if let whole = Int64(exactly: value), abs(value) <= 9_007_199_254_740_992 { return String(whole) }
+    // Swift prints the same shortest digits, and in the same layout where it prints no exponent.
+    let text = value.description
+    if !text.utf8.contains(0x65), !text.hasSuffix(".0") { return text }
+    let (digits, exponent) = shortestDigits(Array(value.magnitude.description.utf8))
+    return (value < 0 ? "-" : "") + String(decoding: layOut(digits, exponent), as: UTF8.self)
 }
 
-/// Digits d₁d₂… and an exponent e with value = 0.d₁d₂… · 10^e.
-private func shortestDigits(_ value: Double) -> (digits: [UInt8], exponent: Int) {
-    var mantissa: [UInt8] = []
-    var exponent = 0
-    var pointAt: Int?
-    var bytes = Array("\(value)".utf8)
-    if let mark = bytes.firstIndex(of: 0x65) {
-        exponent = Int(String(decoding: bytes[(mark + 1)...], as: UTF8.self)) ?? 0
-        bytes = Array(bytes[..<mark])
+/// ECMA-262 §6.1.6.1.20: the digits d₁…dₖ of 0.d₁…dₖ · 10^exponent, with a point or an exponent.
+private func layOut(_ digits: [UInt8], _ exponent: Int) -> [UInt8] {
+    let count = digits.count
+    switch exponent {
+    case count...21 where exponent >= count: return digits + [UInt8](repeating: 0x30, count: exponent - count)
+    case 1...21: return digits[..<exponent] + [0x2e] + digits[exponent...]
+    case -5...0: return Array("0.".utf8) + [UInt8](repeating: 0x30, count: -exponent) + digits
+    default:
+        let power = exponent - 1
+        let fraction = count > 1 ? [0x2e] + digits[1...] : []
+        return [digits[0]] + fraction + Array("e\(power < 0 ? "-" : "+")\(abs(power))".utf8)
     }
-    for byte in bytes {
-        if byte == 0x2e { pointAt = mantissa.count } else { mantissa.append(byte) }
-    }
-    exponent += pointAt ?? mantissa.count
-    let zeros = mantissa.prefix { $0 == 0x30 }.count
-    mantissa.removeFirst(zeros)
+}
+
+/// The digits and the exponent of a printed positive number: `1.5e-07` → (15, -6), as 0.15 · 10^-6.
+private func shortestDigits(_ text: [UInt8]) -> (digits: [UInt8], exponent: Int) {
+    let mark = text.firstIndex(of: 0x65) ?? text.count
+    var exponent = Int(String(decoding: text[mark...].dropFirst(), as: UTF8.self)) ?? 0
+    let point = text[..<mark].firstIndex(of: 0x2e) ?? mark
+    exponent += point
+    var digits = text[..<mark].filter { $0 != 0x2e }
+    let zeros = digits.prefix { $0 == 0x30 }.count
+    digits.removeFirst(zeros)
     exponent -= zeros
-    while mantissa.last == 0x30 { mantissa.removeLast() }
-    return (mantissa, exponent)
+    while digits.last == 0x30 { digits.removeLast() }
+    return (digits, exponent)
 }
