@@ -2,7 +2,7 @@
 //
 // Records are erasable; the log entry holds only commitments to them, each under the record's own random salt:
 //
-//   commitment(part) = SHA-256(label ‖ salt ‖ part)
+//   commitment(part) = HMAC-SHA256(salt, label ‖ part)
 //
 // Once the record and its salt are erased, the entry says nothing about the person any more.
 //
@@ -10,6 +10,7 @@
 //   package digest 32 | intercept f64 | score f64 | probability f64 | positive u8 | count u32 | count × value f64
 // Values are the validated features in the schema order of the package: numbers, category indices, NaN when missing.
 
+import AuditLog
 import Codec
 import Cryptography
 
@@ -141,13 +142,13 @@ package struct OutcomeRecord: Equatable, Sendable {
     }
 }
 
-/// Salted commitments: one label for each thing that is committed to, so that none stands for another.
+/// What is committed to; each kind has a label, so that no commitment stands for another.
 enum RecordCommitment: String {
     case input = "consilium/input/1\n"
     case output = "consilium/output/1\n"
     case outcome = "consilium/outcome/1\n"
 
     static func make(_ kind: RecordCommitment, _ bytes: [UInt8], salt: [UInt8]) -> Digest {
-        SHA256.hash(Array(kind.rawValue.utf8) + salt + bytes)
+        Commitment.make(Array(kind.rawValue.utf8) + bytes, salt: salt)
     }
 }

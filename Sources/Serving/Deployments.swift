@@ -35,16 +35,20 @@ package final class Deployments: Sendable {
     /// - Parameters:
     ///   - directory: the node's directory; packages and intercepts lie under it.
     ///   - trustedKey: whose packages are accepted.
-    ///   - entries: the log's entries so far, in order; others than deployment entries are skipped.
+    ///   - replay: calls its argument with the log's entries so far, in order; others than deployment entries are skipped.
     package init(
-        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter, entries: some Sequence<StoredEntry>,
-        clock: any Clock, logger: Logger
+        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter,
+        replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, logger: Logger
     ) throws(ServingError) {
         (self.directory, self.site, self.trustedKey, self.log) = (directory, site, trustedKey, log)
         (self.clock, self.logger) = (clock, logger)
         var folded = DeploymentState()
-        for entry in entries {
-            if let event = DeploymentState.Event(entry) { folded.apply(event, at: entry.time) }
+        do {
+            try replay { entry in
+                if let event = DeploymentState.Event(entry) { folded.apply(event, at: entry.time) }
+            }
+        } catch {
+            throw .logUnavailable(problem: "it cannot be read back: \(error)")
         }
         state = Locked(folded)
         for path in [packages, intercepts] {

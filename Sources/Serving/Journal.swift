@@ -18,6 +18,19 @@ package struct LogWriter: Sendable {
         self.append = append
     }
 
+    /// Entries go to an audit log of this process.
+    package init(_ log: AuditLog) {
+        self.init { entry, completion in
+            do {
+                try log.append(entry) { result in
+                    if case .failure(let error) = result { completion("\(error)") } else { completion(nil) }
+                }
+            } catch {
+                completion("\(error)")
+            }
+        }
+    }
+
     /// Waits for one entry. Not on a thread that runs completions.
     func appendAndWait(_ entry: LogEntry) throws(ServingError) {
         let done = Condition()

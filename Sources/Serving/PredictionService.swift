@@ -41,20 +41,30 @@ package final class PredictionService: Sendable {
     /// Opens records and packages and folds the log.
     /// - Parameters:
     ///   - log: how entries are written.
-    ///   - entries: the log's entries so far, in order.
+    ///   - replay: calls its argument with the log's entries so far, in order.
     /// - Throws: `ServingError` when the directory, the records or the keys cannot be used.
     package init(
-        _ configuration: Configuration, log: LogWriter, entries: some Sequence<StoredEntry>, keys: AccessKeys,
+        _ configuration: Configuration, log: LogWriter, replay: ((StoredEntry) -> Void) throws -> Void, keys: AccessKeys,
         clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics, logger: Logger
     ) throws(ServingError) {
         (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (configuration, keys, clock, metrics, logger)
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site, trustedKey: configuration.trustedKey, log: log,
-            entries: entries, clock: clock, logger: logger)
+            replay: replay, clock: clock, logger: logger)
         let store = try DecisionStore(directory: configuration.directory + "/records")
         ids = Locked(PredictionIDSource(random: random, after: store.lastID))
         self.log = log
         journal = Journal(store: store, log: log)
+    }
+
+    /// Opens the service on an audit log of this process, which outlives it.
+    package convenience init(
+        _ configuration: Configuration, log: AuditLog, keys: AccessKeys, clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics,
+        logger: Logger
+    ) throws(ServingError) {
+        try self.init(
+            configuration, log: LogWriter(log), replay: { body in try log.forEach { body($0) } }, keys: keys, clock: clock, random: random,
+            metrics: metrics, logger: logger)
     }
 
     /// Answers what was accepted, then refuses more. Call after the server has stopped.
