@@ -1,0 +1,38 @@
+// M1 in, M2 out.
+
+import Cryptography
+
+extension ServerSession {
+    mutating func takeAdvertisement(_ message: [UInt8], _ site: UInt32) throws(AggregationRefusal) {
+        let advertisement = try Advertisement(message: message)
+        guard advertisement.site == site else { throw AggregationRefusal(.signatureInvalid) }
+        guard try !isRepeat(advertisements[site], advertisement) else { return }
+        try require(.advertiseKeys)
+        guard !gone.contains(site) else { throw AggregationRefusal(.tooLate) }
+        guard advertisement.isSigned(by: try key(of: site), context: context) else {
+            throw AggregationRefusal(.signatureInvalid)
+        }
+        let keys = advertisements.values.flatMap { [$0.channelKey, $0.maskKey] }
+        guard advertisement.channelKey != advertisement.maskKey, !keys.contains(advertisement.channelKey),
+            !keys.contains(advertisement.maskKey)
+        else { throw AggregationRefusal(.rosterDuplicate) }
+        advertisements[site] = advertisement
+    }
+
+    mutating func endAdvertiseKeys() -> [ServerAction] {
+        let present = advertisements.values.filter { !gone.contains($0.site) }
+        let bounds = descriptor.cohort
+        guard present.count >= max(bounds.minimum, AggregationLimits.sitesMin) else {
+            return abort(AggregationRefusal(.tooFewSites))
+        }
+        guard present.count <= min(bounds.maximum, AggregationLimits.sitesMax) else {
+            return abort(AggregationRefusal(.rosterTooLarge))
+        }
+        let roster = Roster(Array(present), context: context)
+        let dismissed = dismiss(invited.filter { roster.ordinal(of: $0) == nil })
+        self.roster = roster
+        let message = roster.message
+        return dismissed + roster.sites.map { .send(to: $0, message: message) }
+            + [enter(.shareKeys, deadlineMilliseconds: descriptor.deadlines.shareKeys)]
+    }
+}

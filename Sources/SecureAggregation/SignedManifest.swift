@@ -1,0 +1,86 @@
+// The governance's signatures under a manifest. `protocol/secure-aggregation.md` §7.
+
+import Codec
+import Cryptography
+
+/// Who may change the member list: at least `threshold` of these keys together.
+package struct Governance: Equatable, Sendable {
+    package let keys: [VerifyingKey]
+    package let threshold: Int
+
+    /// - Throws: `malformed-message` unless the keys are distinct and 1 ≤ threshold ≤ their number.
+    package init(keys: [VerifyingKey], threshold: Int) throws(AggregationRefusal) {
+        guard Set(keys).count == keys.count, (1...max(keys.count, 1)).contains(threshold), !keys.isEmpty else {
+            throw AggregationRefusal(.malformedMessage)
+        }
+        self.keys = keys
+        self.threshold = threshold
+    }
+}
+
+/// A manifest with signatures, not yet checked. ``verified(under:)`` is the only way to the manifest.
+package struct SignedManifest: Equatable, Sendable {
+    package struct Signature: Equatable, Sendable {
+        package let key: VerifyingKey
+        package let bytes: [UInt8]
+    }
+
+    /// What the signatures claim to be about. For display; use ``verified(under:)`` to rely on it.
+    package let proposal: Manifest
+    package private(set) var signatures: [Signature]
+
+    package init(proposing manifest: Manifest) {
+        proposal = manifest
+        signatures = []
+    }
+
+    /// Adds one governance signature; signing twice with one key changes nothing.
+    package mutating func sign(with key: SigningKey) {
+        guard !signatures.contains(where: { $0.key == key.publicKey }) else { return }
+        let signature = Transcript.sign(.manifest, proposal.hash.bytes, with: key)
+        signatures.append(Signature(key: key.publicKey, bytes: signature))
+    }
+
+    /// The manifest, if at least the threshold of distinct governance keys signed it.
+    ///
+    /// Signatures of strangers do not count and do not hurt.
+    /// - Throws: `signature-invalid`.
+    package func verified(under governance: Governance) throws(AggregationRefusal) -> Manifest {
+        let hash = proposal.hash.bytes
+        let valid = governance.keys.filter { key in
+            signatures.contains { $0.key == key && Transcript.isValid($0.bytes, .manifest, hash, by: key) }
+        }
+        guard valid.count >= governance.threshold else { throw AggregationRefusal(.signatureInvalid) }
+        return proposal
+    }
+
+    /// lp(manifest), u32 count, count × (key, signature).
+    package var encoded: [UInt8] {
+        var writer = ByteWriter()
+        writer.lengthPrefixed(proposal.canonicalBytes)
+        writer.u32(UInt32(signatures.count))
+        for signature in signatures {
+            writer.raw(signature.key.bytes)
+            writer.raw(signature.bytes)
+        }
+        return writer.bytes
+    }
+
+    package init(encoded bytes: [UInt8]) throws(AggregationRefusal) {
+        self = try decoding { () throws -> SignedManifest in
+            var reader = ByteReader(bytes)
+            var signed = SignedManifest(
+                proposing: try Manifest(canonicalBytes: try reader.lengthPrefixed(maxBytes: AggregationLimits.manifestBytesMax)))
+            let count = Int(try reader.u32())
+            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            for _ in 0..<count {
+                guard let key = VerifyingKey(bytes: try reader.raw(VerifyingKey.keyBytes)),
+                    !signed.signatures.contains(where: { $0.key == key })
+                else { throw AggregationRefusal(.malformedMessage) }
+                signed.signatures.append(Signature(key: key, bytes: try reader.signature()))
+            }
+            try reader.finish()
+            return signed
+        }
+    }
+}
