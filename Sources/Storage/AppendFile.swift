@@ -12,7 +12,7 @@ package final class AppendFile: @unchecked Sendable {
     /// Bytes in the file, those not yet durable included.
     package private(set) var size: Int
 
-    /// Opens a file, which is made if it is not there.
+    /// Opens a file, which is made, with `mode`, if it is not there. It is closed with its last reference.
     package init(_ path: String, mode: UInt32 = 0o600) throws(StorageError) {
         let isNew = !DurableFile.exists(path)
         file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW, mode: mode)

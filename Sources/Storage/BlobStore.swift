@@ -13,14 +13,18 @@ package struct BlobStore: Sendable {
         self.digest = digest
     }
 
-    /// Stores bytes durably; nothing happens when they are there.
+    /// Stores bytes durably. Bytes that are there and whole are left; damaged ones are replaced.
     ///
     /// - Returns: their hash.
     @discardableResult
     package func put(_ bytes: [UInt8]) throws(StorageError) -> String {
         let name = digest(bytes)
         let path = try path(name)
-        if DurableFile.exists(path) { return name }
+        if contains(name), (try? get(name, maxBytes: bytes.count)) != nil {
+            // Another thread may have put them there a moment ago.
+            try DurableFile.syncDirectory(directory)
+            return name
+        }
         try DurableFile.writeAtomically(bytes, to: path)
         return name
     }

@@ -32,11 +32,14 @@ struct Descriptor: ~Copyable {
 
     func read(max: Int) throws(StorageError) -> [UInt8] {
         var result: [UInt8] = []
+        // What `stat` says is a guess that saves copies: the file may grow, and devices say 0.
+        result.reserveCapacity(min(try size(), max) + 1)
         while result.count <= max {
-            let want = min(1 << 16, max - result.count + 1)
+            let want = min(1 << 20, Swift.max(result.capacity, 1 << 12) - result.count, max - result.count + 1)
             var failed: Int32 = 0
-            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: want) { buffer, count in
-                let got = repeated { unsafe Glibc.read(number, buffer.baseAddress, want) }
+            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: Swift.max(want, 1)) { buffer, count in
+                // In bounds: at most the capacity of the buffer is read.
+                let got = repeated { unsafe Glibc.read(number, buffer.baseAddress, buffer.count) }
                 if got < 0 { failed = errno }
                 count = Swift.max(0, got)
             }
@@ -45,6 +48,25 @@ struct Descriptor: ~Copyable {
             result += chunk
         }
         throw StorageError("read", path, reason: "it is larger than the limit of \(max) bytes")
+    }
+
+    /// Takes the file's lock (flock), which goes with the descriptor.
+    func lock(isWaiting: Bool) throws(StorageError) {
+        let kind = isWaiting ? LOCK_EX : LOCK_EX | LOCK_NB
+        guard repeated({ flock(number, kind) }) == 0 else { throw StorageError("lock", path, code: errno) }
+    }
+
+    /// Whether the path still names this file.
+    var isStillAtItsPath: Bool {
+        var (own, named) = (stat(), stat())
+        guard unsafe fstat(number, &own) == 0, unsafe lstat(path, &named) == 0 else { return false }
+        return own.st_dev == named.st_dev && own.st_ino == named.st_ino
+    }
+
+    /// Makes an old file as good as a new one: empty, with this mode.
+    func prepare(mode: UInt32) throws(StorageError) {
+        guard fchmod(number, mode) == 0 else { throw StorageError("set the mode of", path, code: errno) }
+        try truncate(to: 0)
     }
 
     func synchronise() throws(StorageError) {

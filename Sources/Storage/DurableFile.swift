@@ -2,15 +2,15 @@ import Glibc
 
 /// Whole files, written so that a crash leaves either the old or the new one.
 package enum DurableFile {
-    /// Temporary name, write, sync, rename, sync of the directory.
+    /// Temporary name, write, sync, rename, sync of the directory. Two writers of one path take turns.
     ///
     /// - Parameter mode: permission bits of the new file.
     /// - Throws: `StorageError`; the old file is then untouched.
     package static func writeAtomically(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(StorageError) {
         let temporary = path + ".new"
-        _ = unsafe unlink(temporary)
+        let file = try claim(temporary)
         do {
-            let file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode, as: "create")
+            try file.prepare(mode: mode)
             try file.write(bytes)
             try file.synchronise()
         } catch {
@@ -20,12 +20,23 @@ package enum DurableFile {
         guard unsafe rename(temporary, path) == 0 else {
             let code = errno
             _ = unsafe unlink(temporary)
-            throw StorageError("rename", path, code: code)
+            throw StorageError("replace", path, code: code)
         }
         try syncDirectory(parent(of: path))
     }
 
-    /// The bytes of a file.
+    /// Opens a temporary file that nobody else writes, whether a crash left one or not. Its lock is held by
+    /// the open file and not by this process, so that it also keeps out other threads.
+    private static func claim(_ temporary: String) throws(StorageError) -> Descriptor {
+        while true {
+            let file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_NOFOLLOW, as: "create")
+            try file.lock(isWaiting: true)
+            // The one that held the lock before may have renamed or removed the file.
+            if file.isStillAtItsPath { return file }
+        }
+    }
+
+    /// The bytes of a file. Cost: its size, once.
     ///
     /// - Throws: `StorageError` when it cannot be read or is larger than `maxBytes`.
     package static func read(_ path: String, maxBytes: Int) throws(StorageError) -> [UInt8] {
@@ -62,12 +73,15 @@ package enum DurableFile {
         guard let directory = unsafe opendir(path) else { throw StorageError("list", path, code: errno) }
         defer { unsafe closedir(directory) }
         var names: [String] = []
+        errno = 0
         while let entry = unsafe readdir(directory) {
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
             }
             if name != ".", name != ".." { names.append(name) }
+            errno = 0
         }
+        guard errno == 0 else { throw StorageError("list", path, code: errno) }
         return names.sorted()
     }
 

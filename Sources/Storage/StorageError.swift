@@ -31,13 +31,17 @@ package struct StorageError: Error, Equatable, CustomStringConvertible {
     /// Whether the file or directory is not there.
     package var isNotFound: Bool { code == ENOENT }
 
+    /// Whether another process holds the directory.
+    package var isInUse: Bool { code == EWOULDBLOCK }
+
     private static func advice(_ code: Int32) -> String {
         switch code {
         case ENOSPC: "the disk is full; free some space, nothing that was acknowledged is lost"
         case EDQUOT: "the disk quota is used up; free some space or raise the quota"
         case EROFS: "the file system is read-only; remount it or choose another directory"
         case EACCES, EPERM: "permission denied; check owner and mode of the file and its directory"
-        case ENOENT: "it does not exist"
+        case EWOULDBLOCK: "another process works in it; stop that one first"
+        case ENOENT: "it does not exist; check the path"
         case EEXIST: "it exists already"
         case ENOTDIR: "a part of the path is not a directory"
         case EISDIR: "it is a directory"
