@@ -11,6 +11,7 @@ import Transport
 package final class HTTPServer: Sendable {
     private let configuration: HTTPServerConfiguration
     private let handler: @Sendable (HTTPRequest, HTTPResponder) -> Void
+    private let tls: Locked<TLSContext?>
     private let running = Locked<Running?>(nil)
 
     private struct Running {
@@ -25,6 +26,14 @@ package final class HTTPServer: Sendable {
         precondition(configuration.threads > 0, "a server has at least one loop")
         self.configuration = configuration
         self.handler = handler
+        tls = Locked(configuration.tls)
+    }
+
+    /// Uses another TLS context for connections from now on (a renewed certificate); open ones keep theirs. Only for a
+    /// server that was configured with one.
+    package func replaceTLS(_ context: TLSContext) {
+        precondition(configuration.tls != nil, "a plain server stays plain")
+        tls.withLock { $0 = context }
     }
 
     /// Listens and serves from now on. Once.
@@ -34,7 +43,7 @@ package final class HTTPServer: Sendable {
         let admission = Admission(configuration)
         var loops: [HTTPServerLoop] = []
         for number in 0..<configuration.threads {
-            let loop = try HTTPServerLoop(number: number, configuration, admission, handler)
+            let loop = try HTTPServerLoop(number: number, configuration, admission, tls, handler)
             try loop.attach(listener)
             loops.append(loop)
         }

@@ -9,6 +9,7 @@ final class HTTPServerLoop: @unchecked Sendable {
     let configuration: HTTPServerConfiguration
     let handler: @Sendable (HTTPRequest, HTTPResponder) -> Void
     private let admission: Admission
+    private let tls: Locked<TLSContext?>
     private var connections: [ObjectIdentifier: HTTPServerConnection] = [:]
     private var date: (seconds: Int64, text: [UInt8]) = (0, [])
     /// Read from any thread.
@@ -17,11 +18,12 @@ final class HTTPServerLoop: @unchecked Sendable {
 
     init(
         number: Int, _ configuration: HTTPServerConfiguration, _ admission: Admission,
-        _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+        _ tls: Locked<TLSContext?>, _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws(TransportError) {
         loop = try EventLoop(name: "http-\(number)")
         self.configuration = configuration
         self.admission = admission
+        self.tls = tls
         self.handler = handler
     }
 
@@ -31,7 +33,7 @@ final class HTTPServerLoop: @unchecked Sendable {
             admits: { [unowned self] address in admits(address) },
             accepted: { [unowned self] connection in accept(connection) },
             starved: { [unowned self] error in configuration.observe?(.starved(error)) })
-        try listener.attach(to: loop, tls: configuration.tls, reception)
+        try listener.attach(to: loop, tls: { [unowned self] in tls.withLock { $0 } }, reception)
     }
 
     func start() {

@@ -125,6 +125,10 @@ package final class Connection: EventHandler, @unchecked Sendable {
         case .open:
             if outputSent < output.count { flush() }
             readInput()
+            // Nobody reads now, so nobody would notice, and the event would come again and again.
+            if events & Interest.hangup != 0, state == .open, !wantsInput || inputHasEnded {
+                finish(.connectionClosed(reason: "the peer broke it"))
+            }
         case .lingering: readAndForget()
         case .closed: break
         }
@@ -157,7 +161,8 @@ package final class Connection: EventHandler, @unchecked Sendable {
     }
 
     private func readInput() {
-        while state == .open, wantsInput, !inputHasEnded {
+        for _ in 0..<Self.readsPerEvent {
+            guard state == .open, wantsInput, !inputHasEnded else { return }
             switch unsafe input.fill(room: room, read) {
             case .bytes(let count):
                 room = count >= room ? Self.roomBytesMax : Self.roomBytes
@@ -171,16 +176,18 @@ package final class Connection: EventHandler, @unchecked Sendable {
             case .failed(let error): finish(error)
             }
         }
+        // The others get their turn; the socket's readiness does not show what OpenSSL holds.
+        if session?.hasPending == true { loop.execute { [self] in readInput() } }
     }
 
     private func readAndForget() {
         var scratch = ReceiveBuffer()
-        while state == .lingering {
+        for _ in 0..<Self.readsPerEvent {
             // Below TLS: nobody wants to know what it says.
             switch unsafe scratch.fill(room: Self.roomBytesMax, { bytes in unsafe socket?.read(into: bytes) ?? .end }) {
             case .bytes(let count): scratch.consume(count)
             case .wantsRead, .wantsWrite: return
-            case .end, .failed: finish(nil)
+            case .end, .failed: return finish(nil)
             }
         }
     }
@@ -224,6 +231,8 @@ package final class Connection: EventHandler, @unchecked Sendable {
     /// Room that a read offers; a full read offers more the next time.
     static let roomBytes = 8_192
     static let roomBytesMax = 65_536
+    /// A peer that sends as fast as we read does not keep the loop from the others.
+    static let readsPerEvent = 16
     static let keptOutputBytesMax = 65_536
     static let lingerMilliseconds: UInt64 = 1_000
 }

@@ -58,6 +58,8 @@ enum Interest {
     static let none: UInt32 = 0
     static let readable = UInt32(CONSILIUM_READABLE)
     static let writable = UInt32(CONSILIUM_WRITABLE)
+    /// Reported whether asked for or not: both directions are over, or the connection broke.
+    static let hangup = UInt32(CONSILIUM_HANGUP)
     /// One loop of several is woken for a shared listener.
     static let exclusive = UInt32(CONSILIUM_EXCLUSIVE)
 }

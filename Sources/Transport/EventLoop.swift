@@ -78,7 +78,7 @@ package final class EventLoop: @unchecked Sendable {
         return shared.withLock { $0.thread == thread }
     }
 
-    /// Ends the loop after the closures that wait now, and waits for its thread. Not from the loop itself.
+    /// Ends the loop after the closures that wait now, and waits for its thread (unless called on it).
     package func stop() {
         let thread = shared.withLock { shared in
             shared.isStopping = true
@@ -86,7 +86,8 @@ package final class EventLoop: @unchecked Sendable {
             return shared.mustJoin ? shared.thread : nil
         }
         epoll.signal()
-        if let thread { Thread.join(thread) }
+        guard let thread else { return }
+        if thread == Thread.current { Thread.detach(thread) } else { Thread.join(thread) }
     }
 
     // MARK: Inside Transport, on the loop's thread

@@ -36,7 +36,8 @@ package final class Listener: @unchecked Sendable {
     }
 
     /// Lets `loop` accept connections. Only on the loop's thread or before its start.
-    package func attach(to loop: EventLoop, tls: TLSContext?, _ reception: Reception) throws(TransportError) {
+    /// - Parameter tls: asked for each connection, so that certificates can be replaced; nil for plain connections.
+    package func attach(to loop: EventLoop, tls: @escaping () -> TLSContext?, _ reception: Reception) throws(TransportError) {
         let watch = Watch(socket: socket, loop: loop, tls: tls, reception: reception)
         try loop.add(socket.descriptor, events: Interest.readable | Interest.exclusive, handler: watch)
     }
@@ -47,10 +48,10 @@ package final class Listener: @unchecked Sendable {
     private final class Watch: EventHandler {
         private let socket: Socket
         private unowned let loop: EventLoop
-        private let tls: TLSContext?
+        private let tls: () -> TLSContext?
         private let reception: Reception
 
-        init(socket: Socket, loop: EventLoop, tls: TLSContext?, reception: Reception) {
+        init(socket: Socket, loop: EventLoop, tls: @escaping () -> TLSContext?, reception: Reception) {
             self.socket = socket
             self.loop = loop
             self.tls = tls
@@ -75,7 +76,7 @@ package final class Listener: @unchecked Sendable {
             guard reception.admits(address) else { return }
             do throws(TransportError) {
                 let session: TLSSession? =
-                    if let tls { try TLSSession(tls, socket: accepted, peerName: "client \(address)") } else { nil }
+                    if let tls = tls() { try TLSSession(tls, socket: accepted, peerName: "client \(address)") } else { nil }
                 reception.accepted(Connection(loop: loop, socket: accepted, session: session, remoteAddress: address))
             } catch { reception.starved(error) }
         }

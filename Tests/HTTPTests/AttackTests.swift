@@ -86,6 +86,45 @@ import Transport
         #expect(failures == count)
     }
 
+    /// Sends `text`, optionally ends the output, then resets the connection.
+    private func sendAndReset(_ text: String, to port: Int, endsOutput: Bool, whenSeen: () -> Void) {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = UInt16(port).bigEndian
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe _ = connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        let bytes = [UInt8](text)
+        unsafe _ = send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        if endsOutput { shutdown(descriptor, Int32(SHUT_WR)) }
+        whenSeen()
+        var abrupt = linger(l_onoff: 1, l_linger: 0)
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &abrupt, socklen_t(MemoryLayout<linger>.size))
+        close(descriptor)
+    }
+
+    @Test(arguments: [false, true]) func resetsDuringALongPollEndItWithoutSpinning(endsOutput: Bool) throws {
+        let kept = Locked<[HTTPResponder]>([])
+        let gone = Locked(0)
+        let server = try TestServer { _, responder in
+            kept.withLock { $0.append(responder) }
+            responder.onDisconnect { gone.withLock { $0 += 1 } }
+        }
+        let pipelined = endsOutput ? "" : String(repeating: "GET /next HTTP/1.1\r\nHost: a\r\n\r\n", count: 4_000)
+        sendAndReset("GET /poll HTTP/1.1\r\nHost: a\r\n\r\n" + pipelined, to: server.port, endsOutput: endsOutput) {
+            for _ in 0..<200 where kept.withLock({ $0.isEmpty }) { usleep(5_000) }
+            usleep(50_000)
+        }
+        for _ in 0..<200 where server.server.connectionCount > 0 { usleep(5_000) }
+        #expect(server.server.connectionCount == 0)
+        #expect(gone.withLock { $0 } == 1)
+        #expect(kept.withLock { $0.count } == 1)
+    }
+
     @Test func connectionsBeyondTheLimitAreTurnedAwayAndPlacesComeBack() throws {
         let server = try TestServer(configure: { $0.connectionsPerAddressMax = 3 })
         var streams = try (0..<3).map { _ in try server.stream() }

@@ -76,7 +76,7 @@ import Transport
             func drained(_ connection: Connection) {}
             func closed(_ connection: Connection, failure: TransportError?) {}
         }
-        try listener.attach(to: loop, tls: nil, Listener.Reception(admits: { _ in true }, accepted: { try? $0.start(Banner()) }, starved: { _ in }))
+        try listener.attach(to: loop, tls: { nil }, Listener.Reception(admits: { _ in true }, accepted: { try? $0.start(Banner()) }, starved: { _ in }))
         loop.start()
         defer { loop.stop() }
         let client = try HTTPClient(configuration: HTTPClientConfiguration(host: "127.0.0.1", port: listener.port))

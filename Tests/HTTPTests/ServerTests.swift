@@ -149,6 +149,18 @@ import Transport
         #expect(StreamAnswers(stream).isClosed)
     }
 
+    @Test func certificatesAreReplacedWithoutARestart() throws {
+        let first = try TestCredentials()
+        let second = try TestCredentials()
+        let server = try TestServer(tls: first.server)
+        let kept = try server.client(first.client)
+        #expect(try kept.send(HTTPRequest(method: "GET", target: "/")).status == 200)
+        server.server.replaceTLS(second.server)
+        #expect(try server.client(second.client).send(HTTPRequest(method: "GET", target: "/")).status == 200)
+        #expect(try kept.send(HTTPRequest(method: "GET", target: "/")).status == 200)
+        #expect(failure { _ = try server.client(first.client).send(HTTPRequest(method: "GET", target: "/")) }.contains("certificate authority"))
+    }
+
     @Test func portInUseIsAnErrorWithAdvice() throws {
         let server = try TestServer()
         let second = HTTPServer(configuration: HTTPServerConfiguration(host: "127.0.0.1", port: server.port)) { _, _ in }

@@ -54,7 +54,7 @@ final class EchoServer: @unchecked Sendable {
             admits: { _ in true },
             accepted: { [unowned self] connection in try? connection.start(Echo(self)) },
             starved: { _ in })
-        try listener.attach(to: loop, tls: tls, reception)
+        try listener.attach(to: loop, tls: { tls }, reception)
         loop.start()
     }
 
