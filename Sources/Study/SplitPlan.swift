@@ -19,6 +19,12 @@ package enum SplitPlan: Equatable, Sendable {
         package var train: [Int]
         /// Rows that judge.
         package var heldOut: [Int]
+
+        /// - Parameters: 0-based row numbers, no row twice.
+        package init(train: [Int], heldOut: [Int]) {
+            self.train = train
+            self.heldOut = heldOut
+        }
     }
 
     static let rowsPerListMax = 100_000

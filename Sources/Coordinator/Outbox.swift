@@ -1,0 +1,80 @@
+// What waits for a site until its node polls. An outbox lives as long as a session of the node: a node
+// that restarts opens a new session, gets the standing instructions again, and has lost its rounds.
+
+import Cryptography
+import HTTP
+import Messages
+
+/// Instructions for one site.
+struct Outbox {
+    /// Random name that the node chose when its process started.
+    private(set) var session: [UInt8] = []
+    private var items: [InstructionBatch.Item] = []
+    private var next: UInt64 = 1
+    /// Blobs that this site may fetch: those that an instruction named.
+    private(set) var blobs: Set<Digest> = []
+    /// The poll that waits for something to come.
+    private var waiting: (responder: HTTPResponder, deadline: UInt64)?
+
+    static let itemsMax = 1024
+    static let batchBytesMax = 32 << 20
+
+    mutating func put(_ instruction: Instruction) {
+        guard !session.isEmpty else { return }
+        for blob in instruction.references { blobs.insert(blob) }
+        guard items.count < Outbox.itemsMax else { return }
+        items.append(.init(sequence: next, instruction: instruction.encoded))
+        next += 1
+    }
+
+    /// Starts over for a node that has just started.
+    mutating func open(_ session: [UInt8], standing: [Instruction]) {
+        answerWaiting(.error(409, "another process of this site has started: only one node may run per site"))
+        self.session = session
+        items = []
+        next = 1
+        for instruction in standing { put(instruction) }
+    }
+
+    /// Takes a poll: forgets what the node has, answers at once or keeps the poll until `deadline`.
+    mutating func poll(after sequence: UInt64, _ responder: HTTPResponder, deadline: UInt64) {
+        items.removeAll { $0.sequence <= sequence }
+        answerWaiting(.error(409, "a newer poll of this site has come"))
+        waiting = (responder, deadline)
+        flush()
+    }
+
+    /// Answers the waiting poll if there is something to say.
+    mutating func flush() {
+        guard !items.isEmpty, waiting != nil else { return }
+        var batch: [InstructionBatch.Item] = []
+        var bytes = 0
+        for item in items.prefix(256) {
+            bytes += item.instruction.count
+            guard batch.isEmpty || bytes <= Outbox.batchBytesMax else { break }
+            batch.append(item)
+        }
+        answerWaiting(HTTPResponse(contentType: "application/octet-stream", body: InstructionBatch(items: batch).encoded))
+    }
+
+    /// Lets a poll go that has waited long enough.
+    mutating func expire(at now: UInt64) {
+        guard let deadline = waiting?.deadline, deadline <= now else { return }
+        answerWaiting(HTTPResponse(contentType: "application/octet-stream", body: InstructionBatch(items: []).encoded))
+    }
+
+    /// Ends everything; for a revoked site and at stop.
+    mutating func close(_ message: String) {
+        answerWaiting(.error(503, message))
+        session = []
+        items = []
+    }
+
+    /// When the waiting poll must be answered; nil without one.
+    var deadline: UInt64? { waiting?.deadline }
+
+    private mutating func answerWaiting(_ response: HTTPResponse) {
+        waiting?.responder.respond(response)
+        waiting = nil
+    }
+}

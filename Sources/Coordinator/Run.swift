@@ -1,0 +1,378 @@
+// One run of a study: statistics → training rounds → evaluation → gates → release.
+//
+// Every quantity comes out of a secure sum; the run never sees one site's part. A round that aborts is
+// tried again with fresh keys up to `cohort.attempts` times, then the run fails.
+
+import AuditLog
+import Codec
+import Cryptography
+import Messages
+import ModelPackage
+import Models
+import SecureAggregation
+import Study
+import Tabular
+import Telemetry
+
+/// A training campaign under way.
+package struct Run: Sendable {
+    let identifier: String
+    let published: Federation.PublishedPlan
+    let sites: [Federation.Site]
+    /// The version number that this run's model gets.
+    let version: Int
+    let previousPackage: Digest?
+    let ordinal: Int
+    let signingKey: SigningKey
+    let random: any RandomSource
+    let manifest: Manifest
+
+    /// The round that is open.
+    private(set) var open: OpenRound?
+    private(set) var isOver = false
+    private var roundsOpened: UInt64 = 0
+    /// Result of the last training round, which the next model must follow from.
+    private var previousResult = Digest.zero
+    private var step = 0
+    private var statistics: GlobalStatistics?
+    private var preprocessor: Preprocessor?
+    private var preprocessorBlob: Digest?
+    private var parameters: ModelParameters?
+    private var optimizer = ServerOptimizer.State()
+    private var provenance: Provenance
+
+    var plan: Plan { published.plan }
+    var deadline: Timestamp? { open?.deadline }
+    var openRoundNumber: UInt64? { open?.work.number }
+
+    init(
+        identifier: String, published: Federation.PublishedPlan, sites: [Federation.Site], version: Int,
+        previousPackage: Digest?, ordinal: Int, federation: String, signingKey: SigningKey, random: any RandomSource
+    ) throws {
+        self.identifier = identifier
+        self.published = published
+        self.sites = sites
+        self.version = version
+        self.previousPackage = previousPackage
+        self.ordinal = ordinal
+        self.signingKey = signingKey
+        self.random = random
+        manifest = try Manifest(federation: federation, cohort: sites)
+        provenance = Provenance(run: identifier, roster: sites.map { .init(site: $0.name, rounds: 0) })
+    }
+
+    mutating func start(by actor: String, at now: Timestamp) throws -> [CoordinatorAction] {
+        let entry = LogEntry.operated(
+            .runStarted, by: actor,
+            [
+                "run": .string(identifier), "study": .string(plan.study), "plan": .string(published.hash.hex),
+                "sites": .array(sites.map { .string($0.name) }), "manifest": .string(manifest.hash.hex),
+            ])
+        return [.log(entry)] + (try openRound(.statistics, at: now))
+    }
+
+    /// A message of the open round's aggregation.
+    ///
+    /// - Throws: `CoordinatorError.refused` with `round.` and the refusal's name; the round goes on without it.
+    mutating func receive(_ message: [UInt8], from site: UInt32, at now: Timestamp) throws -> [CoordinatorAction] {
+        guard var round = open else { return [] }
+        let actions: [ServerAction]
+        do { actions = try round.session.handle(message, from: site) } catch {
+            throw CoordinatorError.refused(code: "round.\(error.code.name)", error.code.explanation)
+        }
+        open = round
+        return try follow(actions, at: now)
+    }
+
+    mutating func deadlinePassed(at now: Timestamp) throws -> [CoordinatorAction] {
+        guard var round = open else { return [] }
+        let actions = round.session.deadlinePassed()
+        open = round
+        return try follow(actions, at: now)
+    }
+
+    /// The site was cut off: nothing more is expected of it.
+    mutating func siteLost(_ site: UInt32, at now: Timestamp) throws -> [CoordinatorAction] {
+        guard var round = open else { return [] }
+        let actions = round.session.siteLost(site)
+        open = round
+        return try follow(actions, at: now)
+    }
+
+    mutating func fail(_ reason: String, at now: Timestamp) -> [CoordinatorAction] {
+        var actions: [CoordinatorAction] = []
+        if let open {
+            actions.append(.log(.coordinator(.roundAborted, round(open, ["code": "run-ended"]))))
+        }
+        return actions + end(.failed, reason: reason)
+    }
+}
+
+// MARK: - Rounds
+
+extension Run {
+    private mutating func openRound(
+        _ kind: RoundWork.Kind, isCurve: Bool = false, attempt: Int = 1, at now: Timestamp
+    ) throws -> [CoordinatorAction] {
+        if attempt == 1 { roundsOpened += 1 }
+        // Run ordinal and round within the run: numbers only go up, over all runs and restarts.
+        let number = UInt64(ordinal) << 24 | roundsOpened
+        let work = RoundWork(
+            kind: kind, run: identifier, planHash: published.hash, number: number, step: step,
+            preprocessor: kind == .statistics ? nil : preprocessorBlob,
+            model: kind == .statistics ? nil : parameters.map { SHA256.hash($0.canonicalBytes) }, isCurve: isCurve)
+        let descriptor = RoundDescriptor(
+            work: work, plan: plan, attempt: attempt, sites: sites.count, elements: try elements(kind),
+            manifestHash: manifest.hash, previousResult: kind == .training ? previousResult : .zero, nonce: random.bytes(32))
+        var session = ServerSession(
+            descriptor: descriptor, manifest: manifest, signingKey: signingKey, now: UInt64(max(0, now.milliseconds / 1000)))
+        let opened = session.open()
+        open = OpenRound(work: work, attempt: attempt, session: session, deadline: now)
+        let entry = LogEntry.coordinator(
+            .roundStart,
+            [
+                "run": .string(identifier), "number": .integer(Int64(number)), "kind": .string(kind.rawValue),
+                "step": .integer(Int64(step)), "attempt": .integer(Int64(attempt)),
+                "sites": .array(sites.map { .string($0.name) }), "model": .string(work.modelHash.hex),
+                "plan": .string(published.hash.hex), "manifest": .string(manifest.hash.hex),
+                "context": .string(descriptor.context.hex),
+            ])
+        var openings: [CoordinatorAction] = []
+        var rest: [ServerAction] = []
+        for action in opened {
+            guard case .send(let index, let message) = action, let site = name(index) else {
+                rest.append(action)
+                continue
+            }
+            openings.append(
+                .send(to: site, .roundOpen(work: work.canonicalBytes, manifest: manifest.canonicalBytes, opening: message)))
+        }
+        return [.log(entry)] + openings + (try follow(rest, at: now))
+    }
+
+    private func name(_ index: UInt32) -> String? { sites.first { $0.index == index }?.name }
+
+    private func elements(_ kind: RoundWork.Kind) throws -> Int {
+        switch kind {
+        case .statistics: SiteStatistics.layout(plan.schema).count
+        case .training: parameters?.count ?? 0
+        case .evaluation: try plan.evaluationLayout().count
+        }
+    }
+
+    private mutating func follow(_ actions: [ServerAction], at now: Timestamp) throws -> [CoordinatorAction] {
+        guard let round = open else { return [] }
+        var result: [CoordinatorAction] = []
+        for action in actions {
+            switch action {
+            case .send(let index, let message):
+                guard let site = name(index) else { continue }
+                result.append(.send(to: site, .aggregation(round: round.work.number, message: message)))
+            case .entered(_, let milliseconds):
+                open?.deadline = Timestamp(milliseconds: now.milliseconds + Int64(milliseconds))
+            case .completed(let sum):
+                result += try completed(round, sum, at: now)
+            case .aborted(let refusal):
+                result += try aborted(round, refusal, at: now)
+            case .suspect(let index, let code):
+                result.append(
+                    .log(.coordinator(.siteSuspected, self.round(round, ["site": .string(name(index) ?? ""), "code": .string(code.name)]))))
+            }
+        }
+        return result
+    }
+
+    private mutating func aborted(_ round: OpenRound, _ refusal: AggregationRefusal, at now: Timestamp) throws -> [CoordinatorAction] {
+        let entry = LogEntry.coordinator(.roundAborted, self.round(round, ["code": .string(refusal.code.name)]))
+        open = nil
+        guard round.attempt < plan.cohort.attempts else {
+            return [.log(entry)] + end(.failed, reason: "round \(round.work.kind.rawValue) after step \(step): \(refusal.code.name)")
+        }
+        return [.log(entry)] + (try openRound(round.work.kind, isCurve: round.work.isCurve, attempt: round.attempt + 1, at: now))
+    }
+
+    /// The sum is known: take the step, tell the sites, go on.
+    private mutating func completed(_ round: OpenRound, _ sum: AggregateSum, at now: Timestamp) throws -> [CoordinatorAction] {
+        var next: ModelParameters?
+        if round.work.kind == .training {
+            do { next = try nextModel(sum) } catch { return fail("the update cannot be applied: \(error)", at: now) }
+        }
+        let nextBytes = next?.canonicalBytes
+        let published = open?.session.publish(nextModelHash: nextBytes.map { SHA256.hash($0) }) ?? []
+        let hash = open?.session.resultHash ?? .zero
+        let sends = try follow(published, at: now)
+        let names = sites.filter { sum.survivors.contains($0.index) }.map(\.name)
+        var details: [String: JSONValue] = [
+            "participants": .array(names.map { .string($0) }), "weight": .integer(Int64(sum.totalWeight)),
+            "sum": .string(hash.hex), "clipped": .string(decimal(sum.clippedShare, places: 6)),
+        ]
+        if round.work.kind == .training { details["loss"] = .string(decimal(sum.weightedLoss, places: 6)) }
+        let entry = CoordinatorAction.log(.coordinator(.roundCompleted, self.round(round, details)))
+        remember(round, names, sum)
+        open = nil
+        let before = (nextBytes.map { [CoordinatorAction.store($0)] } ?? []) + [entry] + sends
+        switch round.work.kind {
+        case .statistics: return before + (try startTraining(sum, at: now))
+        case .training: return before + (try stepped(to: next, hash, at: now))
+        case .evaluation: return before + (try evaluated(sum, round, at: now))
+        }
+    }
+
+    private mutating func nextModel(_ sum: AggregateSum) throws -> ModelParameters? {
+        guard let parameters else { return nil }
+        return try parameters.replacing(
+            try plan.training.server.apply(previous: parameters.flattened, meanUpdate: sum.weightedMeanFloats, state: &optimizer))
+    }
+
+    private mutating func remember(_ round: OpenRound, _ names: [String], _ sum: AggregateSum) {
+        provenance.rounds.append(
+            .init(
+                number: Int(round.work.number & 0xff_ffff), kind: round.work.kind.rawValue, sites: names.sorted(),
+                rows: Int(sum.totalWeight)))
+        guard round.work.kind == .training else { return }
+        for index in provenance.roster.indices where names.contains(provenance.roster[index].site) {
+            provenance.roster[index].rounds += 1
+        }
+    }
+
+    private func round(_ round: OpenRound, _ details: [String: JSONValue]) -> [String: JSONValue] {
+        details.merging(["run": .string(identifier), "number": .integer(Int64(round.work.number))]) { new, _ in new }
+    }
+}
+
+// MARK: - What the sums become
+
+extension Run {
+    private mutating func startTraining(_ sum: AggregateSum, at now: Timestamp) throws -> [CoordinatorAction] {
+        let statistics: GlobalStatistics
+        let preprocessor: Preprocessor
+        do {
+            statistics = try SiteStatistics.decode(
+                weightedMeans: sum.weightedMean, totalRows: Int(sum.totalWeight), schema: plan.schema)
+            preprocessor = try Preprocessor(schema: plan.schema, statistics: statistics)
+        } catch {
+            return end(.failed, reason: "the federation's statistics cannot be used: \(error)")
+        }
+        self.statistics = statistics
+        self.preprocessor = preprocessor
+        let document = preprocessor.json.canonicalBytes()
+        preprocessorBlob = SHA256.hash(document)
+        let initial = ModelParameters(
+            family: plan.family, inputs: preprocessor.columnCount,
+            seed: SHA256.hash(Array("consilium/initial/v1/\(plan.training.seed)".utf8)).bytes)
+        parameters = initial
+        return [.store(document), .store(initial.canonicalBytes)] + (try openRound(.training, at: now))
+    }
+
+    private mutating func stepped(to next: ModelParameters?, _ result: Digest, at now: Timestamp) throws -> [CoordinatorAction] {
+        parameters = next
+        previousResult = result
+        step += 1
+        if step == plan.training.rounds { return try openRound(.evaluation, at: now) }
+        if plan.evaluation.everyRounds > 0, step % plan.evaluation.everyRounds == 0 {
+            return try openRound(.evaluation, isCurve: true, at: now)
+        }
+        return try openRound(.training, at: now)
+    }
+
+    private mutating func evaluated(_ sum: AggregateSum, _ round: OpenRound, at now: Timestamp) throws -> [CoordinatorAction] {
+        let metrics: [String: Double]
+        let groups: [(group: String, metrics: EvaluationMetrics)]
+        do {
+            let histogram = try EvaluationHistogram(
+                layout: plan.evaluationLayout(), meanShares: sum.weightedMean, rows: Int(sum.totalWeight))
+            metrics = histogram.metrics.named
+            groups = histogram.groupMetrics
+        } catch {
+            return end(.failed, reason: "the evaluation cannot be used: \(error)")
+        }
+        let entry = CoordinatorAction.log(
+            .coordinator(
+                .evaluationCompleted,
+                self.round(
+                    round,
+                    [
+                        "metrics": .object(metrics.mapValues { .string(decimal($0, places: 6)) }),
+                        "groups": .object(
+                            Dictionary(uniqueKeysWithValues: groups.map { group in
+                                (group.group, .object(group.metrics.named.mapValues { .string(decimal($0, places: 6)) }))
+                            })),
+                        "curve": .bool(round.work.isCurve),
+                    ])))
+        if round.work.isCurve { return [entry] + (try openRound(.training, at: now)) }
+        return [entry] + (try decide(metrics, at: now))
+    }
+
+    /// Holds the gates against the metrics; releases only when all pass.
+    private mutating func decide(_ metrics: [String: Double], at now: Timestamp) throws -> [CoordinatorAction] {
+        let outcomes = plan.gates.map { $0.check(metrics) }
+        let entry = CoordinatorAction.log(
+            .coordinator(.gatesChecked, ["run": .string(identifier), "gates": .array(outcomes.map(\.json))]))
+        guard outcomes.allSatisfy(\.passed) else {
+            let missed = outcomes.filter { !$0.passed }.map(\.gate.metric.rawValue).joined(separator: ", ")
+            return [entry] + end(.gatesMissed, reason: "gates missed: \(missed)")
+        }
+        provenance.metrics = metrics
+        provenance.gates = outcomes.map { outcome in
+            Provenance.Gate(
+                metric: outcome.gate.metric.rawValue, atLeast: outcome.gate.atLeast, atMost: outcome.gate.atMost,
+                value: outcome.value, passed: outcome.passed)
+        }
+        return [entry] + (try release(at: now))
+    }
+
+    private mutating func release(at now: Timestamp) throws -> [CoordinatorAction] {
+        guard let preprocessor, let statistics, let parameters else { return end(.failed, reason: "no model") }
+        let contents: PackageContents
+        do {
+            contents = try PackageWriter.sign(
+                PackageManifest(
+                    name: plan.study, version: version, created: now.iso8601, study: plan.study, planHash: published.hash,
+                    previous: previousPackage, schema: plan.schema, preprocessor: preprocessor, family: plan.family,
+                    thresholds: .init(decision: plan.evaluation.threshold),
+                    background: preprocessor.expectedInputs(statistics), provenance: provenance),
+                parameters: parameters, with: signingKey)
+        } catch {
+            return end(.failed, reason: "the package cannot be made: \(error)")
+        }
+        let bundle = contents.bundle()
+        let package = SHA256.hash(contents.files[PackageFile.manifest] ?? [])
+        let bundleHash = SHA256.hash(bundle)
+        let entry = LogEntry.coordinator(
+            .releaseSigned,
+            [
+                "study": .string(plan.study), "version": .integer(Int64(version)), "run": .string(identifier),
+                "plan": .string(published.hash.hex), "package": .string(package.hex), "bundle": .string(bundleHash.hex),
+            ])
+        let sends = sites.map { site in
+            CoordinatorAction.send(
+                to: site.name, .release(study: plan.study, version: version, package: package, bundle: bundleHash))
+        }
+        return [.store(bundle), .log(entry)] + sends + end(.released, reason: nil)
+    }
+
+    private mutating func end(_ status: RunHistory.Status, reason: String?) -> [CoordinatorAction] {
+        isOver = true
+        open = nil
+        let entry = LogEntry.coordinator(
+            status == .failed ? .runAborted : .runCompleted,
+            [
+                "run": .string(identifier), "status": .string(status.rawValue),
+                "reason": reason.map { .string(String($0.prefix(500))) } ?? .null,
+            ])
+        return [.log(entry)] + sites.map { .send(to: $0.name, .runEnded(run: identifier, released: status == .released)) }
+    }
+}
+
+extension Manifest {
+    /// The manifest of a cohort as the coordinator's records have it.
+    init(federation: String, cohort: [Federation.Site]) throws(AggregationRefusal) {
+        try self.init(
+            federation: federation, sequence: UInt64(cohort.map(\.index).max() ?? 0),
+            members: cohort.map { site in
+                Manifest.Member(
+                    index: site.index, name: site.name, key: site.key, validFrom: UInt64(max(0, site.joined.milliseconds / 1000)),
+                    validTo: UInt64(Int64.max))
+            })
+    }
+}

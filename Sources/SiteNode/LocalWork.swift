@@ -1,0 +1,64 @@
+// What a node computes for a round, from its own rows: the vector that only ever leaves masked.
+
+import Cryptography
+import Messages
+import Models
+import SecureAggregation
+import Study
+import Tabular
+
+/// A vector with its weight, before quantisation.
+struct LocalVector {
+    var values: [Double]
+    /// Rows behind it.
+    var weight: Int
+    /// Mean training loss, 0 for rounds without training.
+    var loss: Double
+}
+
+/// The computation behind each kind of round.
+struct LocalWork {
+    let plan: Plan
+    let site: String
+    let dataset: SiteDataset
+
+    /// Means, squares and shares of the training rows.
+    func statistics() -> LocalVector {
+        LocalVector(values: SiteStatistics.encode(dataset.train), weight: dataset.train.rowCount, loss: 0)
+    }
+
+    /// Local training from the round's model.
+    ///
+    /// The order of rows follows from plan, run, step and site, so a run can be repeated exactly.
+    func training(_ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
+        let matrix = try preprocessor.transform(dataset.train)
+        let text = "consilium/order/v1/\(plan.training.seed)/\(work.step)/\(site)"
+        let seed = SHA256.hash(Array(text.utf8)).bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        let result = try plan.training.local.train(model, family: plan.family, on: matrix, seed: seed)
+        let update = result.update(from: model).map(Double.init)
+        return LocalVector(values: update, weight: result.examples, loss: result.loss)
+    }
+
+    /// Score histogram of the held-out rows, with the site's own intercept where the family has one.
+    func evaluation(_ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
+        let layout = try plan.evaluationLayout()
+        let histogram = try histogram(layout, preprocessor, model)
+        return LocalVector(values: histogram.shares, weight: dataset.heldOut.rowCount, loss: 0)
+    }
+
+    /// The counts of the site's own held-out rows; they stay here.
+    func histogram(_ layout: EvaluationLayout, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> EvaluationHistogram {
+        let matrix = try preprocessor.transform(dataset.heldOut)
+        let scores = try Predictor(model, family: plan.family, localIntercept: try intercept(preprocessor, model)).probabilities(matrix)
+        let groups = plan.sensitiveGroups.map { group in
+            dataset.heldOut.columns[group.feature].map { $0 == Double(group.category) }
+        }
+        return try EvaluationHistogram(layout: layout, scores: scores, labels: dataset.heldOut.labels, groups: groups)
+    }
+
+    /// The site's own intercept for a shared model: fitted on its training rows, kept here.
+    func intercept(_ preprocessor: Preprocessor, _ model: ModelParameters) throws -> Float {
+        guard plan.family.perSiteIntercept else { return 0 }
+        return try SiteIntercept.fit(model, family: plan.family, on: preprocessor.transform(dataset.train))
+    }
+}

@@ -1,0 +1,49 @@
+import AuditLog
+import Codec
+import Cryptography
+import Messages
+import ModelPackage
+
+/// What the node's core wants done, strictly in order: a `log` is durable before the next action runs.
+package enum NodeAction: Sendable {
+    /// Keep a blob under its SHA-256.
+    case store([UInt8])
+    /// Write an entry.
+    case log(LogEntry)
+    /// Send a report to the coordinator.
+    case send(Report)
+    /// Hand a verified version to serving.
+    case install(Installation)
+}
+
+/// A version on its way into service.
+package struct Installation: Sendable {
+    package let package: VerifiedPackage
+    /// The site's own intercept, for families that have one.
+    package let intercept: Double
+    /// Metrics on the site's own held-out rows; they stay here.
+    package let metrics: [String: Double]
+    /// Whether the version goes live at once.
+    package let goesLive: Bool
+}
+
+extension LogEntry {
+    /// An entry by the node itself.
+    static func node(_ type: EntryType, site: String, _ details: [String: JSONValue], model: String? = nil) -> LogEntry {
+        LogEntry(type, actor: site, role: "node", site: site, model: model, details: details)
+    }
+
+    /// An entry for something a person at the site asked for.
+    static func operated(_ type: EntryType, site: String, by actor: String, _ details: [String: JSONValue]) -> LogEntry {
+        LogEntry(type, actor: actor, role: "operator", site: site, details: details)
+    }
+
+    /// An entry read back from a log; nil for a type of a later version.
+    init?(_ stored: StoredEntry) {
+        guard let type = stored.type else { return nil }
+        self.init(
+            type, actor: stored.actor, role: stored.role, site: stored.site, model: stored.model, round: stored.round,
+            subjectCommitment: stored.subjectCommitment, payloadCommitment: stored.payloadCommitment,
+            payloadDigest: stored.payloadDigest, details: stored.details)
+    }
+}

@@ -1,0 +1,249 @@
+// A round at the node: order checked against consent and policy → keys → shares → local work → masked
+// vector → consistency → unmasking → result checked. What the aggregation must remember over a crash is a
+// log entry before the message that depends on it leaves.
+
+import AuditLog
+import Codec
+import Cryptography
+import Messages
+import ModelPackage
+import Models
+import SecureAggregation
+import Study
+import Tabular
+import Telemetry
+
+/// The round that a node takes part in.
+struct ActiveRound {
+    let work: RoundWork
+    let plan: Plan
+    let planHash: Digest
+    var session: ClientSession
+}
+
+/// The state of the server's step as this node followed it.
+struct ExpectedModel {
+    let run: String
+    let step: Int
+    let optimizer: ServerOptimizer.State
+}
+
+extension NodeCore {
+    mutating func openRound(work bytes: [UInt8], manifest: [UInt8], opening: [UInt8], at now: Timestamp) throws -> [NodeAction] {
+        let work = try RoundWork(parsing: bytes)
+        active = nil
+        let offer: NodeState.Offer
+        let manifestValue: Manifest
+        do {
+            offer = try admit(work, at: now)
+            manifestValue = try Manifest(canonicalBytes: manifest)
+            _ = try rows(for: work, offer)
+        } catch {
+            return refuse(work, error)
+        }
+        var session = ClientSession(
+            identity: signingKey, siteIndex: siteIndex, manifest: manifestValue, policy: aggregationPolicy(work, offer.plan),
+            coordinatorKey: coordinatorKey, history: state.aggregation, random: random,
+            now: UInt64(max(0, now.milliseconds / 1000)))
+        let actions = session.handle(opening)
+        active = ActiveRound(work: work, plan: offer.plan, planHash: offer.hash, session: session)
+        return try follow(actions, at: now)
+    }
+
+    mutating func advance(with message: [UInt8], at now: Timestamp) throws -> [NodeAction] {
+        guard var round = active else { return [] }
+        let actions = round.session.handle(message)
+        active = round
+        return try follow(actions, at: now)
+    }
+
+    /// Whether this node works on the order at all: consent in force, bounds kept, dataset unchanged.
+    private func admit(_ work: RoundWork, at now: Timestamp) throws(NodeError) -> NodeState.Offer {
+        guard let offer = state.offers[work.planHash], offer.withdrawn == nil else {
+            throw .refused(code: "round.plan", "the round belongs to a plan that this node does not hold")
+        }
+        guard let consent = offer.consent?.consent else {
+            throw .refused(code: "round.consent", "this site has not consented to the plan")
+        }
+        guard consent.expires > now.milliseconds else {
+            throw .refused(code: "round.consent-expired", "this site's consent has expired")
+        }
+        guard state.roundsUsedByPlan[work.planHash, default: 0] < consent.bounds.roundsMax else {
+            throw .refused(code: "round.consent-rounds", "the rounds that this site consented to are used up")
+        }
+        guard state.roundsUsed < policy.roundBudget else {
+            throw .refused(code: "policy.budget", "this site's round budget is spent")
+        }
+        guard offer.plan.cohort.sitesMin >= policy.sitesMin, offer.plan.cohort.sitesMin >= consent.bounds.sitesMin else {
+            throw .refused(code: "policy.cohort", "the plan's smallest cohort is below what this site insists on")
+        }
+        return offer
+    }
+
+    /// The rows of the run: loaded at its first round, the same ones to its end.
+    private mutating func rows(for work: RoundWork, _ offer: NodeState.Offer) throws -> SiteDataset {
+        if let dataset, dataset.run == work.run { return dataset.dataset }
+        guard let consent = offer.consent?.consent else { throw NodeError.refused(code: "round.consent", "no consent") }
+        let loaded = try data.dataset(for: offer.plan, includingFeedback: consent.includesFeedbackRows)
+        guard loaded.sourceFingerprint == consent.datasetFingerprint else {
+            throw NodeError.refused(
+                code: "round.dataset-changed", "the site's rows are not those of its consent any more: a person has to look and consent again")
+        }
+        try policy.check(loaded)
+        dataset = (work.run, loaded)
+        return loaded
+    }
+
+    private func refuse(_ work: RoundWork, _ error: any Error) -> [NodeAction] {
+        let code = (error as? NodeError)?.code ?? (error as? AggregationRefusal)?.code.name ?? "round.malformed"
+        let sentence = (error as? NodeError).map { "\($0)" } ?? "the round cannot be taken part in"
+        return [
+            .log(.node(.roundRefused, site: site, ["run": .string(work.run), "number": .integer(Int64(work.number)), "code": .string(code)])),
+            .send(.refusal(subject: work.hash, code: code, sentence: String(sentence.prefix(500)))),
+        ]
+    }
+
+    private func aggregationPolicy(_ work: RoundWork, _ plan: Plan) -> NodeAggregationPolicy {
+        var rules = NodeAggregationPolicy()
+        rules.minimumCohort = max(policy.sitesMin, 3)
+        rules.assumedColluders = policy.colluders
+        rules.minimumHonest = 2
+        rules.maximumWeightShare = policy.weightShareMax
+        rules.attemptsMax = plan.cohort.attempts
+        rules.allowedArchitectures = [SHA256.hash(plan.family.json.canonicalBytes())]
+        rules.allowedConfigurations = [work.hash]
+        rules.allowedPrivacyModes = [.none]
+        rules.maximumClip = work.bound(plan)
+        rules.acceptsUnknownPreviousResult = true
+        return rules
+    }
+}
+
+// MARK: - Following the session
+
+extension NodeCore {
+    private mutating func follow(_ actions: [ClientAction], at now: Timestamp) throws -> [NodeAction] {
+        guard let round = active else { return [] }
+        var result: [NodeAction] = []
+        for action in actions {
+            switch action {
+            case .send(let message):
+                result.append(.send(.aggregation(round: round.work.number, message: message)))
+            case .persistLatch(let record):
+                result.append(.log(latch(record, round)))
+            case .needInput:
+                continue  // `work` computes the vector when the shares are here.
+            case .uploadSegments(let count):
+                for segment in 0..<count {
+                    guard let message = active?.session.segmentMessage(segment) else { continue }
+                    result.append(.send(.aggregation(round: round.work.number, message: message)))
+                }
+            case .finished(let outcome):
+                result += try finish(round, outcome, at: now)
+            case .abortedByCoordinator(let refusal):
+                active = nil
+                result.append(.log(aborted(round, refusal)))
+            case .aborted(let refusal):
+                active = nil
+                result.append(.log(aborted(round, refusal)))
+            }
+        }
+        return result
+    }
+
+    private func aborted(_ round: ActiveRound, _ refusal: AggregationRefusal) -> LogEntry {
+        .node(
+            .roundAborted, site: site,
+            ["run": .string(round.work.run), "number": .integer(Int64(round.work.number)), "code": .string(refusal.code.name)])
+    }
+
+    private func latch(_ record: LatchRecord, _ round: ActiveRound) -> LogEntry {
+        var details: [String: JSONValue] = [
+            "run": .string(round.work.run), "number": .integer(Int64(round.work.number)), "plan": .string(round.planHash.hex),
+            "record": .string(Hex.encode(record.encoded)),
+        ]
+        if case .masked = record { details["charged"] = true }
+        return .node(.aggregationLatch, site: site, details)
+    }
+
+    /// Whether local work is due; the shell calls `work` when it has carried out everything before.
+    package var hasWork: Bool { active?.session.isWaitingForInput ?? false }
+
+    /// Computes this site's vector for the open round and hands it to the aggregation. May take long.
+    package mutating func work(at now: Timestamp) throws -> [NodeAction] {
+        guard var round = active, hasWork, let descriptor = round.session.descriptor else { return [] }
+        let vector: QuantizedVector
+        do {
+            let local = try localVector(round)
+            guard local.weight > 0 else { throw NodeError.data("this site has no rows for the round") }
+            vector = try FixedPoint.encode(
+                local.values, spec: descriptor.vector, weight: UInt64(min(local.weight, round.plan.cohort.rowsPerSiteMax)),
+                loss: local.loss)
+        } catch {
+            let actions = round.session.cancel()
+            active = round
+            return try settle(follow(actions, at: now) + refuse(round.work, error), at: now)
+        }
+        let actions = round.session.provideInput(vector)
+        active = round
+        return try settle(follow(actions, at: now), at: now)
+    }
+
+    private func localVector(_ round: ActiveRound) throws -> LocalVector {
+        guard let dataset = dataset?.dataset else { throw NodeError.data("the rows of the run are not loaded") }
+        let local = LocalWork(plan: round.plan, site: site, dataset: dataset)
+        guard round.work.kind != .statistics else { return local.statistics() }
+        let (preprocessor, model) = try model(of: round.work, round.plan)
+        return round.work.kind == .training
+            ? try local.training(round.work, preprocessor, model) : try local.evaluation(preprocessor, model)
+    }
+
+    private func model(of work: RoundWork, _ plan: Plan) throws -> (Preprocessor, ModelParameters) {
+        guard let preprocessorBlob = work.preprocessor, let modelBlob = work.model else {
+            throw NodeError.refused(code: "round.malformed", "the round names no model")
+        }
+        let document = try JSONValue.parse(blobs(preprocessorBlob), dialect: .strict)
+        let preprocessor = try Preprocessor(json: document, path: "preprocessor")
+        try preprocessor.check(plan.schema)
+        let model = try ModelParameters(canonicalBytes: blobs(modelBlob), family: plan.family, inputs: preprocessor.columnCount)
+        return (preprocessor, model)
+    }
+
+    private mutating func finish(_ round: ActiveRound, _ outcome: RoundResult, at now: Timestamp) throws -> [NodeAction] {
+        let sum = outcome.sum
+        var model: Digest?
+        if round.work.kind == .training { model = try nextModel(round, sum) ?? outcome.nextModelHash }
+        var session = round.session
+        let actions = session.confirmResult(computedModel: model)
+        active?.session = session
+        let followed = try follow(actions, at: now)
+        guard active != nil else { return followed }
+        active = nil
+        return followed + [
+            .log(
+                .node(
+                    .roundCompleted, site: site,
+                    [
+                        "run": .string(round.work.run), "number": .integer(Int64(round.work.number)),
+                        "kind": .string(round.work.kind.rawValue), "participants": .integer(Int64(sum.survivors.count)),
+                        "rows": .integer(Int64(sum.totalWeight)), "sum": .string(outcome.hash.hex),
+                    ]))
+        ]
+    }
+
+    /// Takes the server's step here as well. Nil when a stateful step cannot be followed because this node
+    /// missed a round of the run; it then believes the coordinator once.
+    private mutating func nextModel(_ round: ActiveRound, _ sum: AggregateSum) throws -> Digest? {
+        var optimizer = ServerOptimizer.State()
+        if case .fedAdam = round.plan.training.server, round.work.step > 0 {
+            guard let expected, expected.run == round.work.run, expected.step == round.work.step else { return nil }
+            optimizer = expected.optimizer
+        }
+        let (_, model) = try model(of: round.work, round.plan)
+        let next = try round.plan.training.server.apply(
+            previous: model.flattened, meanUpdate: sum.weightedMeanFloats, state: &optimizer)
+        let hash = SHA256.hash(try model.replacing(next).canonicalBytes)
+        expected = ExpectedModel(run: round.work.run, step: round.work.step + 1, optimizer: optimizer)
+        return hash
+    }
+}

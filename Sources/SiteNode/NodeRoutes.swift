@@ -1,0 +1,190 @@
+// The node's own endpoints beside those of `Serving`: status, plans, consent, data check, egress, keys, log.
+// All of them are also commands of `consilium node`. `protocol/federation.md` §7.
+
+import AuditLog
+import Codec
+import Cryptography
+import HTTP
+import Serving
+import Study
+import Tabular
+import Telemetry
+
+/// The endpoints of this file, each with the roles that may call it; anything else is refused.
+package enum NodeEndpoint: String, CaseIterable, Sendable {
+    case status, plans, consent, withdraw, check, egress, auditLog
+
+    package var method: String {
+        switch self {
+        case .consent, .withdraw, .check: "POST"
+        default: "GET"
+        }
+    }
+
+    package var path: String {
+        switch self {
+        case .status: "/v1/node"
+        case .plans: "/v1/node/plans"
+        case .consent: "/v1/node/studies/{study}/consent"
+        case .withdraw: "/v1/node/studies/{study}/withdraw"
+        case .check: "/v1/node/studies/{study}/check"
+        case .egress: "/v1/node/egress"
+        case .auditLog: "/audit/{path...}"
+        }
+    }
+
+    package var roles: Set<AccessRole> {
+        switch self {
+        case .consent, .withdraw, .check: [.operator]
+        case .status, .plans, .egress: [.operator, .overseer, .auditor]
+        case .auditLog: Set(AccessRole.allCases)
+        }
+    }
+}
+
+extension NodeService {
+    func handler() -> @Sendable (HTTPRequest, HTTPResponder) -> Void {
+        var router = Router()
+        predictions.mount(on: &router)
+        for endpoint in NodeEndpoint.allCases {
+            router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
+                guard let principal = keys.principal(authorization: request.headers["authorization"]) else {
+                    return responder.respond(.error(401, "a valid API key is needed: Authorization: Bearer KEY"))
+                }
+                guard !endpoint.roles.isDisjoint(with: principal.roles) else {
+                    return responder.respond(.error(403, "this API key does not have a role for this endpoint; ask the node's operator"))
+                }
+                if endpoint == .auditLog { return responder.respond(auditFile(parameters["path"])) }
+                onNode { node in
+                    do {
+                        responder.respond(.json(try node.answer(endpoint, request, parameters, principal)))
+                    } catch {
+                        responder.respond(node.refusal(error))
+                    }
+                }
+            }
+        }
+        let routes = router
+        return { request, responder in routes.handle(request, responder) }
+    }
+
+    private func answer(
+        _ endpoint: NodeEndpoint, _ request: HTTPRequest, _ parameters: RouteParameters, _ principal: Principal
+    ) throws -> JSONValue {
+        switch endpoint {
+        case .status: statusJSON()
+        case .plans: ["plans": .array(core.state.offers.values.sorted { ($0.received, $0.hash) < ($1.received, $1.hash) }.map(\.json))]
+        case .consent: try consent(parameters["study"], request.body, principal)
+        case .withdraw: try withdraw(parameters["study"], principal)
+        case .check: try check(parameters["study"], principal)
+        case .egress: egressJSON()
+        case .auditLog: .null
+        }
+    }
+
+    private func auditFile(_ path: String) -> HTTPResponse {
+        guard let file = try? log.file(path) else { return .error(404, "the log has no such file") }
+        return HTTPResponse(contentType: file.contentType, body: file.bytes)
+    }
+
+    private func refusal(_ error: any Error) -> HTTPResponse {
+        switch error {
+        case let error as NodeError:
+            return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
+        case let error as FieldError:
+            return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
+        case let error as JSONError:
+            return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
+        default:
+            report(error)
+            return .json(["error": .string("the operation could not be carried out: \(error)"), "code": "node.failed"], status: 503)
+        }
+    }
+
+    private func consent(_ study: String, _ body: [UInt8], _ principal: Principal) throws -> JSONValue {
+        var terms = NodeCore.ConsentTerms()
+        if !body.isEmpty {
+            var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
+            terms.sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? max(terms.sitesMin, core.policy.sitesMin)
+            terms.roundsMax = try fields.optionalInteger("roundsMax", in: 1...1_000_000) ?? terms.roundsMax
+            terms.validDays = try fields.optionalInteger("validDays", in: 1...3650) ?? terms.validDays
+            terms.acceptsNoDifferentialPrivacy = try fields.bool("acceptsNoDifferentialPrivacy", default: false)
+            terms.includesFeedbackRows = try fields.bool("includesFeedbackRows", default: true)
+            try fields.finish()
+        }
+        let result = try core.consent(to: study, terms: terms, by: principal.identifier, at: clock.now())
+        try perform(result.actions)
+        return ["study": .string(study), "plan": .string(result.consent.consent.planHash.hex), "consent": .string(result.consent.hash.hex)]
+    }
+
+    private func withdraw(_ study: String, _ principal: Principal) throws -> JSONValue {
+        try perform(core.withdrawConsent(to: study, by: principal.identifier, at: clock.now()))
+        return ["study": .string(study), "withdrawn": true]
+    }
+
+    private func check(_ study: String, _ principal: Principal) throws -> JSONValue {
+        guard let offer = core.state.offer(study: study) else {
+            throw NodeError.refused(code: "consent.no-plan", "no plan of that study has been offered to this node")
+        }
+        let dataset = try data.read(offer.plan, lenient: true)
+        let report = dataset.report
+        try perform([
+            .log(
+                .operated(
+                    .dataChecked, site: directory.configuration.site, by: principal.identifier,
+                    [
+                        "study": .string(study), "plan": .string(offer.hash.hex), "rows": .integer(Int64(report.rowCount)),
+                        "accepted": .integer(Int64(report.acceptedCount)), "quarantined": .integer(Int64(report.quarantinedCount)),
+                    ]))
+        ])
+        return ["study": .string(study), "report": report.json, "text": .string(report.text())]
+    }
+
+    private func statusJSON() -> JSONValue {
+        [
+            "site": .string(directory.configuration.site), "federation": .string(directory.configuration.federation),
+            "coordinator": .string(connection.withLock { $0 }), "url": .string(url),
+            "roundsUsed": .integer(Int64(core.state.roundsUsed)), "roundBudget": .integer(Int64(core.policy.roundBudget)),
+            "log": ["origin": .string(log.origin), "entries": .integer(Int64(log.size)), "root": .string(log.head.root.hex)],
+            "versions": .array(core.state.versions.map(\.json)),
+            "rounds": .array(core.state.rounds.suffix(100).map(\.json)),
+        ]
+    }
+
+    private func egressJSON() -> JSONValue {
+        let items = egress.totals.map { type, total -> JSONValue in
+            ["type": .string(type), "messages": .integer(Int64(total.messages)), "bytes": .integer(Int64(total.bytes))]
+        }
+        return ["egress": .array(items), "file": .string("records/egress.jsonl")]
+    }
+}
+
+extension NodeState.Offer {
+    var json: JSONValue {
+        [
+            "study": .string(plan.study), "plan": .string(hash.hex), "title": .string(plan.statement.title),
+            "owner": .string(plan.statement.owner), "purpose": .string(plan.statement.purpose),
+            "received": .string(received.iso8601), "withdrawn": withdrawn.map { .string($0.iso8601) } ?? .null,
+            "consent": consent.map { .string($0.hash.hex) } ?? .null,
+            "consentExpires": consent.map { .string(Timestamp(milliseconds: $0.consent.expires).iso8601) } ?? .null,
+        ]
+    }
+}
+
+extension NodeState.CompletedRound {
+    var json: JSONValue {
+        [
+            "run": .string(run), "number": .integer(Int64(number)), "kind": .string(kind),
+            "participants": .integer(Int64(participants)), "rows": .integer(rows), "time": .string(time.iso8601),
+        ]
+    }
+}
+
+extension NodeState.Version {
+    var json: JSONValue {
+        [
+            "study": .string(study), "version": .integer(Int64(version)), "package": .string(package.hex),
+            "metrics": .object(metrics.mapValues { .number($0) }), "time": .string(time.iso8601),
+        ]
+    }
+}

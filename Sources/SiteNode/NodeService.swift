@@ -1,0 +1,285 @@
+// The shell around `NodeCore`: a thread that polls, a thread that owns the core and carries out its actions in
+// order, and the HTTPS port of the site.
+
+import AuditLog
+import Codec
+import Cryptography
+import Glibc
+import HTTP
+import Messages
+import Serving
+import Storage
+import Study
+import Tabular
+import Telemetry
+import Transport
+
+/// A running node.
+package final class NodeService: @unchecked Sendable {
+    // Unchecked: the core and the link are touched by the node's own thread only; the rest is guarded.
+    package let directory: NodeDirectory
+    let clock: any Clock
+    let logger: Logger
+    package let metrics = Metrics()
+    let log: AuditLog
+    let blobs: BlobStore
+    let keys: AccessKeys
+    let egress: EgressRecord
+    package let predictions: PredictionService
+    let data: FileSiteData
+    var core: NodeCore
+    private let link: CoordinatorLink
+    private let lock: DirectoryLock
+    private let queue = Condition()
+    private var jobs: [(NodeService) -> Void] = []
+    private let isStopping = Locked(false)
+    private let running = Locked(0)
+    /// What the last contact with the coordinator brought; for people.
+    let connection = Locked<String>("not connected yet")
+    private var server: HTTPServer?
+
+    static let blobBytesMax = 512 << 20
+
+    /// Opens the directory: replays the log.
+    package init(directory: NodeDirectory, clock: any Clock = SystemClock(), logger: Logger) throws {
+        self.directory = directory
+        self.clock = clock
+        self.logger = logger
+        let path = directory.path
+        let configuration = directory.configuration
+        lock = try DirectoryLock(path)
+        let blobs = try BlobStore(path + "/blobs") { SHA256.hash($0).hex }
+        self.blobs = blobs
+        let origin = "consilium/\(configuration.federation)/\(configuration.site)"
+        let log = try AuditLog.openOrCreate(directory: path + "/log", origin: origin, signer: directory.signingKey, clock: clock)
+        self.log = log
+        keys = try AccessKeys(directory: path + "/keys", clock: clock)
+        egress = try EgressRecord(directory: path + "/records", clock: clock)
+        link = try CoordinatorLink(directory, egress: egress)
+        var entries: [StoredEntry] = []
+        try log.forEach { entries.append($0) }
+        let predictions = try PredictionService(
+            .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey),
+            log: LogWriter(log),
+            entries: entries, keys: keys, clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
+        self.predictions = predictions
+        let data = FileSiteData(directory) { plan in
+            try predictions.labelledRows(plan.schema).map { ($0.row, $0.label) }
+        }
+        self.data = data
+        let read: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }
+        var state = NodeState()
+        for stored in entries {
+            guard let entry = LogEntry(stored) else { continue }
+            try state.apply(entry, at: stored.time, blobs: read)
+        }
+        core = NodeCore(
+            site: configuration.site, siteIndex: directory.siteIndex, signingKey: directory.signingKey,
+            coordinatorKey: directory.coordinatorKey, policy: directory.policy, random: SystemRandom.shared, data: data,
+            blobs: read, state: state)
+    }
+
+    /// Listens, and starts the node's threads.
+    package func start() throws {
+        let listen = directory.configuration.listen
+        let tls = try TLSContext.server(chain: directory.servingChain, key: directory.servingKey)
+        var configuration = HTTPServerConfiguration(host: listen.host, port: listen.port, tls: tls)
+        configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
+        configuration.observe = observer()
+        let server = try HTTPServer(configuration: configuration, handler: handler())
+        try server.start()
+        self.server = server
+        try writeEndpoint()
+        running.withLock { $0 = 2 }
+        Thread.detach(Thread.start(name: "node") { [self] in work() })
+        Thread.detach(Thread.start(name: "poll") { [self] in poll() })
+        logger.info("node.ready", [("site", .name(directory.configuration.site)), ("url", .name(url))])
+    }
+
+    /// Where the site's own users and systems connect.
+    package var url: String { "https://" + ListenAddress(host: directory.configuration.listen.host, port: server?.port ?? 0).text }
+
+    /// Closes the port, ends the poll, stops the threads.
+    package func stop() {
+        isStopping.withLock { $0 = true }
+        link.stop()
+        queue.withLock { queue.broadcast() }
+        while running.withLock({ $0 }) > 0 { usleep(2000) }
+        server?.stop()
+        predictions.stop()
+        log.close()
+        try? DurableFile.remove(directory.path + "/endpoint.json")
+        logger.info("node.stopped", [("site", .name(directory.configuration.site))])
+    }
+
+    private func writeEndpoint() throws {
+        let endpoint: JSONValue = [
+            "role": "node", "site": .string(directory.configuration.site), "pid": .integer(Int64(getpid())), "url": .string(url),
+        ]
+        try DurableFile.writeAtomically(endpoint.prettyBytes(), to: directory.path + "/endpoint.json")
+    }
+
+    private func observer() -> @Sendable (HTTPServerEvent) -> Void {
+        { [metrics, logger] event in
+            switch event {
+            case .answered(let exchange):
+                metrics.count("consilium_http_requests_total", [("status", "\(exchange.status)")], help: "Requests by status")
+            case .handshakeFailed:
+                metrics.count("consilium_handshakes_failed_total", help: "TLS handshakes that failed")
+            case .connectionRefused:
+                metrics.count("consilium_connections_refused_total", help: "Connections over a limit")
+            case .starved(let error): logger.error("connections.starved", [("error", .name("\(error)"))])
+            }
+        }
+    }
+}
+
+// MARK: - Threads
+
+extension NodeService {
+    /// Has something done by the node's own thread.
+    func onNode(_ job: @escaping (NodeService) -> Void) {
+        queue.withLock {
+            jobs.append(job)
+            queue.signal()
+        }
+    }
+
+    private func work() {
+        while true {
+            let batch = queue.withLock { () -> [(NodeService) -> Void] in
+                while jobs.isEmpty, !isStopping.withLock({ $0 }) { _ = queue.wait(seconds: 1) }
+                defer { jobs = [] }
+                return jobs
+            }
+            if batch.isEmpty { break }
+            for job in batch { job(self) }
+        }
+        running.withLock { $0 -= 1 }
+    }
+
+    /// Carries out actions in order; what cannot be made durable stops the rest of the batch.
+    func perform(_ actions: [NodeAction]) throws {
+        for action in actions {
+            switch action {
+            case .store(let bytes): try blobs.put(bytes)
+            case .log(let entry):
+                try log.append(seal(entry))
+                note(entry)
+            case .send(let report): try link.send(report)
+            case .install(let installation): try install(installation)
+            }
+        }
+    }
+
+    /// A completed round's entry commits to the egress record as it stood.
+    private func seal(_ entry: LogEntry) throws -> LogEntry {
+        guard entry.type == .roundCompleted else { return entry }
+        var entry = entry
+        entry.details["egress"] = .string(try egress.seal().hex)
+        return entry
+    }
+
+    private func install(_ installation: Installation) throws {
+        let digest = installation.package.digest
+        try predictions.deployments.install(installation.package, intercept: installation.intercept, actor: directory.configuration.site)
+        if installation.goesLive { try predictions.deployments.makeLive(digest, actor: directory.configuration.site) }
+    }
+
+    private func note(_ entry: LogEntry) {
+        metrics.count("consilium_log_entries_total", [("type", entry.type.rawValue)], help: "Entries of the audit log by type")
+        var fields: [(String, Logger.Field)] = []
+        for key in ["study", "run", "kind", "code"] {
+            if let text = entry.details[key]?.stringValue { fields.append((key, .name(text))) }
+        }
+        for key in ["number", "participants", "version"] {
+            if let number = entry.details[key]?.intValue { fields.append((key, .count(number))) }
+        }
+        logger.info(entry.type.rawValue, fields)
+    }
+
+    private func poll() {
+        var after: UInt64 = 0
+        var isConnected = false
+        var failures = 0
+        while !isStopping.withLock({ $0 }) {
+            do {
+                let batch = try link.poll(after: after)
+                failures = 0
+                if !isConnected {
+                    isConnected = true
+                    connection.withLock { $0 = "connected" }
+                    logger.info("coordinator.connected")
+                    onNode { $0.reportStanding() }
+                }
+                for item in batch.items {
+                    after = item.sequence
+                    try take(item)
+                }
+            } catch {
+                guard !isStopping.withLock({ $0 }) else { break }
+                isConnected = false
+                failures += 1
+                connection.withLock { $0 = "\(error)" }
+                if failures == 1 || failures % 20 == 0 {
+                    logger.warning("coordinator.unreachable", [("attempts", .count(failures)), ("reason", .name("\(error)"))])
+                }
+                pause(seconds: min(5, 0.2 * Double(failures)))
+                after = isRestart(error) ? 0 : after
+            }
+        }
+        running.withLock { $0 -= 1 }
+    }
+
+    /// After a coordinator's restart its numbers start over; it knows our session no more and tells us all
+    /// again, so asking from 0 is always right. Instructions are idempotent.
+    private func isRestart(_ error: any Error) -> Bool { !(error is NodeError) }
+
+    private func take(_ item: InstructionBatch.Item) throws {
+        let instruction = try Instruction(encoded: item.instruction)
+        for digest in instruction.references where !blobs.contains(digest.hex) {
+            try blobs.put(try link.blob(digest))
+        }
+        onNode { node in
+            do {
+                try node.perform(node.core.handle(instruction, at: node.clock.now()))
+                if node.core.hasWork { try node.perform(node.core.work(at: node.clock.now())) }
+            } catch {
+                node.core.abandonRound()
+                node.report(error)
+            }
+        }
+    }
+
+    private func reportStanding() {
+        do { for report in core.standingReports(at: clock.now()) { try link.send(report) } } catch { self.report(error) }
+    }
+
+    func report(_ error: any Error) {
+        metrics.count("consilium_node_failures_total", help: "Instructions that could not be carried out")
+        logger.error("node.failed", [("error", .name("\(error)"))])
+    }
+
+    private func pause(seconds: Double) {
+        let end = EventLoop.monotonicMilliseconds() + UInt64(seconds * 1000)
+        while EventLoop.monotonicMilliseconds() < end, !isStopping.withLock({ $0 }) { usleep(20_000) }
+    }
+}
+
+extension LogWriter {
+    /// Writes to the node's audit log.
+    init(_ log: AuditLog) {
+        self.init { entry, done in
+            do {
+                try log.append(entry) { result in
+                    switch result {
+                    case .success: done(nil)
+                    case .failure(let error): done("\(error)")
+                    }
+                }
+            } catch {
+                done("\(error)")
+            }
+        }
+    }
+}
