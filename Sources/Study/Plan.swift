@@ -60,7 +60,7 @@ package struct Plan: Equatable, Sendable {
     /// The canonical bytes of the document, defaults filled in.
     package var canonicalBytes: [UInt8] { json.canonicalBytes() }
 
-    /// SHA-256 of the canonical bytes, in the domain of `protocol/plan.md` §1.
+    /// SHA-256 of the canonical bytes: the plan hash of `protocol/plan.md` §1. Computed anew each time.
     package var hash: Digest { SHA256.hash(canonicalBytes) }
 
     /// The kinds of task a plan can name.
