@@ -17,15 +17,18 @@ package struct Timestamp: Hashable, Comparable, Sendable {
         Timestamp(milliseconds: milliseconds + Int64(seconds * 1000))
     }
 
-    /// Such as `2026-11-24T21:00:00.000Z`.
+    /// Such as `2026-11-24T21:00:00.000Z`; years 0 to 9999 have four digits.
     package var iso8601: String {
         let days = milliseconds.floorDivided(by: 86_400_000)
         let ofDay = milliseconds - days * 86_400_000
         let (year, month, day) = civil(days)
-        func two(_ value: Int64) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let thousandth = ofDay % 1000
-        let padding = thousandth < 10 ? "00" : thousandth < 100 ? "0" : ""
-        return "\(year)-\(two(month))-\(two(day))T\(two(ofDay / 3_600_000)):\(two(ofDay / 60_000 % 60)):\(two(ofDay / 1000 % 60)).\(padding)\(thousandth)Z"
+        func padded(_ value: Int64, _ width: Int) -> String {
+            let digits = String(value)
+            return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+        }
+        let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
+        let time = "\(padded(ofDay / 3_600_000, 2)):\(padded(ofDay / 60_000 % 60, 2)):\(padded(ofDay / 1000 % 60, 2))"
+        return "\(date)T\(time).\(padded(ofDay % 1000, 3))Z"
     }
 
     /// Reads `2026-11-24T21:00:00Z` with or without milliseconds, or a date alone; nil for anything else.
@@ -44,7 +47,10 @@ package struct Timestamp: Hashable, Comparable, Sendable {
         guard let year = number(0..<4), has(0x2d, at: 4), let month = number(5..<7), has(0x2d, at: 7),
             let day = number(8..<10), (1...12).contains(month), (1...31).contains(day)
         else { return nil }
-        var result = daysSince1970(year, month, day) * 86_400_000
+        let days = daysSince1970(year, month, day)
+        // 31 February would be another day.
+        guard civil(days) == (year, month, day) else { return nil }
+        var result = days * 86_400_000
         if bytes.count > 10 {
             guard has(0x54, at: 10), let hour = number(11..<13), has(0x3a, at: 13), let minute = number(14..<16),
                 has(0x3a, at: 16), let second = number(17..<19), hour < 24, minute < 60, second < 60

@@ -12,7 +12,12 @@ import Glibc
     package init() {
         unsafe mutex = .allocate(capacity: 1)
         unsafe condition = .allocate(capacity: 1)
-        unsafe pthread_mutex_init(mutex, nil)
+        // Error checking: locking twice and unlocking what another thread holds stop the program at once.
+        var kind = pthread_mutexattr_t()
+        unsafe pthread_mutexattr_init(&kind)
+        unsafe pthread_mutexattr_settype(&kind, Int32(PTHREAD_MUTEX_ERRORCHECK))
+        unsafe pthread_mutex_init(mutex, &kind)
+        unsafe pthread_mutexattr_destroy(&kind)
         // Timed waits use the monotonic clock, which a change of the date does not touch.
         var attributes = pthread_condattr_t()
         unsafe pthread_condattr_init(&attributes)
@@ -38,14 +43,20 @@ import Glibc
     /// Takes the lock.
     package func lock() {
         let code = unsafe pthread_mutex_lock(mutex)
-        precondition(code == 0, "a lock was taken twice by one thread or is damaged")
+        precondition(code == 0, "a thread takes a lock that it holds already")
     }
 
     /// Gives it back.
-    package func unlock() { unsafe pthread_mutex_unlock(mutex) }
+    package func unlock() {
+        let code = unsafe pthread_mutex_unlock(mutex)
+        precondition(code == 0, "a thread gives back a lock that it does not hold")
+    }
 
     /// Waits, with the lock held, for `signal` or `broadcast`; may return early.
-    package func wait() { unsafe pthread_cond_wait(condition, mutex) }
+    package func wait() {
+        let code = unsafe pthread_cond_wait(condition, mutex)
+        precondition(code == 0, "a thread waits on a lock that it does not hold")
+    }
 
     /// As `wait`, at most so many seconds; false when the time is over.
     package func wait(seconds: Double) -> Bool {
@@ -54,7 +65,9 @@ import Glibc
         let nanoseconds = Int64(time.tv_nsec) + Int64(min(max(seconds, 0), 1e7) * 1e9)
         time.tv_sec += Int(nanoseconds / 1_000_000_000)
         time.tv_nsec = Int(nanoseconds % 1_000_000_000)
-        return unsafe pthread_cond_timedwait(condition, mutex, &time) == 0
+        let code = unsafe pthread_cond_timedwait(condition, mutex, &time)
+        precondition(code == 0 || code == ETIMEDOUT, "a thread waits on a lock that it does not hold")
+        return code == 0
     }
 
     /// Wakes one waiter.

@@ -34,9 +34,10 @@ package final class Progress: Sendable {
         state = Locked(State(total: total))
     }
 
-    /// Sets how much is done.
+    /// Sets how much is done; shown ten times a second at most, as lines every two seconds.
     package func update(_ done: Int, note: String = "") {
         state.withLock { state in
+            guard !state.isFinished else { return }
             state.done = done
             state.note = note
             let now = Progress.seconds()
@@ -46,12 +47,17 @@ package final class Progress: Sendable {
         }
     }
 
-    /// Ends with a last line; later calls do nothing.
-    package func finish(note: String = "") {
+    /// Ends with a last line that says all was done; later calls do nothing.
+    package func finish(note: String = "") { end(isComplete: true, note) }
+
+    /// Ends with a last line that says how far it came; later calls do nothing.
+    package func stop(note: String = "") { end(isComplete: false, note) }
+
+    private func end(isComplete: Bool, _ note: String) {
         state.withLock { state in
             guard !state.isFinished else { return }
             state.isFinished = true
-            if let total = state.total { state.done = total }
+            if isComplete, let total = state.total { state.done = total }
             state.note = note
             show(state, at: Progress.seconds(), last: true)
         }
@@ -68,14 +74,15 @@ package final class Progress: Sendable {
                 line += " [" + String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled) + "]"
             }
             line += " \(Int(share * 100)) % (\(state.done)/\(total) \(unit))"
-            if !last, rate > 0 { line += ", \(duration(Double(total - state.done) / rate)) left" }
+            if !last, rate > 0 { line += ", \(duration(Double(max(0, total - state.done)) / rate)) left" }
         } else {
             line += " \(state.done) \(unit)"
         }
         line += ", \(rate >= 10 ? String(Int(rate)) : String(Double(Int(rate * 10)) / 10)) \(unit)/s"
         if last { line += ", took \(duration(elapsed))" }
         if !state.note.isEmpty { line += " – \(state.note)" }
-        sink(isTerminal ? "\r\u{1b}[K" + line + (last ? "\n" : "") : line + "\n")
+        // A bar that wraps could not be drawn over: it is cut at the width of the terminal.
+        sink(isTerminal ? "\r\u{1b}[K" + line.prefix(last ? Int.max : columns - 1) + (last ? "\n" : "") : line + "\n")
     }
 
     private func duration(_ seconds: Double) -> String {
@@ -83,6 +90,12 @@ package final class Progress: Sendable {
         if seconds < 10 { return "\(Double(Int(seconds * 10)) / 10) s" }
         if seconds < 120 { return "\(Int(seconds)) s" }
         return "\(Int(seconds / 60)) min"
+    }
+
+    private var columns: Int {
+        var size = winsize()
+        guard unsafe ioctl(2, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }
+        return Int(size.ws_col)
     }
 
     private static func seconds() -> Double {
