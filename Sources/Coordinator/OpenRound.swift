@@ -15,19 +15,6 @@ struct OpenRound: Sendable {
     var deadline: Timestamp
 }
 
-extension RoundWork {
-    /// The aggregation's task: numbers increase and a model is used once within it.
-    package func task(study: String) -> String { "\(study)/\(kind.rawValue)" }
-
-    /// What stands for the model in a round that has none.
-    package var modelHash: Digest {
-        model ?? SHA256.hash(Array("consilium/no-model/v1/\(run)".utf8))
-    }
-
-    /// Bound of each value of the vector.
-    package func bound(_ plan: Plan) -> Double { kind == .training ? plan.training.updateBound : 1 }
-}
-
 extension RoundDescriptor {
     /// The descriptor of a round, from documents that coordinator and node both hold.
     ///

@@ -14,7 +14,7 @@ package struct ChildProcess: Sendable {
     /// - Throws: `ScenarioError.failed`.
     package init(_ program: String, _ arguments: [String], logPath: String) throws {
         var actions = unsafe posix_spawn_file_actions_t()
-        var attributes = unsafe posix_spawnattr_t()
+        var attributes = posix_spawnattr_t()
         unsafe posix_spawn_file_actions_init(&actions)
         unsafe posix_spawnattr_init(&attributes)
         defer {

@@ -48,7 +48,7 @@ package enum StandInHospitals {
     ///   bytes for the same seed. Nil for a name that is not one of the four sites.
     package static func file(for name: String, seed: UInt64) -> String? {
         guard let site = site(name) else { return nil }
-        var draw = Draw(random: SeededRandom(seed: seed).child("stand-in/\(name)"))
+        let draw = Draw(random: SeededRandom(seed: seed).child("stand-in/\(name)"))
         var text = ""
         for _ in 0..<site.rows {
             let diseased = draw.share() < site.prevalence

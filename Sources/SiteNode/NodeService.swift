@@ -56,12 +56,10 @@ package final class NodeService: @unchecked Sendable {
         keys = try AccessKeys(directory: path + "/keys", clock: clock)
         egress = try EgressRecord(directory: path + "/records", clock: clock)
         link = try CoordinatorLink(directory, egress: egress)
-        var entries: [StoredEntry] = []
-        try log.forEach { entries.append($0) }
         let predictions = try PredictionService(
             .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey),
             log: LogWriter(log),
-            entries: entries, keys: keys, clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
+            replay: { take in try log.forEach(take) }, keys: keys, clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         self.predictions = predictions
         let data = FileSiteData(directory) { plan in
             try predictions.labelledRows(plan.schema).map { ($0.row, $0.label) }
@@ -69,8 +67,8 @@ package final class NodeService: @unchecked Sendable {
         self.data = data
         let read: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }
         var state = NodeState()
-        for stored in entries {
-            guard let entry = LogEntry(stored) else { continue }
+        try log.forEach { stored in
+            guard let entry = LogEntry(stored) else { return }
             try state.apply(entry, at: stored.time, blobs: read)
         }
         core = NodeCore(
@@ -86,7 +84,7 @@ package final class NodeService: @unchecked Sendable {
         var configuration = HTTPServerConfiguration(host: listen.host, port: listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
         configuration.observe = observer()
-        let server = try HTTPServer(configuration: configuration, handler: handler())
+        let server = HTTPServer(configuration: configuration, handler: handler())
         try server.start()
         self.server = server
         try writeEndpoint()
