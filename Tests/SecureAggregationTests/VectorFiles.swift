@@ -1,0 +1,45 @@
+#if canImport(Glibc)
+import Glibc
+#else
+import Darwin
+#endif
+import Codec
+import Cryptography
+import Testing
+
+@testable import SecureAggregation
+
+/// `protocol/vectors/secure-aggregation/NAME.json`, made by `Tests/reference/make_secure_aggregation_vectors.py`.
+enum VectorFiles {
+    static func load(_ name: String) throws -> JSONValue {
+        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let path = "\(here)/protocol/vectors/secure-aggregation/\(name).json"
+        let bytes = try #require(read(path), "cannot read \(path)")
+        return try JSONValue.parse(bytes, dialect: .strict, limits: .default)
+    }
+
+    private static func read(_ path: String) -> [UInt8]? {
+        // Safe: the file is opened, read into an array of its own size and closed.
+        guard let file = unsafe fopen(path, "rb") else { return nil }
+        defer { unsafe fclose(file) }
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 1 << 16)
+        while true {
+            let count = unsafe fread(&chunk, 1, chunk.count, file)
+            if count == 0 { return bytes }
+            bytes += chunk[..<count]
+        }
+    }
+}
+
+extension JSONValue {
+    func bytes(_ key: String) -> [UInt8] { Hex.decode(self[key]!.stringValue!)! }
+    func text(_ key: String) -> String { self[key]!.stringValue! }
+    func number(_ key: String) -> Int { Int(self[key]!.intValue!) }
+    func list(_ key: String) -> [JSONValue] { self[key]!.arrayValue! }
+    func words(_ key: String) -> [UInt32] { list(key).map { UInt32($0.intValue!) } }
+    func byteLists(_ key: String) -> [[UInt8]] { list(key).map { Hex.decode($0.stringValue!)! } }
+    func doubles(_ key: String) -> [Double] { list(key).map { JSONValue.double($0.stringValue!) } }
+    func double(_ key: String) -> Double { JSONValue.double(text(key)) }
+    private static func double(_ hex: String) -> Double { Double(bitPattern: UInt64(hex, radix: 16)!) }
+}
