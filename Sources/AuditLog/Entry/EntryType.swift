@@ -39,6 +39,8 @@ package enum EntryType: String, CaseIterable, Sendable {
     case planReceived = "plan.received"
     /// A node's policy refused a plan.
     case planRefused = "plan.refused"
+    /// A plan was withdrawn or replaced by a newer one.
+    case planWithdrawn = "plan.withdrawn"
     /// A study came to its end.
     case studyClosed = "study.closed"
     /// A study waits: fork, alarm, or an operator's wish.
@@ -63,6 +65,8 @@ package enum EntryType: String, CaseIterable, Sendable {
     case roundStart = "round.start"
     /// A secure sum was opened and applied.
     case roundCompleted = "round.completed"
+    /// A site dealt or revealed wrong shares in a round.
+    case siteSuspected = "site.suspected"
     /// A round was given up; details say why.
     case roundAborted = "round.aborted"
     /// A node took part in a round and sent its masked input.

@@ -48,11 +48,11 @@ extension LogOpening {
     private func open(_ rebuild: LogRebuild, oldSegments: [String]) throws(AuditLogError) -> AuditLog {
         let edge = rebuild.edge
         let note = sign(edge)
-        for (path, bytes) in edge.partialFiles { try files.write(bytes, to: path.text) }
+        for (path, bytes) in rebuild.mended + edge.partialFiles { try files.write(bytes, to: path.text) }
         try files.replace(AuditVerifier.keyFile, with: keyFileBytes)
         try files.replace(AuditVerifier.headFile, with: note)
         let log = try finish(
-            edge, note: note, fresh: rebuild.fresh, oldSegments: oldSegments, lastMilliseconds: rebuild.lastMilliseconds)
+            edge, note: note, fresh: rebuild.mended.map(\.path.text), oldSegments: oldSegments, lastMilliseconds: rebuild.lastMilliseconds)
         for layout in TileLayout.levels(size: edge.size) {
             files.removePartials(of: TilePath(.hashes(level: layout.level), index: layout.full), keeping: layout.partialWidth)
             if layout.level == 0 { files.removePartials(of: TilePath(.entries, index: layout.full), keeping: layout.partialWidth) }

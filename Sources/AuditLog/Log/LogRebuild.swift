@@ -1,7 +1,7 @@
 import Cryptography
 import Storage
 
-/// Builds the tree of a log anew from its entries and mends tiles that do not fit them.
+/// Builds the tree of a log anew from its entries and finds tiles that do not fit them. Writes nothing.
 struct LogRebuild {
     private let files: LogFiles
     /// Heads that were signed, by size.
@@ -12,8 +12,8 @@ struct LogRebuild {
 
     private(set) var edge = TreeEdge()
     private(set) var lastMilliseconds: Int64 = 0
-    /// Files written here, not yet durable.
-    private(set) var fresh: [String] = []
+    /// Full files to write again: they may not be durable, or are not what they must be.
+    private(set) var mended: [(path: TilePath, bytes: [UInt8])] = []
     /// Full files that may have partial forms left beside them.
     private(set) var filled: [TilePath] = []
     private var conflict: UInt64?
@@ -96,15 +96,14 @@ struct LogRebuild {
         try holdAgainstHeads(file: file)
     }
 
-    /// Writes a full file when it is not what it must be, or when it may not be durable.
+    /// Notes a full file that is not what it must be, or that may not be durable.
     private mutating func mend(_ path: TilePath, _ bytes: [UInt8], isFresh: Bool) throws(AuditLogError) {
         if isFresh { filled.append(path) }
         if !isFresh {
             if path.kind == .entries { return }
             if try files.read(path.text) == bytes { return }
         }
-        try files.write(bytes, to: path.text)
-        fresh.append(path.text)
+        mended.append((path, bytes))
     }
 
     private func holdAgainstHeads(file: String) throws(AuditLogError) {
