@@ -90,8 +90,8 @@ package enum Instruction: Equatable, Sendable {
             default: throw MessageError.unknownType(type)
             }
             try reader.finish()
-        } catch let error as MessageError {
-            throw error
+        } catch MessageError.unknownType(let type) {
+            throw MessageError.unknownType(type)
         } catch {
             throw MessageError.malformed("instruction")
         }

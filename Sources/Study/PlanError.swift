@@ -33,6 +33,7 @@ package struct StudyError: Error, Equatable, CustomStringConvertible {
         self.problem = problem
     }
 
+    /// Path and problem, as one sentence.
     package var description: String {
         path.isEmpty ? problem : "\(path): \(problem)"
     }
