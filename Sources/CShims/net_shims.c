@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
@@ -94,12 +95,54 @@ void consilium_set_no_delay(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+void consilium_acknowledge_now(int descriptor) {
+    int on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 void consilium_ignore_sigpipe(void) { signal(SIGPIPE, SIG_IGN); }
 
 void consilium_name_thread(const char *name) {
     char kernel_name[16];
     snprintf(kernel_name, sizeof kernel_name, "%s", name);
     pthread_setname_np(pthread_self(), kernel_name);
+}
+
+int consilium_epoll_create(void) {
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    return epoll < 0 ? -errno : epoll;
+}
+
+static int epoll_control(int epoll, int operation, int descriptor, uint32_t events) {
+    struct epoll_event event = {.events = events, .data.fd = descriptor};
+    return epoll_ctl(epoll, operation, descriptor, &event) == 0 ? 0 : -errno;
+}
+
+int consilium_epoll_add(int epoll, int descriptor, uint32_t events) { return epoll_control(epoll, EPOLL_CTL_ADD, descriptor, events); }
+int consilium_epoll_change(int epoll, int descriptor, uint32_t events) { return epoll_control(epoll, EPOLL_CTL_MOD, descriptor, events); }
+int consilium_epoll_remove(int epoll, int descriptor) { return epoll_control(epoll, EPOLL_CTL_DEL, descriptor, 0); }
+
+int consilium_epoll_wait(int epoll, consilium_event *events, int timeout_milliseconds) {
+    struct epoll_event ready[CONSILIUM_EVENTS_MAX];
+    int count = epoll_wait(epoll, ready, CONSILIUM_EVENTS_MAX, timeout_milliseconds);
+    if (count < 0) return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++) {
+        events[i].events = ready[i].events;
+        events[i].descriptor = ready[i].data.fd;
+    }
+    return count;
+}
+
+int consilium_eventfd(void) {
+    int descriptor = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+void consilium_eventfd_signal(int descriptor) { (void)eventfd_write(descriptor, 1); }
+
+void consilium_eventfd_clear(int descriptor) {
+    eventfd_t ignored;
+    (void)eventfd_read(descriptor, &ignored);
 }
 
 int consilium_tls_profile(SSL_CTX *context) {

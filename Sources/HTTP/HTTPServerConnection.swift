@@ -111,6 +111,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         }
         isProcessing = false
         guard connection.isOpen else { return }
+        if parser.stage == .body, stage != .body { connection.acknowledge() }
         noteStage(hasCompleted)
         connection.wantsInput =
             connection.unsentBytes < Self.outputBytesMax && !isClosing

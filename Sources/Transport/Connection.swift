@@ -114,6 +114,10 @@ package final class Connection: EventHandler, @unchecked Sendable {
         loop.schedule(afterMilliseconds: Self.lingerMilliseconds) { [weak self] in self?.finish(nil) }
     }
 
+    /// Acknowledges what has arrived at once. A client without TCP_NODELAY holds the rest of its message back until then,
+    /// and the system would wait 40 ms for data to send the acknowledgement with.
+    package func acknowledge() { socket?.acknowledge() }
+
     /// Closes at once.
     package func closeNow() { finish(nil) }
 
@@ -138,6 +142,8 @@ package final class Connection: EventHandler, @unchecked Sendable {
         guard let session else { return }
         switch session.handshake() {
         case .bytes:
+            // Without tickets nothing of ours follows the client's last handshake message.
+            acknowledge()
             open()
             readInput()
         case .wantsRead: setInterest(Interest.readable)

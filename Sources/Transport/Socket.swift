@@ -79,6 +79,8 @@ import Glibc
         return count >= 0 ? .bytes(count) : result(of: errno, wants: .wantsWrite)
     }
 
+    /// Acknowledges what has arrived at once instead of with the next data.
+    func acknowledge() { consilium_acknowledge_now(descriptor) }
     /// Ends our direction: the peer sees the end of the stream.
     func stopWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
     /// Ends both directions: a thread blocked on the socket wakes up.

@@ -10,7 +10,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <openssl/ssl.h>
 
@@ -38,9 +37,37 @@ int consilium_connect(const consilium_address *address);
 /* errno of an asynchronous connect; 0 when connected. */
 int consilium_socket_error(int descriptor);
 void consilium_set_no_delay(int descriptor);
+/* Acknowledges what has arrived without waiting for something to send: see Connection.acknowledge. */
+void consilium_acknowledge_now(int descriptor);
 /* Writes to a closed peer must be errors, not SIGPIPE: OpenSSL's socket BIO has no MSG_NOSIGNAL. */
 void consilium_ignore_sigpipe(void);
 void consilium_name_thread(const char *name);
+
+/* ---- epoll and eventfd ---- */
+
+typedef struct {
+    uint32_t events;
+    int32_t descriptor;
+} consilium_event;
+
+enum {
+    CONSILIUM_READABLE = EPOLLIN,
+    CONSILIUM_WRITABLE = EPOLLOUT,
+    CONSILIUM_HANGUP = EPOLLHUP | EPOLLERR,
+    CONSILIUM_EXCLUSIVE = EPOLLEXCLUSIVE,
+    CONSILIUM_EVENTS_MAX = 128
+};
+
+int consilium_epoll_create(void);
+/* Level triggered. 0 or a negative errno. */
+int consilium_epoll_add(int epoll, int descriptor, uint32_t events);
+int consilium_epoll_change(int epoll, int descriptor, uint32_t events);
+int consilium_epoll_remove(int epoll, int descriptor);
+/* At most CONSILIUM_EVENTS_MAX events; an interrupted wait is zero events. A negative timeout waits for ever. */
+int consilium_epoll_wait(int epoll, consilium_event *events, int timeout_milliseconds);
+int consilium_eventfd(void);
+void consilium_eventfd_signal(int descriptor);
+void consilium_eventfd_clear(int descriptor);
 
 /* ---- TLS macros ---- */
 
