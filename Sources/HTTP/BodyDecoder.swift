@@ -1,6 +1,7 @@
 import Transport
 
-/// Collects one message body: a known length, chunks (RFC 9112 §7.1), or everything until the end of the stream.
+/// Collects one message body: a known length, chunks (RFC 9112 §7.1), or everything until the end
+/// of the stream.
 ///
 /// Chunk extensions are read over, trailers are refused.
 struct BodyDecoder: Sendable {
@@ -25,8 +26,12 @@ struct BodyDecoder: Sendable {
         body.reserveCapacity(min(count, Self.reservedBytesMax))
     }
 
-    static func chunked(bytesMax: Int) -> BodyDecoder { BodyDecoder(.chunkSize, bytesMax: bytesMax) }
-    static func untilEnd(bytesMax: Int) -> BodyDecoder { BodyDecoder(.untilEnd, bytesMax: bytesMax) }
+    static func chunked(bytesMax: Int) -> BodyDecoder {
+        BodyDecoder(.chunkSize, bytesMax: bytesMax)
+    }
+    static func untilEnd(bytesMax: Int) -> BodyDecoder {
+        BodyDecoder(.untilEnd, bytesMax: bytesMax)
+    }
 
     private init(_ stage: Stage, bytesMax: Int) {
         self.stage = stage
@@ -74,10 +79,16 @@ struct BodyDecoder: Sendable {
         }
     }
 
-    private var tooLarge: HTTPRefusal { HTTPRefusal(413, "the body is larger than \(bytesMax) bytes") }
+    private var tooLarge: HTTPRefusal {
+        HTTPRefusal(413, "the body is larger than \(bytesMax) bytes")
+    }
 
     private mutating func move(_ count: Int, from input: inout ReceiveBuffer) {
-        if body.isEmpty, isWhole(count) { body = input.copy(0..<count) } else { input.append(0..<count, to: &body) }
+        if body.isEmpty, isWhole(count) {
+            body = input.copy(0..<count)
+        } else {
+            input.append(0..<count, to: &body)
+        }
         input.consume(count)
     }
 
@@ -87,17 +98,24 @@ struct BodyDecoder: Sendable {
     }
 
     /// Nil when the line is not complete yet.
-    private func takeChunkSize(_ input: inout ReceiveBuffer, limits: HTTPLimits) throws(HTTPRefusal) -> Int? {
+    private func takeChunkSize(_ input: inout ReceiveBuffer, limits: HTTPLimits) throws(HTTPRefusal)
+        -> Int?
+    {
         guard let line = try chunkSizeLine(input.span, limits: limits) else { return nil }
         input.consume(line.bytes)
         return line.size
     }
 
-    private func chunkSizeLine(_ bytes: Span<UInt8>, limits: HTTPLimits) throws(HTTPRefusal) -> (size: Int, bytes: Int)? {
+    private func chunkSizeLine(_ bytes: Span<UInt8>, limits: HTTPLimits) throws(HTTPRefusal) -> (
+        size: Int, bytes: Int
+    )? {
         var size = 0
         var digits = 0
         while digits < bytes.count, let digit = CharacterClass.hexValue(bytes[digits]) {
-            guard digits < limits.chunkSizeDigitsMax else { throw HTTPRefusal(400, "a chunk size has more than \(limits.chunkSizeDigitsMax) digits") }
+            guard digits < limits.chunkSizeDigitsMax else {
+                throw HTTPRefusal(
+                    400, "a chunk size has more than \(limits.chunkSizeDigitsMax) digits")
+            }
             // A size beyond every limit stays beyond it.
             size = size >= 1 << 56 ? size : size << 4 | Int(digit)
             digits += 1
@@ -108,25 +126,34 @@ struct BodyDecoder: Sendable {
         if bytes[end] == UInt8(ascii: ";") {
             while end < bytes.count, CharacterClass.isFieldValue(bytes[end]) { end += 1 }
             guard end - digits <= limits.chunkExtensionBytesMax else {
-                throw HTTPRefusal(400, "a chunk extension is longer than \(limits.chunkExtensionBytesMax) bytes")
+                throw HTTPRefusal(
+                    400, "a chunk extension is longer than \(limits.chunkExtensionBytesMax) bytes")
             }
             guard end < bytes.count else { return nil }
         }
-        guard bytes[end] == UInt8(ascii: "\r") else { throw HTTPRefusal(400, "a chunk size is not followed by CR LF") }
+        guard bytes[end] == UInt8(ascii: "\r") else {
+            throw HTTPRefusal(400, "a chunk size is not followed by CR LF")
+        }
         guard end + 1 < bytes.count else { return nil }
-        guard bytes[end + 1] == UInt8(ascii: "\n") else { throw HTTPRefusal(400, "a chunk size is not followed by CR LF") }
+        guard bytes[end + 1] == UInt8(ascii: "\n") else {
+            throw HTTPRefusal(400, "a chunk size is not followed by CR LF")
+        }
         guard size <= bytesMax - body.count else { throw tooLarge }
         return (size, end + 2)
     }
 
     /// False when CR LF has not arrived yet.
-    private func takeLineEnd(_ input: inout ReceiveBuffer, _ problem: String) throws(HTTPRefusal) -> Bool {
+    private func takeLineEnd(_ input: inout ReceiveBuffer, _ problem: String) throws(HTTPRefusal)
+        -> Bool
+    {
         guard try startsWithLineEnd(input.span, problem) else { return false }
         input.consume(2)
         return true
     }
 
-    private func startsWithLineEnd(_ bytes: Span<UInt8>, _ problem: String) throws(HTTPRefusal) -> Bool {
+    private func startsWithLineEnd(_ bytes: Span<UInt8>, _ problem: String) throws(HTTPRefusal)
+        -> Bool
+    {
         if bytes.isEmpty { return false }
         guard bytes[0] == UInt8(ascii: "\r") else { throw HTTPRefusal(400, problem) }
         if bytes.count == 1 { return false }

@@ -1,7 +1,8 @@
-/// Reads field lines in place (RFC 9112 §5): ranges into the buffer, and what the framing fields said.
+/// Reads field lines in place (RFC 9112 §5): ranges into the buffer, and what the framing fields
+/// said.
 ///
-/// Stricter than the RFC: no folding, no repeated `Content-Length`, no leading zero in it, `Transfer-Encoding` only as
-/// one `chunked`.
+/// Stricter than the RFC: no folding, no repeated `Content-Length`, no leading zero in it,
+/// `Transfer-Encoding` only as one `chunked`.
 struct FieldParser: Sendable {
     private(set) var fields: [HTTPHeaders.Field] = []
     private var bytes = 0
@@ -14,10 +15,17 @@ struct FieldParser: Sendable {
     private(set) var expectsContinue = false
 
     /// Takes one line without its CR LF. `line` counts from the start of the message.
-    mutating func take(_ line: Range<Int>, of message: Span<UInt8>, limits: HTTPLimits) throws(HTTPRefusal) {
+    mutating func take(_ line: Range<Int>, of message: Span<UInt8>, limits: HTTPLimits)
+        throws(HTTPRefusal)
+    {
         bytes += line.count + 2
-        guard bytes <= limits.headerBytesMax else { throw HTTPRefusal(431, "the header fields are larger than \(limits.headerBytesMax) bytes") }
-        guard fields.count < limits.headerFieldsMax else { throw HTTPRefusal(431, "more than \(limits.headerFieldsMax) header fields") }
+        guard bytes <= limits.headerBytesMax else {
+            throw HTTPRefusal(
+                431, "the header fields are larger than \(limits.headerBytesMax) bytes")
+        }
+        guard fields.count < limits.headerFieldsMax else {
+            throw HTTPRefusal(431, "more than \(limits.headerFieldsMax) header fields")
+        }
         var colon = line.lowerBound
         while colon < line.upperBound, CharacterClass.isToken(message[colon]) { colon += 1 }
         guard colon < line.upperBound, message[colon] == UInt8(ascii: ":") else {
@@ -33,32 +41,51 @@ struct FieldParser: Sendable {
         }
         fields.append(
             HTTPHeaders.Field(
-                nameStart: UInt32(line.lowerBound), nameEnd: UInt32(colon), valueStart: UInt32(start), valueEnd: UInt32(end)))
-        try interpret(name: line.lowerBound..<colon, value: message.extracting(start..<end), of: message)
+                nameStart: UInt32(line.lowerBound), nameEnd: UInt32(colon),
+                valueStart: UInt32(start), valueEnd: UInt32(end)))
+        try interpret(
+            name: line.lowerBound..<colon, value: message.extracting(start..<end), of: message)
     }
 
     /// Whether `bytes` more of an unfinished line would be too much.
-    func isOverLimit(unfinished: Int, limits: HTTPLimits) -> Bool { bytes + unfinished > limits.headerBytesMax }
+    func isOverLimit(unfinished: Int, limits: HTTPLimits) -> Bool {
+        bytes + unfinished > limits.headerBytesMax
+    }
 
-    private mutating func interpret(name: Range<Int>, value: Span<UInt8>, of message: Span<UInt8>) throws(HTTPRefusal) {
+    private mutating func interpret(name: Range<Int>, value: Span<UInt8>, of message: Span<UInt8>)
+        throws(HTTPRefusal)
+    {
         let name = message.extracting(name)
         switch name.count {
         case 4 where Self.equals(name, "host"):
             hosts += 1
             guard hosts == 1 else { throw HTTPRefusal(400, "more than one Host field") }
-            guard Self.isHost(value) else { throw HTTPRefusal(400, "the Host field is not a host name or address with an optional port") }
+            guard Self.isHost(value) else {
+                throw HTTPRefusal(
+                    400, "the Host field is not a host name or address with an optional port")
+            }
         case 6 where Self.equals(name, "expect"):
-            guard Self.equals(value, "100-continue") else { throw HTTPRefusal(417, "only \"Expect: 100-continue\" can be met") }
+            guard Self.equals(value, "100-continue") else {
+                throw HTTPRefusal(417, "only \"Expect: 100-continue\" can be met")
+            }
             expectsContinue = true
         case 10 where Self.equals(name, "connection"):
             readConnectionOptions(value)
         case 14 where Self.equals(name, "content-length"):
-            guard contentLength == nil else { throw HTTPRefusal(400, "more than one Content-Length field") }
+            guard contentLength == nil else {
+                throw HTTPRefusal(400, "more than one Content-Length field")
+            }
             contentLength = try Self.length(value)
         case 17 where Self.equals(name, "transfer-encoding"):
-            guard !isChunked else { throw HTTPRefusal(400, "more than one Transfer-Encoding field") }
-            guard !value.isEmpty else { throw HTTPRefusal(400, "the Transfer-Encoding field is empty") }
-            guard Self.equals(value, "chunked") else { throw HTTPRefusal(501, "the only Transfer-Encoding is \"chunked\"") }
+            guard !isChunked else {
+                throw HTTPRefusal(400, "more than one Transfer-Encoding field")
+            }
+            guard !value.isEmpty else {
+                throw HTTPRefusal(400, "the Transfer-Encoding field is empty")
+            }
+            guard Self.equals(value, "chunked") else {
+                throw HTTPRefusal(501, "the only Transfer-Encoding is \"chunked\"")
+            }
             isChunked = true
         default: break
         }
@@ -80,15 +107,17 @@ struct FieldParser: Sendable {
         }
     }
 
-    /// Decimal digits without sign, blanks or leading zero. Numbers that no limit allows are "too large", whatever
-    /// their length.
+    /// Decimal digits without sign, blanks or leading zero. Numbers that no limit allows are "too
+    /// large", whatever their length.
     private static func length(_ value: Span<UInt8>) throws(HTTPRefusal) -> Int {
         guard !value.isEmpty else { throw HTTPRefusal(400, "the Content-Length field is empty") }
         for index in value.indices where !CharacterClass.isDigit(value[index]) {
             throw HTTPRefusal(400, "the Content-Length field is not a decimal number")
         }
         if value[0] == UInt8(ascii: "0") {
-            guard value.count == 1 else { throw HTTPRefusal(400, "the Content-Length field has a leading zero") }
+            guard value.count == 1 else {
+                throw HTTPRefusal(400, "the Content-Length field has a leading zero")
+            }
             return 0
         }
         guard value.count <= 18 else { throw HTTPRefusal(413, "the body is too large") }
@@ -102,23 +131,32 @@ struct FieldParser: Sendable {
         var position = 0
         if !value.isEmpty, value[0] == UInt8(ascii: "[") {
             position = 1
-            while position < value.count, CharacterClass.hexValue(value[position]) != nil || value[position] == UInt8(ascii: ":")
-                || value[position] == UInt8(ascii: ".")
+            while position < value.count,
+                CharacterClass.hexValue(value[position]) != nil
+                    || value[position] == UInt8(ascii: ":")
+                    || value[position] == UInt8(ascii: ".")
             { position += 1 }
-            guard position > 1, position < value.count, value[position] == UInt8(ascii: "]") else { return false }
+            guard position > 1, position < value.count, value[position] == UInt8(ascii: "]") else {
+                return false
+            }
             position += 1
         } else {
             while position < value.count, isHostByte(value[position]) { position += 1 }
             guard position > 0 else { return false }
         }
         if position == value.count { return true }
-        guard value[position] == UInt8(ascii: ":"), value.count - position <= 6 else { return false }
-        for index in (position + 1)..<value.count where !CharacterClass.isDigit(value[index]) { return false }
+        guard value[position] == UInt8(ascii: ":"), value.count - position <= 6 else {
+            return false
+        }
+        for index in (position + 1)..<value.count where !CharacterClass.isDigit(value[index]) {
+            return false
+        }
         return true
     }
 
     private static func isHostByte(_ byte: UInt8) -> Bool {
-        CharacterClass.isLetter(byte) || CharacterClass.isDigit(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+        CharacterClass.isLetter(byte) || CharacterClass.isDigit(byte) || byte == UInt8(ascii: "-")
+            || byte == UInt8(ascii: ".")
             || byte == UInt8(ascii: "_")
     }
 
@@ -127,7 +165,8 @@ struct FieldParser: Sendable {
         guard bytes.count == wanted.utf8CodeUnitCount else { return false }
         // Safe: a static string's bytes live for ever.
         return wanted.withUTF8Buffer { text in
-            for index in bytes.indices where unsafe CharacterClass.lowered(bytes[index]) != text[index] { return false }
+            for index in bytes.indices
+            where unsafe CharacterClass.lowered(bytes[index]) != text[index] { return false }
             return true
         }
     }

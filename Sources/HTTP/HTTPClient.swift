@@ -21,8 +21,8 @@ package struct HTTPClientConfiguration: Sendable {
 
 /// A blocking HTTP/1.1 client with one kept connection to one server.
 ///
-/// Requests of several threads are sent one after another; a thread that waits long (a long poll) needs a client of its
-/// own. ``interrupt()`` ends the wait from outside, for good.
+/// Requests of several threads are sent one after another; a thread that waits long (a long poll)
+/// needs a client of its own. ``interrupt()`` ends the wait from outside, for good.
 package final class HTTPClient: @unchecked Sendable {
     private let configuration: HTTPClientConfiguration
     private let interrupter: Interrupter
@@ -39,28 +39,35 @@ package final class HTTPClient: @unchecked Sendable {
 
     /// Sends a request and waits for its complete response, of any status.
     ///
-    /// A kept connection that the server has closed meanwhile is replaced; the request is then sent once more if it is
-    /// idempotent and no byte of an answer had arrived.
+    /// A kept connection that the server has closed meanwhile is replaced; the request is then sent
+    /// once more if it is idempotent and no byte of an answer had arrived.
     /// - Parameter timeoutSeconds: for everything together, connecting included.
-    package func send(_ request: HTTPRequest, timeoutSeconds: Double = 30) throws(HTTPClientError) -> HTTPResponse {
+    package func send(_ request: HTTPRequest, timeoutSeconds: Double = 30) throws(HTTPClientError)
+        -> HTTPResponse
+    {
         let deadline = Deadline(afterSeconds: timeoutSeconds)
         return try turn.withLock { () throws(HTTPClientError) in try sendInTurn(request, deadline) }
     }
 
-    /// Ends a request that another thread waits for, with ``TransportError/interrupted``, and refuses all later ones.
+    /// Ends a request that another thread waits for, with ``TransportError/interrupted``, and
+    /// refuses all later ones.
     package func interrupt() { interrupter.interrupt() }
 
     /// Closes the kept connection. The next request opens another.
     package func close() { turn.withLock { drop() } }
 
-    private func sendInTurn(_ request: HTTPRequest, _ deadline: Deadline) throws(HTTPClientError) -> HTTPResponse {
+    private func sendInTurn(_ request: HTTPRequest, _ deadline: Deadline) throws(HTTPClientError)
+        -> HTTPResponse
+    {
         if stream?.isStale == true { drop() }
         let isReused = stream != nil
         do throws(Attempt) {
             return try attempt(request, deadline)
         } catch {
             drop()
-            guard isReused, request.isIdempotent, !error.hasAnswer, case .transport(.connectionClosed) = error.cause else {
+            guard isReused, request.isIdempotent, !error.hasAnswer,
+                case .transport(.connectionClosed) = error.cause
+            else {
                 throw error.cause
             }
         }
@@ -78,7 +85,9 @@ package final class HTTPClient: @unchecked Sendable {
         var hasAnswer = false
     }
 
-    private func attempt(_ request: HTTPRequest, _ deadline: Deadline) throws(Attempt) -> HTTPResponse {
+    private func attempt(_ request: HTTPRequest, _ deadline: Deadline) throws(Attempt)
+        -> HTTPResponse
+    {
         let stream: ClientStream
         do throws(HTTPClientError) {
             if let kept = self.stream { stream = kept } else { stream = try connect(deadline) }
@@ -88,12 +97,16 @@ package final class HTTPClient: @unchecked Sendable {
         do throws(TransportError) {
             try stream.write(MessageEncoder.encode(request, host: hostField), until: deadline)
         } catch {
-            // The reason may wait to be read: a TLS alert, or an answer that came before the whole body was sent.
+            // The reason may wait to be read: a TLS alert, or an answer that came before the whole
+            // body was sent.
             guard case .connectionClosed = error else { throw Attempt(cause: .transport(error)) }
             writeFailure = error
         }
         do throws(Attempt) {
-            return try receive(stream, HTTPResponseParser(limits: configuration.limits, answersHead: request.method == "HEAD"), deadline)
+            return try receive(
+                stream,
+                HTTPResponseParser(
+                    limits: configuration.limits, answersHead: request.method == "HEAD"), deadline)
         } catch {
             if let writeFailure, case .transport(.connectionClosed) = error.cause {
                 throw Attempt(cause: .transport(writeFailure), hasAnswer: error.hasAnswer)
@@ -102,7 +115,9 @@ package final class HTTPClient: @unchecked Sendable {
         }
     }
 
-    private func receive(_ stream: ClientStream, _ fresh: HTTPResponseParser, _ deadline: Deadline) throws(Attempt) -> HTTPResponse {
+    private func receive(_ stream: ClientStream, _ fresh: HTTPResponseParser, _ deadline: Deadline)
+        throws(Attempt) -> HTTPResponse
+    {
         var parser = fresh
         var isEnd = false
         var hasAnswer = false
@@ -112,7 +127,8 @@ package final class HTTPClient: @unchecked Sendable {
                 if !parser.keepsAlive || !input.isEmpty || isEnd { drop() }
                 return response
             case .refused(let refusal):
-                throw Attempt(cause: error(for: refusal, hasAnswer: hasAnswer), hasAnswer: hasAnswer)
+                throw Attempt(
+                    cause: error(for: refusal, hasAnswer: hasAnswer), hasAnswer: hasAnswer)
             case .needsMore: break
             }
             do throws(TransportError) {
@@ -123,31 +139,47 @@ package final class HTTPClient: @unchecked Sendable {
     }
 
     private func error(for refusal: HTTPRefusal, hasAnswer: Bool) -> HTTPClientError {
-        if !hasAnswer { return .transport(.connectionClosed(reason: "\(serverName) closed it without an answer")) }
-        if refusal.status == 413 { return .responseTooLarge(server: serverName, bytesMax: configuration.limits.bodyBytesMax) }
+        if !hasAnswer {
+            return .transport(
+                .connectionClosed(reason: "\(serverName) closed it without an answer"))
+        }
+        if refusal.status == 413 {
+            return .responseTooLarge(
+                server: serverName, bytesMax: configuration.limits.bodyBytesMax)
+        }
         return .malformedResponse(server: serverName, reason: refusal.message)
     }
 
     private func connect(_ deadline: Deadline) throws(HTTPClientError) -> ClientStream {
         input = ReceiveBuffer()
-        let connectDeadline = deadline.orEarlier(Deadline(afterSeconds: configuration.connectSeconds))
+        let connectDeadline = deadline.orEarlier(
+            Deadline(afterSeconds: configuration.connectSeconds))
         let proxy = configuration.proxy
         let status: Int
         do throws(TransportError) {
             let stream = try ClientStream(
-                host: proxy?.host ?? configuration.host, port: proxy?.port ?? configuration.port, interrupter: interrupter,
+                host: proxy?.host ?? configuration.host, port: proxy?.port ?? configuration.port,
+                interrupter: interrupter,
                 until: connectDeadline)
-            status = try proxy.map { proxy throws(TransportError) in try openTunnel(stream, proxy, connectDeadline) } ?? 200
+            status =
+                try proxy.map { proxy throws(TransportError) in
+                    try openTunnel(stream, proxy, connectDeadline)
+                } ?? 200
             if (200..<300).contains(status) {
-                if let tls = configuration.tls { try stream.startTLS(tls, peerName: configuration.host, until: connectDeadline) }
+                if let tls = configuration.tls {
+                    try stream.startTLS(tls, peerName: configuration.host, until: connectDeadline)
+                }
                 return stream
             }
         } catch { throw .transport(error) }
         throw .proxyRefused(proxy: proxy?.host ?? "", status: status)
     }
 
-    /// Asks the proxy for a way to the server. Returns the status of its answer, 502 for one that is none.
-    private func openTunnel(_ stream: ClientStream, _ proxy: HTTPProxy, _ deadline: Deadline) throws(TransportError) -> Int {
+    /// Asks the proxy for a way to the server. Returns the status of its answer, 502 for one that
+    /// is none.
+    private func openTunnel(_ stream: ClientStream, _ proxy: HTTPProxy, _ deadline: Deadline)
+        throws(TransportError) -> Int
+    {
         let authorization = proxy.authorization.map { "Proxy-Authorization: \($0)\r\n" } ?? ""
         let request = "CONNECT \(hostField) HTTP/1.1\r\nHost: \(hostField)\r\n\(authorization)\r\n"
         try stream.write(Array(request.utf8), until: deadline)
@@ -172,7 +204,9 @@ package final class HTTPClient: @unchecked Sendable {
     private var serverName: String { "\(configuration.host):\(configuration.port)" }
 
     private var hostField: String {
-        let host = configuration.host.utf8.contains(UInt8(ascii: ":")) ? "[\(configuration.host)]" : configuration.host
+        let host =
+            configuration.host.utf8.contains(UInt8(ascii: ":"))
+            ? "[\(configuration.host)]" : configuration.host
         return "\(host):\(configuration.port)"
     }
 }

@@ -29,7 +29,8 @@ package enum HTTPClientError: Error, Equatable, Sendable, CustomStringConvertibl
         }
     }
 
-    /// True when a later attempt may succeed: the network or the server's state, not a matter of credentials or form.
+    /// True when a later attempt may succeed: the network or the server's state, not a matter of
+    /// credentials or form.
     package var isTransient: Bool {
         guard case .transport(let error) = self else { return false }
         switch error {

@@ -1,7 +1,7 @@
 /// Header fields in their order. Names compare without case; equal names stay apart.
 ///
-/// The fields of a received message lie in one array of bytes and one of ranges, so a message of any number of fields
-/// costs two allocations. Strings are made when asked for.
+/// The fields of a received message lie in one array of bytes and one of ranges, so a message of
+/// any number of fields costs two allocations. Strings are made when asked for.
 package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     struct Field: Sendable {
         var nameStart: UInt32
@@ -32,21 +32,25 @@ package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral 
     package var count: Int { fields.count }
     package var isEmpty: Bool { fields.isEmpty }
 
-    /// The first field of this name, without the blanks around its value; nil if there is none. Bytes that are no
-    /// UTF-8 are replaced: use ``bytes(of:)`` where that matters.
+    /// The first field of this name, without the blanks around its value; nil if there is none.
+    /// Bytes that are no UTF-8 are replaced: use ``bytes(of:)`` where that matters.
     package subscript(name: String) -> String? {
         firstIndex(of: name).map { String(decoding: valueBytes($0), as: UTF8.self) }
     }
 
     /// All values of this name, in order.
     package func values(_ name: String) -> [String] {
-        fields.indices.filter { matches($0, name) }.map { String(decoding: valueBytes($0), as: UTF8.self) }
+        fields.indices.filter { matches($0, name) }.map {
+            String(decoding: valueBytes($0), as: UTF8.self)
+        }
     }
 
     package func contains(_ name: String) -> Bool { firstIndex(of: name) != nil }
 
     /// The first value of this name, byte for byte.
-    package func bytes(of name: String) -> [UInt8]? { firstIndex(of: name).map { Array(valueBytes($0)) } }
+    package func bytes(of name: String) -> [UInt8]? {
+        firstIndex(of: name).map { Array(valueBytes($0)) }
+    }
 
     /// Name and value of every field, byte for byte as sent.
     package var rawFields: [(name: [UInt8], value: [UInt8])] {
@@ -54,20 +58,27 @@ package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral 
     }
 
     /// Adds a field at the end.
-    /// - Precondition: the name is a token and the value has no control characters, as our own fields do. A CR or LF
-    ///   here would let a value become another field.
+    /// - Precondition: the name is a token and the value has no control characters, as our own
+    ///   fields do. A CR or LF here would let a value become another field.
     package mutating func append(_ name: String, _ value: String) {
-        precondition(!name.isEmpty && name.utf8.allSatisfy(CharacterClass.isToken), "a field name is a token")
-        precondition(value.utf8.allSatisfy(CharacterClass.isFieldValue), "a field value has no control characters")
+        precondition(
+            !name.isEmpty && name.utf8.allSatisfy(CharacterClass.isToken), "a field name is a token"
+        )
+        precondition(
+            value.utf8.allSatisfy(CharacterClass.isFieldValue),
+            "a field value has no control characters")
         let nameStart = UInt32(storage.count)
         storage += name.utf8
         let valueStart = UInt32(storage.count)
         storage += value.utf8
         fields.append(
-            Field(nameStart: nameStart, nameEnd: valueStart, valueStart: valueStart, valueEnd: UInt32(storage.count)))
+            Field(
+                nameStart: nameStart, nameEnd: valueStart, valueStart: valueStart,
+                valueEnd: UInt32(storage.count)))
     }
 
-    /// Replaces all fields of this name by one at the end. The precondition of ``append(_:_:)`` holds.
+    /// Replaces all fields of this name by one at the end. The precondition of ``append(_:_:)``
+    /// holds.
     package mutating func set(_ name: String, _ value: String) {
         remove(name)
         append(name, value)
@@ -116,7 +127,9 @@ package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral 
         guard Int(field.nameEnd - field.nameStart) == utf8.count else { return false }
         var position = Int(field.nameStart)
         for byte in utf8 {
-            guard CharacterClass.lowered(storage[position]) == CharacterClass.lowered(byte) else { return false }
+            guard CharacterClass.lowered(storage[position]) == CharacterClass.lowered(byte) else {
+                return false
+            }
             position += 1
         }
         return true

@@ -1,6 +1,7 @@
 import Codec
 
-/// An HTTP proxy that is asked to CONNECT (RFC 9110 §9.3.6), as the `https_proxy` variable names it.
+/// An HTTP proxy that is asked to CONNECT (RFC 9110 §9.3.6), as the `https_proxy` variable names
+/// it.
 package struct HTTPProxy: Equatable, Sendable {
     package var host: String
     package var port: Int
@@ -13,7 +14,8 @@ package struct HTTPProxy: Equatable, Sendable {
         self.authorization = authorization
     }
 
-    /// Reads `http://[user:password@]host[:port]`; the port is 3128 by default, percent-encoding is decoded.
+    /// Reads `http://[user:password@]host[:port]`; the port is 3128 by default, percent-encoding is
+    /// decoded.
     /// - Throws: ``HTTPClientError/badProxy(reason:)``, without the password in it.
     package init(url: String) throws(HTTPClientError) {
         var rest = Substring(url)
@@ -24,7 +26,8 @@ package struct HTTPProxy: Equatable, Sendable {
             rest = url[scheme.upperBound...]
         }
         if rest.hasSuffix("/") { rest = rest.dropLast() }
-        guard !rest.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f || $0 == UInt8(ascii: "/") }) else {
+        guard !rest.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7f || $0 == UInt8(ascii: "/") })
+        else {
             throw .badProxy(reason: "it must be http://host:port")
         }
         authorization = nil
@@ -33,20 +36,27 @@ package struct HTTPProxy: Equatable, Sendable {
             authorization = "Basic " + Base64.encode(decoded)
             rest = rest[rest.index(after: at)...]
         }
-        guard let (host, port) = Self.split(rest) else { throw .badProxy(reason: "it must be http://host:port") }
+        guard let (host, port) = Self.split(rest) else {
+            throw .badProxy(reason: "it must be http://host:port")
+        }
         self.host = host
         self.port = port
     }
 
-    /// The proxy for `host` by `https_proxy` and `no_proxy` (either case). Loopback is never proxied.
+    /// The proxy for `host` by `https_proxy` and `no_proxy` (either case). Loopback is never
+    /// proxied.
     /// - Throws: ``HTTPClientError/badProxy(reason:)``.
-    package static func fromEnvironment(_ environment: [String: String], for host: String) throws(HTTPClientError) -> HTTPProxy? {
+    package static func fromEnvironment(_ environment: [String: String], for host: String)
+        throws(HTTPClientError) -> HTTPProxy?
+    {
         let value = { (name: String) in environment[name] ?? environment[name.uppercased()] }
         guard let url = value("https_proxy"), !url.isEmpty, !isLoopback(host) else { return nil }
         let exceptions = (value("no_proxy") ?? "").split { $0 == "," || $0 == " " }
         for exception in exceptions {
             let domain = exception.hasPrefix(".") ? exception.dropFirst() : exception
-            if domain == "*" || host.lowercased() == domain.lowercased() || host.lowercased().hasSuffix("." + domain.lowercased()) {
+            if domain == "*" || host.lowercased() == domain.lowercased()
+                || host.lowercased().hasSuffix("." + domain.lowercased())
+            {
                 return nil
             }
         }
@@ -60,11 +70,17 @@ package struct HTTPProxy: Equatable, Sendable {
     private static func split(_ text: Substring) -> (String, Int)? {
         if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
             let after = text[text.index(after: end)...]
-            guard after.isEmpty || after.hasPrefix(":"), let port = after.isEmpty ? defaultPort : Int(after.dropFirst()) else { return nil }
+            guard after.isEmpty || after.hasPrefix(":"),
+                let port = after.isEmpty ? defaultPort : Int(after.dropFirst())
+            else { return nil }
             return (String(text[text.index(after: text.startIndex)..<end]), port)
         }
-        guard let colon = text.lastIndex(of: ":") else { return text.isEmpty ? nil : (String(text), defaultPort) }
-        guard let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port), colon > text.startIndex else { return nil }
+        guard let colon = text.lastIndex(of: ":") else {
+            return text.isEmpty ? nil : (String(text), defaultPort)
+        }
+        guard let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port),
+            colon > text.startIndex
+        else { return nil }
         return (String(text[..<colon]), port)
     }
 

@@ -1,4 +1,5 @@
-/// Why a message is not accepted: a status for the peer and a sentence that repeats none of its bytes.
+/// Why a message is not accepted: a status for the peer and a sentence that repeats none of its
+/// bytes.
 package struct HTTPRefusal: Error, Equatable, Sendable, CustomStringConvertible {
     package var status: Int
     package var message: String

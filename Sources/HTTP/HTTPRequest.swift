@@ -20,7 +20,8 @@ package struct HTTPRequest: Sendable {
     package var negotiatedProtocol: String?
     /// The client's numeric address.
     package var remoteAddress = ""
-    /// Whether a client may send it again when a kept connection turns out to be closed before any byte of an answer.
+    /// Whether a client may send it again when a kept connection turns out to be closed before any
+    /// byte of an answer.
     package var isIdempotent: Bool
 
     /// The methods that servers know; others are answered with 501.
@@ -31,7 +32,8 @@ package struct HTTPRequest: Sendable {
     ///   - target: origin form, already percent-encoded (see ``percentEncoded(_:)``).
     ///   - isIdempotent: by default true for all methods but POST and PATCH.
     package init(
-        method: String, target: String, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = [], isIdempotent: Bool? = nil
+        method: String, target: String, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = [],
+        isIdempotent: Bool? = nil
     ) {
         self.method = method
         self.target = target

@@ -1,9 +1,11 @@
 import Transport
 
-/// Strict HTTP/1.1 requests from a stream of bytes (RFC 9112, stricter as `protocol/http.md` §3 says). No I/O.
+/// Strict HTTP/1.1 requests from a stream of bytes (RFC 9112, stricter as `protocol/http.md` §3
+/// says). No I/O.
 ///
-/// Lines are parsed in place as they become complete, so a bad line is refused although the rest never comes, and no
-/// byte is looked at twice however the stream is cut. After a refusal the parser must not be used again.
+/// Lines are parsed in place as they become complete, so a bad line is refused although the rest
+/// never comes, and no byte is looked at twice however the stream is cut. After a refusal the
+/// parser must not be used again.
 package struct HTTPRequestParser: Sendable {
     package enum Outcome: Sendable {
         /// Call again when more has arrived.
@@ -74,7 +76,8 @@ package struct HTTPRequestParser: Sendable {
         return true
     }
 
-    /// Parses every complete line. Returns the number of bytes of the head once its empty line is there.
+    /// Parses every complete line. Returns the number of bytes of the head once its empty line is
+    /// there.
     private mutating func parseLines(_ bytes: Span<UInt8>) throws(HTTPRefusal) -> Int? {
         while true {
             while searched < bytes.count, bytes[searched] != UInt8(ascii: "\n") { searched += 1 }
@@ -84,7 +87,9 @@ package struct HTTPRequestParser: Sendable {
             }
             let end = searched - 1
             searched += 1
-            guard end >= lineStart, bytes[end] == UInt8(ascii: "\r") else { throw HTTPRefusal(400, "a line must end with CR LF") }
+            guard end >= lineStart, bytes[end] == UInt8(ascii: "\r") else {
+                throw HTTPRefusal(400, "a line must end with CR LF")
+            }
             let range = lineStart..<end
             lineStart = searched
             if line == nil {
@@ -98,30 +103,42 @@ package struct HTTPRequestParser: Sendable {
         }
     }
 
-    private var lineTooLong: HTTPRefusal { HTTPRefusal(414, "the request line is longer than \(limits.lineBytesMax) bytes") }
+    private var lineTooLong: HTTPRefusal {
+        HTTPRefusal(414, "the request line is longer than \(limits.lineBytesMax) bytes")
+    }
 
     private func checkUnfinished(_ bytes: Span<UInt8>) throws(HTTPRefusal) {
         let unfinished = bytes.count - lineStart
         if line == nil {
-            guard CharacterClass.isToken(bytes[0]) else { throw HTTPRefusal(400, "this is not an HTTP request") }
+            guard CharacterClass.isToken(bytes[0]) else {
+                throw HTTPRefusal(400, "this is not an HTTP request")
+            }
             guard unfinished <= limits.lineBytesMax else { throw lineTooLong }
         } else if fields.isOverLimit(unfinished: unfinished, limits: limits) {
-            throw HTTPRefusal(431, "the header fields are larger than \(limits.headerBytesMax) bytes")
+            throw HTTPRefusal(
+                431, "the header fields are larger than \(limits.headerBytesMax) bytes")
         }
     }
 
     private mutating func finishHead(_ input: ReceiveBuffer, _ headEnd: Int) throws(HTTPRefusal) {
         guard let line else { preconditionFailure("a head has a request line") }
-        guard fields.hosts == 1 || line.minorVersion == 0 else { throw HTTPRefusal(400, "the Host field is missing") }
+        guard fields.hosts == 1 || line.minorVersion == 0 else {
+            throw HTTPRefusal(400, "the Host field is missing")
+        }
         if fields.isChunked {
-            guard fields.contentLength == nil else { throw HTTPRefusal(400, "both Content-Length and Transfer-Encoding") }
-            guard line.minorVersion == 1 else { throw HTTPRefusal(400, "Transfer-Encoding needs HTTP/1.1") }
+            guard fields.contentLength == nil else {
+                throw HTTPRefusal(400, "both Content-Length and Transfer-Encoding")
+            }
+            guard line.minorVersion == 1 else {
+                throw HTTPRefusal(400, "Transfer-Encoding needs HTTP/1.1")
+            }
         }
         let storage = input.copy(0..<headEnd)
         let target = String(decoding: storage[line.target], as: UTF8.self)
         let request = HTTPRequest(
             method: line.method, target: target, path: try RequestTarget.path(of: target),
-            minorVersion: line.minorVersion, headers: HTTPHeaders(storage: storage, fields: fields.fields))
+            minorVersion: line.minorVersion,
+            headers: HTTPHeaders(storage: storage, fields: fields.fields))
         let body = try bodyDecoder(request.path)
         keepsAlive = !fields.saysClose && (line.minorVersion == 1 || fields.saysKeepAlive)
         mustContinue = fields.expectsContinue && line.minorVersion == 1 && !body.isComplete
@@ -133,7 +150,9 @@ package struct HTTPRequestParser: Sendable {
         if fields.isChunked { return .chunked(bytesMax: bodyLimit(path)) }
         guard let length = fields.contentLength, length > 0 else { return BodyDecoder(count: 0) }
         let bytesMax = bodyLimit(path)
-        guard length <= bytesMax else { throw HTTPRefusal(413, "the body is larger than \(bytesMax) bytes") }
+        guard length <= bytesMax else {
+            throw HTTPRefusal(413, "the body is larger than \(bytesMax) bytes")
+        }
         return BodyDecoder(count: length)
     }
 
@@ -171,28 +190,43 @@ private struct RequestLine: Sendable {
         var position = line.lowerBound
         while position < line.upperBound, CharacterClass.isToken(bytes[position]) { position += 1 }
         let methodRange = line.lowerBound..<position
-        guard !methodRange.isEmpty, methodRange.count <= limits.methodBytesMax, position < line.upperBound,
+        guard !methodRange.isEmpty, methodRange.count <= limits.methodBytesMax,
+            position < line.upperBound,
             bytes[position] == UInt8(ascii: " ")
         else { throw HTTPRefusal(400, "the request line must begin with a method and one space") }
         let start = position + 1
         position = start
-        while position < line.upperBound, bytes[position] > 0x20, bytes[position] < 0x7f, bytes[position] != UInt8(ascii: "#") {
+        while position < line.upperBound, bytes[position] > 0x20, bytes[position] < 0x7f,
+            bytes[position] != UInt8(ascii: "#")
+        {
             position += 1
         }
         target = start..<position
-        guard !target.isEmpty, position < line.upperBound, bytes[position] == UInt8(ascii: " ") else {
-            throw HTTPRefusal(400, "the request line must be \"method target HTTP/1.1\" with single spaces and a target of visible ASCII")
+        guard !target.isEmpty, position < line.upperBound, bytes[position] == UInt8(ascii: " ")
+        else {
+            throw HTTPRefusal(
+                400,
+                "the request line must be \"method target HTTP/1.1\" with single spaces and a target of visible ASCII"
+            )
         }
         minorVersion = try Self.version(bytes, (position + 1)..<line.upperBound)
         method = try Self.method(bytes.extracting(methodRange))
-        guard bytes[target.lowerBound] == UInt8(ascii: "/") else { throw HTTPRefusal(400, "the request target must be a path") }
+        guard bytes[target.lowerBound] == UInt8(ascii: "/") else {
+            throw HTTPRefusal(400, "the request target must be a path")
+        }
     }
 
-    private static func version(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(HTTPRefusal) -> Int {
-        let isVersion = range.count == 8 && spells("HTTP/", bytes, range.lowerBound)
-            && CharacterClass.isDigit(bytes[range.lowerBound + 5]) && bytes[range.lowerBound + 6] == UInt8(ascii: ".")
+    private static func version(_ bytes: Span<UInt8>, _ range: Range<Int>) throws(HTTPRefusal)
+        -> Int
+    {
+        let isVersion =
+            range.count == 8 && spells("HTTP/", bytes, range.lowerBound)
+            && CharacterClass.isDigit(bytes[range.lowerBound + 5])
+            && bytes[range.lowerBound + 6] == UInt8(ascii: ".")
             && CharacterClass.isDigit(bytes[range.lowerBound + 7])
-        guard isVersion else { throw HTTPRefusal(400, "the request line must end with HTTP/1.1 or HTTP/1.0") }
+        guard isVersion else {
+            throw HTTPRefusal(400, "the request line must end with HTTP/1.1 or HTTP/1.0")
+        }
         let minor = Int(bytes[range.lowerBound + 7] - 0x30)
         guard bytes[range.lowerBound + 5] == UInt8(ascii: "1"), minor <= 1 else {
             throw HTTPRefusal(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
@@ -210,7 +244,9 @@ private struct RequestLine: Sendable {
         case 5 where spells("PATCH", bytes, 0): return "PATCH"
         case 6 where spells("DELETE", bytes, 0): return "DELETE"
         case 7 where spells("OPTIONS", bytes, 0): return "OPTIONS"
-        default: throw HTTPRefusal(501, "the method is not one of \(HTTPRequest.methods.joined(separator: ", "))")
+        default:
+            throw HTTPRefusal(
+                501, "the method is not one of \(HTTPRequest.methods.joined(separator: ", "))")
         }
     }
 
@@ -219,7 +255,9 @@ private struct RequestLine: Sendable {
         guard start + text.utf8CodeUnitCount <= bytes.count else { return false }
         // Safe: a static string's bytes live for ever.
         return text.withUTF8Buffer { wanted in
-            for index in wanted.indices where unsafe bytes[start + index] != wanted[index] { return false }
+            for index in wanted.indices where unsafe bytes[start + index] != wanted[index] {
+                return false
+            }
             return true
         }
     }

@@ -7,12 +7,15 @@ package struct HTTPResponder: Sendable {
 
     private let target: Target
 
-    init(_ connection: HTTPServerConnection, sequence: UInt64) { target = .connection(connection, sequence: sequence) }
+    init(_ connection: HTTPServerConnection, sequence: UInt64) {
+        target = .connection(connection, sequence: sequence)
+    }
 
     /// An answer that goes to a closure: for tests and for routing without a server.
     package init(_ answer: @escaping @Sendable (HTTPResponse) -> Void) { target = .closure(answer) }
 
-    /// Sends the answer. The first call counts; a later one, or one to a client that has gone, does nothing.
+    /// Sends the answer. The first call counts; a later one, or one to a client that has gone, does
+    /// nothing.
     package func respond(_ response: HTTPResponse) {
         switch target {
         case .connection(let connection, let sequence): connection.respond(sequence, response)
@@ -20,9 +23,11 @@ package struct HTTPResponder: Sendable {
         }
     }
 
-    /// Calls `body` on the loop's thread if the client goes (or stops sending) before the answer. For long polls. Set it
-    /// at most once.
+    /// Calls `body` on the loop's thread if the client goes (or stops sending) before the answer.
+    /// For long polls. Set it at most once.
     package func onDisconnect(_ body: @escaping @Sendable () -> Void) {
-        if case .connection(let connection, let sequence) = target { connection.onDisconnect(sequence, body) }
+        if case .connection(let connection, let sequence) = target {
+            connection.onDisconnect(sequence, body)
+        }
     }
 }

@@ -2,8 +2,8 @@ import Codec
 
 /// A complete response: what a handler answers and what a client gets.
 ///
-/// `Content-Length`, `Connection` and `Date` belong to the server: it adds them and ignores what `headers` says of the
-/// first two.
+/// `Content-Length`, `Connection` and `Date` belong to the server: it adds them and ignores what
+/// `headers` says of the first two.
 package struct HTTPResponse: Sendable {
     package var status: Int
     package var headers: HTTPHeaders
@@ -27,10 +27,12 @@ package struct HTTPResponse: Sendable {
 
     /// UTF-8 text.
     package static func text(_ text: String, status: Int = 200) -> HTTPResponse {
-        HTTPResponse(status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
+        HTTPResponse(
+            status: status, contentType: "text/plain; charset=utf-8", body: Array(text.utf8))
     }
 
-    /// `{"error": message}`, the form of every error (Open Inference Protocol). The message must repeat no input value.
+    /// `{"error": message}`, the form of every error (Open Inference Protocol). The message must
+    /// repeat no input value.
     package static func error(_ status: Int, _ message: String) -> HTTPResponse {
         json(.object(["error": .string(message)]), status: status)
     }
@@ -40,9 +42,12 @@ package struct HTTPResponse: Sendable {
     /// True for 2xx.
     package var isSuccess: Bool { (200..<300).contains(status) }
 
-    /// The `error` text of an error body, for a client's own message; nil if it has none. At most 500 characters.
+    /// The `error` text of an error body, for a client's own message; nil if it has none. At most
+    /// 500 characters.
     package var errorMessage: String? {
-        guard let value = try? JSONValue.parse(body, dialect: .strict), let text = value["error"]?.stringValue else { return nil }
+        guard let value = try? JSONValue.parse(body, dialect: .strict),
+            let text = value["error"]?.stringValue
+        else { return nil }
         return String(text.prefix(500))
     }
 }

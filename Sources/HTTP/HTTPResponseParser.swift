@@ -1,6 +1,7 @@
 import Transport
 
-/// One response after another from a stream of bytes, for clients. No I/O. As strict as the request parser.
+/// One response after another from a stream of bytes, for clients. No I/O. As strict as the request
+/// parser.
 package struct HTTPResponseParser: Sendable {
     package enum Outcome: Sendable {
         case needsMore
@@ -39,7 +40,8 @@ package struct HTTPResponseParser: Sendable {
                 }
             }
             try pending?.body.take(&input, limits: limits)
-            guard let pending, pending.body.isComplete || (isEnd && pending.body.endsWithStream) else {
+            guard let pending, pending.body.isComplete || (isEnd && pending.body.endsWithStream)
+            else {
                 if isEnd { throw HTTPRefusal(502, "the connection ended inside a response") }
                 return .needsMore
             }
@@ -61,21 +63,30 @@ package struct HTTPResponseParser: Sendable {
         searched = 0
         guard status.code >= 200 else { return true }
         keepsAlive = !parsed.saysClose && (status.minorVersion == 1 || parsed.saysKeepAlive)
-        pending = (HTTPResponse(status: status.code, headers: headers), try bodyDecoder(status.code, parsed))
+        pending = (
+            HTTPResponse(status: status.code, headers: headers),
+            try bodyDecoder(status.code, parsed)
+        )
         return true
     }
 
-    private mutating func bodyDecoder(_ status: Int, _ fields: FieldParser) throws(HTTPRefusal) -> BodyDecoder {
+    private mutating func bodyDecoder(_ status: Int, _ fields: FieldParser) throws(HTTPRefusal)
+        -> BodyDecoder
+    {
         if answersHead || !HTTPStatus.hasBody(status) { return BodyDecoder(count: 0) }
         if fields.isChunked {
-            guard fields.contentLength == nil else { throw HTTPRefusal(502, "both Content-Length and Transfer-Encoding") }
+            guard fields.contentLength == nil else {
+                throw HTTPRefusal(502, "both Content-Length and Transfer-Encoding")
+            }
             return .chunked(bytesMax: limits.bodyBytesMax)
         }
         guard let length = fields.contentLength else {
             keepsAlive = false
             return .untilEnd(bytesMax: limits.bodyBytesMax)
         }
-        guard length <= limits.bodyBytesMax else { throw HTTPRefusal(413, "the body is larger than \(limits.bodyBytesMax) bytes") }
+        guard length <= limits.bodyBytesMax else {
+            throw HTTPRefusal(413, "the body is larger than \(limits.bodyBytesMax) bytes")
+        }
         return BodyDecoder(count: length)
     }
 
@@ -84,14 +95,19 @@ package struct HTTPResponseParser: Sendable {
             while searched < bytes.count, bytes[searched] != UInt8(ascii: "\n") { searched += 1 }
             guard searched < bytes.count else {
                 let unfinished = bytes.count - lineStart
-                if status == nil ? unfinished > limits.lineBytesMax : fields.isOverLimit(unfinished: unfinished, limits: limits) {
+                if status == nil
+                    ? unfinished > limits.lineBytesMax
+                    : fields.isOverLimit(unfinished: unfinished, limits: limits)
+                {
                     throw HTTPRefusal(502, "the head of the response is too large")
                 }
                 return nil
             }
             let end = searched - 1
             searched += 1
-            guard end >= lineStart, bytes[end] == UInt8(ascii: "\r") else { throw HTTPRefusal(502, "a line must end with CR LF") }
+            guard end >= lineStart, bytes[end] == UInt8(ascii: "\r") else {
+                throw HTTPRefusal(502, "a line must end with CR LF")
+            }
             let range = lineStart..<end
             lineStart = searched
             if status == nil {
@@ -105,7 +121,9 @@ package struct HTTPResponseParser: Sendable {
     }
 
     /// `HTTP/1.x SP three digits [SP reason]`.
-    private static func statusLine(_ bytes: Span<UInt8>, _ line: Range<Int>, _ limits: HTTPLimits) throws(HTTPRefusal) -> (Int, Int) {
+    private static func statusLine(_ bytes: Span<UInt8>, _ line: Range<Int>, _ limits: HTTPLimits)
+        throws(HTTPRefusal) -> (Int, Int)
+    {
         let start = line.lowerBound
         let problem = HTTPRefusal(502, "the answer is not HTTP/1.1")
         guard line.count >= 12, line.count + 2 <= limits.lineBytesMax else { throw problem }
@@ -118,8 +136,10 @@ package struct HTTPResponseParser: Sendable {
             guard CharacterClass.isDigit(bytes[index]) else { throw problem }
             code = code * 10 + Int(bytes[index] - 0x30)
         }
-        guard (100..<600).contains(code), line.count == 12 || bytes[start + 12] == UInt8(ascii: " ") else { throw problem }
-        for index in (start + 12)..<line.upperBound where !CharacterClass.isFieldValue(bytes[index]) { throw problem }
+        guard (100..<600).contains(code), line.count == 12 || bytes[start + 12] == UInt8(ascii: " ")
+        else { throw problem }
+        for index in (start + 12)..<line.upperBound where !CharacterClass.isFieldValue(bytes[index])
+        { throw problem }
         return (code, minor)
     }
 }

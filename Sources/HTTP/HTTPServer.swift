@@ -1,13 +1,13 @@
 import Glibc
-import Synchronization
 import Telemetry
 import Transport
 
 /// An HTTP/1.1 server, plain or TLS, on its own loop threads.
 ///
-/// The handler runs on a loop thread and must not block; it answers at once or keeps the ``HTTPResponder`` and answers
-/// later from any thread. Requests of one connection are handled one after another, so pipelined answers keep their order.
-/// ``stop()`` must be called before the last reference goes.
+/// The handler runs on a loop thread and must not block; it answers at once or keeps the
+/// ``HTTPResponder`` and answers later from any thread. Requests of one connection are handled one
+/// after another, so pipelined answers keep their order. ``stop()`` must be called before the last
+/// reference goes.
 package final class HTTPServer: Sendable {
     private let configuration: HTTPServerConfiguration
     private let handler: @Sendable (HTTPRequest, HTTPResponder) -> Void
@@ -29,15 +29,16 @@ package final class HTTPServer: Sendable {
         tls = Locked(configuration.tls)
     }
 
-    /// Uses another TLS context for connections from now on (a renewed certificate); open ones keep theirs. Only for a
-    /// server that was configured with one.
+    /// Uses another TLS context for connections from now on (a renewed certificate); open ones keep
+    /// theirs. Only for a server that was configured with one.
     package func replaceTLS(_ context: TLSContext) {
         precondition(configuration.tls != nil, "a plain server stays plain")
         tls.withLock { $0 = context }
     }
 
     /// Listens and serves from now on. Once.
-    /// - Throws: ``TransportError/addressInUse(host:port:)`` and other reasons why the address cannot be had.
+    /// - Throws: ``TransportError/addressInUse(host:port:)`` and other reasons why the address
+    ///   cannot be had.
     package func start() throws(TransportError) {
         let listener = try Listener(host: configuration.host, port: configuration.port)
         let admission = Admission(configuration)
@@ -61,8 +62,9 @@ package final class HTTPServer: Sendable {
     /// Connections that are open now.
     package var connectionCount: Int { loops.reduce(0) { $0 + $1.connectionCount } }
 
-    /// Takes no more connections, lets requests that are being answered finish (`stopSeconds` at most), closes
-    /// everything and ends the threads. Not from a handler. Does nothing the second time.
+    /// Takes no more connections, lets requests that are being answered finish (`stopSeconds` at
+    /// most), closes everything and ends the threads. Not from a handler. Does nothing the second
+    /// time.
     package func stop() {
         let stopped = running.withLock { running in
             defer { running = nil }
@@ -71,13 +73,16 @@ package final class HTTPServer: Sendable {
         guard let stopped else { return }
         for loop in stopped.loops { loop.beginStop(stopped.listener) }
         let deadline = EventLoop.monotonicMilliseconds() + UInt64(configuration.stopSeconds * 1_000)
-        while stopped.loops.contains(where: { $0.isBusy }), EventLoop.monotonicMilliseconds() < deadline {
+        while stopped.loops.contains(where: { $0.isBusy }),
+            EventLoop.monotonicMilliseconds() < deadline
+        {
             usleep(Self.stopPollMicroseconds)
         }
         for loop in stopped.loops { loop.finishStop() }
     }
 
-    /// Closes every connection whose peer `matches` says, at once, requests under way included: for revocation.
+    /// Closes every connection whose peer `matches` says, at once, requests under way included: for
+    /// revocation.
     package func closeConnections(where matches: @escaping @Sendable (PeerIdentity?) -> Bool) {
         for loop in loops { loop.closeConnections(where: matches) }
     }
@@ -106,7 +111,8 @@ final class Admission: Sendable {
     /// Takes a place; ``leave(_:)`` gives it back.
     func enter(_ address: String) -> Bool {
         counts.withLock { counts in
-            guard counts.total < totalMax, counts.byAddress[address, default: 0] < perAddressMax else { return false }
+            guard counts.total < totalMax, counts.byAddress[address, default: 0] < perAddressMax
+            else { return false }
             counts.total += 1
             counts.byAddress[address, default: 0] += 1
             return true

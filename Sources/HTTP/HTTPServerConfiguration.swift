@@ -1,6 +1,7 @@
 import Transport
 
-/// How a server listens, what it allows and how long it waits. `protocol/http.md` §5 states the defaults.
+/// How a server listens, what it allows and how long it waits. `protocol/http.md` §5 states the
+/// defaults.
 package struct HTTPServerConfiguration: Sendable {
     /// A name or address of this machine.
     package var host: String
@@ -11,7 +12,8 @@ package struct HTTPServerConfiguration: Sendable {
     /// Loop threads. Connections are spread over them.
     package var threads = 1
     package var limits = HTTPLimits()
-    /// Body bytes that a path takes; asked before the body is read. `limits.bodyBytesMax` where nil.
+    /// Body bytes that a path takes; asked before the body is read. `limits.bodyBytesMax` where
+    /// nil.
     package var bodyLimit: (@Sendable (_ path: String) -> Int)?
 
     package var connectionsMax = 1_024
@@ -19,7 +21,8 @@ package struct HTTPServerConfiguration: Sendable {
 
     /// From accept to the end of the TLS handshake.
     package var handshakeSeconds = 5.0
-    /// From the first byte of a request (or the start of the connection) to the end of its header fields.
+    /// From the first byte of a request (or the start of the connection) to the end of its header
+    /// fields.
     package var headSeconds = 10.0
     /// Bodies and responses must move at least this fast, measured over ``rateWindowSeconds``.
     package var bytesPerSecondMin = 512
@@ -31,7 +34,8 @@ package struct HTTPServerConfiguration: Sendable {
     /// How long ``HTTPServer/stop()`` waits for requests that are being answered.
     package var stopSeconds = 5.0
 
-    /// Asked before each handler; an answer here replaces the handler's (overload, maintenance, rate limits).
+    /// Asked before each handler; an answer here replaces the handler's (overload, maintenance,
+    /// rate limits).
     package var intercept: (@Sendable (HTTPRequest) -> HTTPResponse?)?
     /// Told what happened, on the loop's thread, for metrics and logs. Must be quick.
     package var observe: (@Sendable (HTTPServerEvent) -> Void)?

@@ -1,7 +1,7 @@
 import Transport
 
-/// HTTP/1.1 on one connection of a server: parse, hand over, answer, keep or close. Confined to the loop's thread,
-/// except for the two entries of ``HTTPResponder``.
+/// HTTP/1.1 on one connection of a server: parse, hand over, answer, keep or close. Confined to the
+/// loop's thread, except for the two entries of ``HTTPResponder``.
 final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private let server: HTTPServerLoop
     private let connection: Connection
@@ -53,7 +53,9 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     func onDisconnect(_ sequence: UInt64, _ body: @escaping @Sendable () -> Void) {
-        guard server.loop.isCurrent else { return server.loop.execute { [self] in onDisconnect(sequence, body) } }
+        guard server.loop.isCurrent else {
+            return server.loop.execute { [self] in onDisconnect(sequence, body) }
+        }
         guard exchange?.sequence == sequence else { return body() }
         if inputHasEnded { body() } else { exchange?.onDisconnect = body }
     }
@@ -89,7 +91,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
 
     func closed(_ connection: Connection, failure: TransportError?) {
         if !isOpened, !server.isStopping {
-            server.configuration.observe?(.handshakeFailed(remoteAddress: connection.remoteAddress, failure: failure))
+            server.configuration.observe?(
+                .handshakeFailed(remoteAddress: connection.remoteAddress, failure: failure))
         }
         let disconnect = exchange?.onDisconnect
         exchange = nil
@@ -105,7 +108,9 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         guard !isProcessing else { return }
         isProcessing = true
         var hasCompleted = false
-        while exchange == nil, !isClosing, connection.isOpen, connection.unsentBytes < Self.outputBytesMax {
+        while exchange == nil, !isClosing, connection.isOpen,
+            connection.unsentBytes < Self.outputBytesMax
+        {
             guard handleNext() else { break }
             hasCompleted = true
         }
@@ -124,7 +129,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private func handleNext() -> Bool {
         switch parser.next(&connection.input) {
         case .needsMore: return false
-        case .continueExpected: MessageEncoder.append("HTTP/1.1 100 Continue\r\n\r\n", to: &connection.output)
+        case .continueExpected:
+            MessageEncoder.append("HTTP/1.1 100 Continue\r\n\r\n", to: &connection.output)
         case .request(let request): hand(request)
         case .refused(let refusal): refuse(refusal)
         }
@@ -139,7 +145,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         sequence += 1
         hasServed = true
         exchange = Exchange(
-            sequence: sequence, method: request.method, path: request.path, keepsAlive: parser.keepsAlive,
+            sequence: sequence, method: request.method, path: request.path,
+            keepsAlive: parser.keepsAlive,
             minorVersion: request.minorVersion, requestBytes: parser.messageBytes,
             startedNanoseconds: EventLoop.monotonicNanoseconds())
         if let response = server.configuration.intercept?(request) {
@@ -168,9 +175,11 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         isClosing = true
         let before = connection.output.count
         MessageEncoder.encode(
-            HTTPResponse(refusal), isHead: false, connection: "close", date: server.currentDate(), into: &connection.output)
+            HTTPResponse(refusal), isHead: false, connection: "close", date: server.currentDate(),
+            into: &connection.output)
         let unknown = Exchange(
-            sequence: 0, method: "", path: "", keepsAlive: false, minorVersion: 1, requestBytes: parser.messageBytes,
+            sequence: 0, method: "", path: "", keepsAlive: false, minorVersion: 1,
+            requestBytes: parser.messageBytes,
             startedNanoseconds: EventLoop.monotonicNanoseconds())
         observe(unknown, status: refusal.status, responseBytes: connection.output.count - before)
     }
@@ -180,7 +189,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         observe(
             .answered(
                 HTTPExchange(
-                    method: exchange.method, path: exchange.path, status: status, requestBytes: exchange.requestBytes,
+                    method: exchange.method, path: exchange.path, status: status,
+                    requestBytes: exchange.requestBytes,
                     responseBytes: responseBytes,
                     nanoseconds: EventLoop.monotonicNanoseconds() - exchange.startedNanoseconds,
                     siteName: connection.peer?.siteName)))
@@ -214,9 +224,13 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
             return
         }
         if connection.unsentBytes > 0 {
-            if sent.isTooSlow(connection.bytesSent, server.loop.now, configuration) { connection.closeNow() }
+            if sent.isTooSlow(connection.bytesSent, server.loop.now, configuration) {
+                connection.closeNow()
+            }
         } else if let exchange {
-            if elapsed > configuration.answerSeconds { complete(exchange.sequence, .error(503, "the answer took too long")) }
+            if elapsed > configuration.answerSeconds {
+                complete(exchange.sequence, .error(503, "the answer took too long"))
+            }
         } else if !isClosing {
             checkInput(elapsed, configuration)
         }
@@ -225,12 +239,19 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private func checkInput(_ elapsed: Double, _ configuration: HTTPServerConfiguration) {
         switch stage {
         case .idle:
-            if elapsed > (hasServed ? configuration.idleSeconds : configuration.headSeconds) { finishAfterOutput() }
+            if elapsed > (hasServed ? configuration.idleSeconds : configuration.headSeconds) {
+                finishAfterOutput()
+            }
         case .head:
-            if elapsed > configuration.headSeconds { giveUp("the request header took longer than \(Int(configuration.headSeconds)) s") }
+            if elapsed > configuration.headSeconds {
+                giveUp("the request header took longer than \(Int(configuration.headSeconds)) s")
+            }
         case .body:
-            if received.isTooSlow(UInt64(parser.bodyBytesReceived), server.loop.now, configuration) {
-                giveUp("the request body came slower than \(configuration.bytesPerSecondMin) bytes a second")
+            if received.isTooSlow(UInt64(parser.bodyBytesReceived), server.loop.now, configuration)
+            {
+                giveUp(
+                    "the request body came slower than \(configuration.bytesPerSecondMin) bytes a second"
+                )
             }
         }
     }
@@ -250,12 +271,16 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
 struct RateWindow {
     private var start: (milliseconds: UInt64, bytes: UInt64)?
 
-    mutating func isTooSlow(_ bytes: UInt64, _ now: UInt64, _ configuration: HTTPServerConfiguration) -> Bool {
+    mutating func isTooSlow(
+        _ bytes: UInt64, _ now: UInt64, _ configuration: HTTPServerConfiguration
+    ) -> Bool {
         guard let start else {
             self.start = (now, bytes)
             return false
         }
-        guard Double(now - start.milliseconds) >= configuration.rateWindowSeconds * 1_000 else { return false }
+        guard Double(now - start.milliseconds) >= configuration.rateWindowSeconds * 1_000 else {
+            return false
+        }
         self.start = (now, bytes)
         let wanted = Double(configuration.bytesPerSecondMin) * configuration.rateWindowSeconds
         return Double(bytes - min(start.bytes, bytes)) < wanted

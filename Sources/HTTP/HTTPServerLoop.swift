@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Telemetry
 import Transport
 
@@ -18,7 +17,8 @@ final class HTTPServerLoop: @unchecked Sendable {
 
     init(
         number: Int, _ configuration: HTTPServerConfiguration, _ admission: Admission,
-        _ tls: Locked<TLSContext?>, _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+        _ tls: Locked<TLSContext?>,
+        _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws(TransportError) {
         loop = try EventLoop(name: "http-\(number)")
         self.configuration = configuration
@@ -70,7 +70,9 @@ final class HTTPServerLoop: @unchecked Sendable {
 
     func closeConnections(where matches: @escaping @Sendable (PeerIdentity?) -> Bool) {
         loop.execute { [self] in
-            for connection in Array(connections.values) where matches(connection.peer) { connection.closeNow() }
+            for connection in Array(connections.values) where matches(connection.peer) {
+                connection.closeNow()
+            }
         }
     }
 
@@ -99,7 +101,9 @@ final class HTTPServerLoop: @unchecked Sendable {
         let served = HTTPServerConnection(connection, self)
         connections[ObjectIdentifier(served)] = served
         counts.withLock { $0.connections = connections.count }
-        do throws(TransportError) { try connection.start(served) } catch { configuration.observe?(.starved(error)) }
+        do throws(TransportError) { try connection.start(served) } catch {
+            configuration.observe?(.starved(error))
+        }
     }
 
     private func count() {

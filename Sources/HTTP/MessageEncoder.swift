@@ -6,7 +6,8 @@ enum MessageEncoder {
     ///   - connection: value of the `Connection` field, none if nil.
     ///   - date: value of the `Date` field.
     static func encode(
-        _ response: HTTPResponse, isHead: Bool, connection: StaticString?, date: [UInt8], into output: inout [UInt8]
+        _ response: HTTPResponse, isHead: Bool, connection: StaticString?, date: [UInt8],
+        into output: inout [UInt8]
     ) {
         append("HTTP/1.1 ", to: &output)
         append(decimal: response.status, to: &output)
@@ -30,8 +31,11 @@ enum MessageEncoder {
     /// A request. `host` is the value of the Host field.
     /// - Precondition: method and target have no blanks or control characters.
     static func encode(_ request: HTTPRequest, host: String) -> [UInt8] {
-        precondition(!request.method.isEmpty && request.method.utf8.allSatisfy(CharacterClass.isToken), "a method is a token")
-        precondition(request.target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }, "a target is visible ASCII")
+        precondition(
+            !request.method.isEmpty && request.method.utf8.allSatisfy(CharacterClass.isToken),
+            "a method is a token")
+        precondition(
+            request.target.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }, "a target is visible ASCII")
         var output: [UInt8] = []
         output.reserveCapacity(256 + request.body.count)
         output += request.method.utf8
@@ -41,7 +45,9 @@ enum MessageEncoder {
         output += host.utf8
         append("\r\n", to: &output)
         encode(request.headers, into: &output)
-        if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) { appendLength(request.body.count, to: &output) }
+        if !request.body.isEmpty || ["POST", "PUT", "PATCH"].contains(request.method) {
+            appendLength(request.body.count, to: &output)
+        }
         append("\r\n", to: &output)
         output += request.body
         return output
@@ -50,7 +56,8 @@ enum MessageEncoder {
     /// The fields without those that the encoder itself writes.
     private static func encode(_ headers: HTTPHeaders, into output: inout [UInt8]) {
         var headers = headers
-        for name in ["Content-Length", "Transfer-Encoding", "Connection", "Host"] where headers.contains(name) { headers.remove(name) }
+        for name in ["Content-Length", "Transfer-Encoding", "Connection", "Host"]
+        where headers.contains(name) { headers.remove(name) }
         headers.encode(into: &output)
     }
 
@@ -79,7 +86,9 @@ enum MessageEncoder {
 /// `Tue, 24 Nov 2026 21:00:00 GMT` (RFC 9110 §5.6.7).
 package enum HTTPDate {
     private static let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"]
-    private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+    private static let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ]
 
     /// - Parameter seconds: unix time, 1970 to 9999.
     package static func text(_ seconds: Int64) -> String {
@@ -92,7 +101,8 @@ package enum HTTPDate {
 
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
 
-    /// Gregorian date of a day number since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms").
+    /// Gregorian date of a day number since 1970-01-01 (Hinnant, "chrono-compatible low-level date
+    /// algorithms").
     private static func civil(_ days: Int) -> (year: Int, month: Int, day: Int) {
         let shifted = days + 719_468
         let era = shifted / 146_097
@@ -101,6 +111,9 @@ package enum HTTPDate {
         let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
         let monthFromMarch = (5 * dayOfYear + 2) / 153
         let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
-        return (yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
+        return (
+            yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month,
+            dayOfYear - (153 * monthFromMarch + 2) / 5 + 1
+        )
     }
 }

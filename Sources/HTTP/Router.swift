@@ -1,8 +1,9 @@
 /// Sends requests to handlers by method and path pattern.
 ///
-/// A pattern is a path of literal segments, `{name}` for one segment and, at the end, `{name...}` for the rest:
-/// `/v1/models/{name}`, `/audit/{path...}`. Literal segments win over names. GET handlers answer HEAD too, and OPTIONS
-/// lists the methods of a path. Paths are compared as decoded; `/a/` and `//a` are not `/a`.
+/// A pattern is a path of literal segments, `{name}` for one segment and, at the end, `{name...}`
+/// for the rest: `/v1/models/{name}`, `/audit/{path...}`. Literal segments win over names. GET
+/// handlers answer HEAD too, and OPTIONS lists the methods of a path. Paths are compared as
+/// decoded; `/a/` and `//a` are not `/a`.
 package struct Router: Sendable {
     package typealias Handler = @Sendable (HTTPRequest, RouteParameters, HTTPResponder) -> Void
 
@@ -42,17 +43,22 @@ package struct Router: Sendable {
 
     package init() {}
 
-    /// Adds a route. A method and pattern may be added once, and parameter names of one pattern differ.
+    /// Adds a route. A method and pattern may be added once, and parameter names of one pattern
+    /// differ.
     package mutating func add(_ method: String, _ pattern: String, _ handler: @escaping Handler) {
         let entry = entryIndex(pattern)
-        precondition(HTTPRequest.methods.contains(method), "a route has a method that the server knows")
+        precondition(
+            HTTPRequest.methods.contains(method), "a route has a method that the server knows")
         precondition(entries[entry].handlers[method] == nil, "a route is added once")
         entries[entry].handlers[method] = handler
         routes.append(Route(method: method, pattern: pattern))
     }
 
     /// Adds a route whose handler needs no parameters.
-    package mutating func add(_ method: String, _ pattern: String, _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void) {
+    package mutating func add(
+        _ method: String, _ pattern: String,
+        _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
+    ) {
         add(method, pattern) { request, _, responder in handler(request, responder) }
     }
 
@@ -63,7 +69,8 @@ package struct Router: Sendable {
         case .otherMethods(let methods):
             var response =
                 request.method == "OPTIONS"
-                ? HTTPResponse(status: 204) : .error(405, "this path does not take \(request.method)")
+                ? HTTPResponse(status: 204)
+                : .error(405, "this path does not take \(request.method)")
             response.headers.append("Allow", methods.joined(separator: ", "))
             responder.respond(response)
         case .notFound: responder.respond(.error(404, "there is nothing at this path"))
@@ -74,27 +81,38 @@ package struct Router: Sendable {
     package func match(_ method: String, _ path: String) -> Match {
         if let index = fixed[path] { return choose(index, method, []) }
         var values: [String] = []
-        let segments = path.utf8.dropFirst().split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        guard path.utf8.first == UInt8(ascii: "/"), let index = find(0, segments[...], &values) else { return .notFound }
+        let segments = path.utf8.dropFirst().split(
+            separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard path.utf8.first == UInt8(ascii: "/"), let index = find(0, segments[...], &values)
+        else { return .notFound }
         return choose(index, method, values)
     }
 
     private func choose(_ index: Int, _ method: String, _ values: [String]) -> Match {
         let entry = entries[index]
-        guard let handler = entry.handlers[method] ?? (method == "HEAD" ? entry.handlers["GET"] : nil) else {
+        guard
+            let handler = entry.handlers[method] ?? (method == "HEAD" ? entry.handlers["GET"] : nil)
+        else {
             var methods = Array(entry.handlers.keys)
             if methods.contains("GET"), !methods.contains("HEAD") { methods.append("HEAD") }
             if !methods.contains("OPTIONS") { methods.append("OPTIONS") }
             return .otherMethods(methods.sorted())
         }
-        return .route(pattern: entry.pattern, RouteParameters(names: entry.names, values: values), handler)
+        return .route(
+            pattern: entry.pattern, RouteParameters(names: entry.names, values: values), handler)
     }
 
     /// Depth first, literals before names before the rest.
-    private func find(_ branch: Int, _ segments: ArraySlice<Substring.UTF8View>, _ values: inout [String]) -> Int? {
+    private func find(
+        _ branch: Int, _ segments: ArraySlice<Substring.UTF8View>, _ values: inout [String]
+    ) -> Int? {
         guard let segment = segments.first else { return branches[branch].entry }
         let text = String(Substring(segment))
-        if let next = branches[branch].literals[text], let found = find(next, segments.dropFirst(), &values) { return found }
+        if let next = branches[branch].literals[text],
+            let found = find(next, segments.dropFirst(), &values)
+        {
+            return found
+        }
         if let next = branches[branch].parameter, !text.isEmpty {
             values.append(text)
             if let found = find(next, segments.dropFirst(), &values) { return found }
@@ -126,11 +144,16 @@ package struct Router: Sendable {
         precondition(Set(names).count == names.count, "parameter names differ")
         let existing = isRest ? branches[branch].rest : branches[branch].entry
         if let existing {
-            precondition(entries[existing].names == names, "one path has one set of parameter names")
+            precondition(
+                entries[existing].names == names, "one path has one set of parameter names")
             return existing
         }
         entries.append(Entry(pattern: pattern, names: names, handlers: [:]))
-        if isRest { branches[branch].rest = entries.count - 1 } else { branches[branch].entry = entries.count - 1 }
+        if isRest {
+            branches[branch].rest = entries.count - 1
+        } else {
+            branches[branch].entry = entries.count - 1
+        }
         if names.isEmpty { fixed[pattern] = entries.count - 1 }
         return entries.count - 1
     }
@@ -162,7 +185,9 @@ package struct RouteParameters: Equatable, Sendable {
 
     /// The decoded segment. The name must be one of the pattern's.
     package subscript(name: String) -> String {
-        guard let index = names.firstIndex(of: name) else { preconditionFailure("the pattern has no such parameter") }
+        guard let index = names.firstIndex(of: name) else {
+            preconditionFailure("the pattern has no such parameter")
+        }
         return values[index]
     }
 }

@@ -13,7 +13,9 @@ package struct Deadline: Sendable {
     }
 
     /// The earlier of the two.
-    package func orEarlier(_ other: Deadline) -> Deadline { milliseconds <= other.milliseconds ? self : other }
+    package func orEarlier(_ other: Deadline) -> Deadline {
+        milliseconds <= other.milliseconds ? self : other
+    }
 
     var remaining: Int32 {
         let now = EventLoop.monotonicMilliseconds()
@@ -29,7 +31,9 @@ package final class Interrupter: Sendable {
     /// - Throws: ``TransportError/system(operation:reason:)`` without descriptors left.
     package init() throws(TransportError) {
         descriptor = consilium_eventfd()
-        guard descriptor >= 0 else { throw .system(operation: "create an event", reason: errnoText(-descriptor)) }
+        guard descriptor >= 0 else {
+            throw .system(operation: "create an event", reason: errnoText(-descriptor))
+        }
     }
 
     deinit { if descriptor >= 0 { close(descriptor) } }
@@ -44,7 +48,9 @@ package final class Interrupter: Sendable {
 
     /// Waits until the socket is ready.
     /// - Throws: `.interrupted`, `.timedOut`.
-    func wait(for socket: Socket, toWrite: Bool, until deadline: Deadline, phase: String) throws(TransportError) {
+    func wait(for socket: Socket, toWrite: Bool, until deadline: Deadline, phase: String)
+        throws(TransportError)
+    {
         var entries = [
             pollfd(fd: socket.descriptor, events: Int16(toWrite ? POLLOUT : POLLIN), revents: 0),
             pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
@@ -60,8 +66,8 @@ package final class Interrupter: Sendable {
     }
 }
 
-/// A blocking connection to a server, plain or TLS, with deadlines. Used by one thread at a time; the ``Interrupter``
-/// may be used by another.
+/// A blocking connection to a server, plain or TLS, with deadlines. Used by one thread at a time;
+/// the ``Interrupter`` may be used by another.
 package final class ClientStream: @unchecked Sendable {
     private let socket: Socket
     private let interrupter: Interrupter
@@ -70,14 +76,18 @@ package final class ClientStream: @unchecked Sendable {
 
     /// Tries each address of `host` until one connects.
     /// - Throws: `.cannotResolve`, `.cannotConnect`, `.timedOut`, `.interrupted`.
-    package init(host: String, port: Int, interrupter: Interrupter, until deadline: Deadline) throws(TransportError) {
+    package init(host: String, port: Int, interrupter: Interrupter, until deadline: Deadline)
+        throws(TransportError)
+    {
         IgnoredSignals.pipe
         var reason = "no address"
         for address in try Socket.resolve(host, port: port, toListen: false) {
             switch Socket.connecting(to: address) {
             case .failure(let failure): reason = errnoText(failure.code)
             case .success(let socket):
-                try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: "connecting to \(host):\(port)")
+                try interrupter.wait(
+                    for: socket, toWrite: true, until: deadline,
+                    phase: "connecting to \(host):\(port)")
                 let code = socket.connectFailure
                 if code == 0 {
                     self.socket = socket
@@ -91,11 +101,14 @@ package final class ClientStream: @unchecked Sendable {
         throw .cannotConnect(host: host, port: port, reason: reason)
     }
 
-    /// Turns the connection into TLS. `peerName` is checked against the certificate; behind a proxy it is not the host
-    /// that was connected to.
+    /// Turns the connection into TLS. `peerName` is checked against the certificate; behind a proxy
+    /// it is not the host that was connected to.
     ///
-    /// A server that refuses *our* certificate says so only after this: at the first ``read(into:until:)``.
-    package func startTLS(_ context: TLSContext, peerName: String, until deadline: Deadline) throws(TransportError) {
+    /// A server that refuses *our* certificate says so only after this: at the first
+    /// ``read(into:until:)``.
+    package func startTLS(_ context: TLSContext, peerName: String, until deadline: Deadline)
+        throws(TransportError)
+    {
         let session = try TLSSession(context, socket: socket, peerName: peerName)
         while true {
             let phase = "in the TLS handshake with \(peerName)"
@@ -103,8 +116,10 @@ package final class ClientStream: @unchecked Sendable {
             case .bytes:
                 self.session = session
                 return
-            case .wantsRead: try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
-            case .wantsWrite: try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
+            case .wantsRead:
+                try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
+            case .wantsWrite:
+                try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
             case .end: throw .tls(.closedDuringHandshake(peer: peerName))
             case .failed(let error): throw error
             }
@@ -115,7 +130,9 @@ package final class ClientStream: @unchecked Sendable {
     package var negotiatedProtocol: String? { session?.negotiatedProtocol }
 
     /// True when the server has closed the idle connection (or sent something nobody asked for).
-    package var isStale: Bool { session?.hasPending == true || socket.wait(forWriting: false, milliseconds: 0) }
+    package var isStale: Bool {
+        session?.hasPending == true || socket.wait(forWriting: false, milliseconds: 0)
+    }
 
     /// Sends all bytes.
     /// - Throws: `.timedOut`, `.interrupted`, `.connectionClosed`, `.tls`.
@@ -131,8 +148,10 @@ package final class ClientStream: @unchecked Sendable {
             }
             switch result {
             case .bytes(let count): sent += count
-            case .wantsRead: try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
-            case .wantsWrite: try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
+            case .wantsRead:
+                try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
+            case .wantsWrite:
+                try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
             case .end: throw .connectionClosed(reason: "\(host) closed it")
             case .failed(let error): throw error
             }
@@ -142,7 +161,9 @@ package final class ClientStream: @unchecked Sendable {
     /// Reads at least one byte into `buffer`.
     /// - Returns: false when the server has ended the stream.
     /// - Throws: `.timedOut`, `.interrupted`, `.connectionClosed`, `.tls`.
-    package func read(into buffer: inout ReceiveBuffer, until deadline: Deadline) throws(TransportError) -> Bool {
+    package func read(into buffer: inout ReceiveBuffer, until deadline: Deadline)
+        throws(TransportError) -> Bool
+    {
         while true {
             let phase = "waiting for \(host)"
             let result = unsafe buffer.fill(room: Self.roomBytes) { bytes in
@@ -151,8 +172,10 @@ package final class ClientStream: @unchecked Sendable {
             }
             switch result {
             case .bytes: return true
-            case .wantsRead: try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
-            case .wantsWrite: try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
+            case .wantsRead:
+                try interrupter.wait(for: socket, toWrite: false, until: deadline, phase: phase)
+            case .wantsWrite:
+                try interrupter.wait(for: socket, toWrite: true, until: deadline, phase: phase)
             case .end: return false
             case .failed(let error): throw error
             }

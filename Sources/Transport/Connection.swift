@@ -1,6 +1,7 @@
 /// What happens on a connection. Every call comes on the loop's thread.
 package protocol ConnectionHandler: AnyObject {
-    /// The connection is ready; with TLS, the handshake is complete and ``Connection/peer`` is known.
+    /// The connection is ready; with TLS, the handshake is complete and ``Connection/peer`` is
+    /// known.
     func opened(_ connection: Connection)
     /// New bytes are in ``Connection/input``.
     func received(_ connection: Connection)
@@ -14,7 +15,8 @@ package protocol ConnectionHandler: AnyObject {
 
 /// One accepted connection, plain or TLS, on a loop. Belongs to the loop's thread.
 ///
-/// Output is collected in ``output`` and sent by ``flush()``. Input is read into ``input`` while ``wantsInput`` is true.
+/// Output is collected in ``output`` and sent by ``flush()``. Input is read into ``input`` while
+/// ``wantsInput`` is true.
 package final class Connection: EventHandler, @unchecked Sendable {
     private unowned let loop: EventLoop
     private var socket: Socket?
@@ -94,13 +96,18 @@ package final class Connection: EventHandler, @unchecked Sendable {
         }
         guard !output.isEmpty else { return }
         outputSent = 0
-        if output.capacity > Self.keptOutputBytesMax { output = [] } else { output.removeAll(keepingCapacity: true) }
+        if output.capacity > Self.keptOutputBytesMax {
+            output = []
+        } else {
+            output.removeAll(keepingCapacity: true)
+        }
         updateInterest()
         handler?.drained(self)
     }
 
-    /// Sends close_notify and the end of our direction, then reads and forgets for a moment, so that a peer that is
-    /// still sending gets our last bytes instead of a reset. Call when ``unsentBytes`` is 0, else the rest is lost.
+    /// Sends close_notify and the end of our direction, then reads and forgets for a moment, so
+    /// that a peer that is still sending gets our last bytes instead of a reset. Call when
+    /// ``unsentBytes`` is 0, else the rest is lost.
     package func closeAfterFlush() {
         guard state == .open || state == .handshaking, let socket else { return }
         if state == .open { session?.sendClose() }
@@ -111,11 +118,13 @@ package final class Connection: EventHandler, @unchecked Sendable {
         output = []
         outputSent = 0
         updateInterest()
-        loop.schedule(afterMilliseconds: Self.lingerMilliseconds) { [weak self] in self?.finish(nil) }
+        loop.schedule(afterMilliseconds: Self.lingerMilliseconds) { [weak self] in self?.finish(nil)
+        }
     }
 
-    /// Acknowledges what has arrived at once. A client without TCP_NODELAY holds the rest of its message back until then,
-    /// and the system would wait 40 ms for data to send the acknowledgement with.
+    /// Acknowledges what has arrived at once. A client without TCP_NODELAY holds the rest of its
+    /// message back until then, and the system would wait 40 ms for data to send the
+    /// acknowledgement with.
     package func acknowledge() { socket?.acknowledge() }
 
     /// Closes at once.
@@ -190,7 +199,9 @@ package final class Connection: EventHandler, @unchecked Sendable {
         var scratch = ReceiveBuffer()
         for _ in 0..<Self.readsPerEvent {
             // Below TLS: nobody wants to know what it says.
-            switch unsafe scratch.fill(room: Self.roomBytesMax, { bytes in unsafe socket?.read(into: bytes) ?? .end }) {
+            switch unsafe scratch.fill(
+                room: Self.roomBytesMax, { bytes in unsafe socket?.read(into: bytes) ?? .end })
+            {
             case .bytes(let count): scratch.consume(count)
             case .wantsRead, .wantsWrite: return
             case .end, .failed: return finish(nil)
@@ -214,7 +225,8 @@ package final class Connection: EventHandler, @unchecked Sendable {
 
     private func updateInterest() {
         let reads = state == .lingering || (wantsInput && !inputHasEnded)
-        setInterest((reads ? Interest.readable : 0) | (outputSent < output.count ? Interest.writable : 0))
+        setInterest(
+            (reads ? Interest.readable : 0) | (outputSent < output.count ? Interest.writable : 0))
     }
 
     private func setInterest(_ wanted: UInt32) {

@@ -1,6 +1,7 @@
 import CShims
 
-/// The owner of one epoll descriptor and of the eventfd that wakes it. All unsafe epoll calls are in this file.
+/// The owner of one epoll descriptor and of the eventfd that wakes it. All unsafe epoll calls are
+/// in this file.
 @safe final class Epoll: @unchecked Sendable {
     /// The two descriptors never change; epoll and eventfd may be used from any thread.
     private let epoll: Int32
@@ -10,7 +11,8 @@ import CShims
         epoll = consilium_epoll_create()
         wakeUp = consilium_eventfd()
         guard epoll >= 0, wakeUp >= 0 else {
-            throw .system(operation: "create an event queue", reason: errnoText(-min(epoll, wakeUp)))
+            throw .system(
+                operation: "create an event queue", reason: errnoText(-min(epoll, wakeUp)))
         }
         try add(wakeUp, events: Interest.readable)
     }
@@ -22,7 +24,9 @@ import CShims
 
     func add(_ descriptor: Int32, events: UInt32) throws(TransportError) {
         let result = consilium_epoll_add(epoll, descriptor, events)
-        guard result == 0 else { throw .system(operation: "watch a socket", reason: errnoText(-result)) }
+        guard result == 0 else {
+            throw .system(operation: "watch a socket", reason: errnoText(-result))
+        }
     }
 
     func change(_ descriptor: Int32, events: UInt32) {
@@ -37,7 +41,9 @@ import CShims
 
     /// Waits and hands each ready descriptor to `ready`; wake-ups are swallowed.
     func wait(milliseconds: Int32, _ ready: (_ descriptor: Int32, _ events: UInt32) -> Void) {
-        unsafe withUnsafeTemporaryAllocation(of: consilium_event.self, capacity: Int(CONSILIUM_EVENTS_MAX)) { events in
+        unsafe withUnsafeTemporaryAllocation(
+            of: consilium_event.self, capacity: Int(CONSILIUM_EVENTS_MAX)
+        ) { events in
             // Safe: the shim initialises the first `count` elements, at most CONSILIUM_EVENTS_MAX.
             let count = unsafe consilium_epoll_wait(epoll, events.baseAddress, milliseconds)
             precondition(count >= 0, "an open epoll descriptor can be waited for")

@@ -1,18 +1,22 @@
 import Glibc
 import Telemetry
 
-/// Something that wants to know when its descriptor is ready. Events are hints: a call without data is possible.
+/// Something that wants to know when its descriptor is ready. Events are hints: a call without data
+/// is possible.
 protocol EventHandler: AnyObject {
     /// Runs on the loop's thread.
     func ready(_ events: UInt32)
 }
 
-/// One thread that waits for sockets, timers and closures from other threads, and runs each on itself.
+/// One thread that waits for sockets, timers and closures from other threads, and runs each on
+/// itself.
 ///
-/// Everything registered with a loop belongs to its thread; ``execute(_:)`` is the only way in from outside. A closure
-/// that blocks stops every connection of the loop, so real work (training, file syncs) goes to other threads.
+/// Everything registered with a loop belongs to its thread; ``execute(_:)`` is the only way in from
+/// outside. A closure that blocks stops every connection of the loop, so real work (training, file
+/// syncs) goes to other threads.
 package final class EventLoop: @unchecked Sendable {
-    /// Confined to the loop's thread after ``start()``, except for `shared`, which has its own lock.
+    /// Confined to the loop's thread after ``start()``, except for `shared`, which has its own
+    /// lock.
     private let epoll: Epoll
     private var handlers: [(any EventHandler)?] = []
     private var timers = TimerHeap()
@@ -51,8 +55,8 @@ package final class EventLoop: @unchecked Sendable {
         }
     }
 
-    /// Runs `body` on the loop soon, in the order of the calls. From any thread; after ``stop()`` it never runs.
-    /// Costs a lock and, when the loop sleeps, one system call.
+    /// Runs `body` on the loop soon, in the order of the calls. From any thread; after ``stop()``
+    /// it never runs. Costs a lock and, when the loop sleeps, one system call.
     package func execute(_ body: @escaping @Sendable () -> Void) {
         let mustSignal = shared.withLock { shared in
             if shared.hasStopped { return false }
@@ -63,9 +67,12 @@ package final class EventLoop: @unchecked Sendable {
         if mustSignal { epoll.signal() }
     }
 
-    /// Calls `body` on the loop's thread after the delay. Only on the loop's thread (or before ``start()``).
+    /// Calls `body` on the loop's thread after the delay. Only on the loop's thread (or before
+    /// ``start()``).
     @discardableResult
-    package func schedule(afterMilliseconds delay: UInt64, _ body: @escaping () -> Void) -> TimerNumber {
+    package func schedule(afterMilliseconds delay: UInt64, _ body: @escaping () -> Void)
+        -> TimerNumber
+    {
         timers.insert(deadline: now + delay, body)
     }
 
@@ -78,7 +85,8 @@ package final class EventLoop: @unchecked Sendable {
         return shared.withLock { $0.thread == thread }
     }
 
-    /// Ends the loop after the closures that wait now, and waits for its thread (unless called on it).
+    /// Ends the loop after the closures that wait now, and waits for its thread (unless called on
+    /// it).
     package func stop() {
         let thread = shared.withLock { shared in
             shared.isStopping = true
@@ -92,7 +100,8 @@ package final class EventLoop: @unchecked Sendable {
 
     // MARK: Inside Transport, on the loop's thread
 
-    func add(_ descriptor: Int32, events: UInt32, handler: any EventHandler) throws(TransportError) {
+    func add(_ descriptor: Int32, events: UInt32, handler: any EventHandler) throws(TransportError)
+    {
         try epoll.add(descriptor, events: events)
         while handlers.count <= Int(descriptor) { handlers.append(nil) }
         handlers[Int(descriptor)] = handler

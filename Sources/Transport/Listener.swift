@@ -17,7 +17,8 @@ package final class Listener: @unchecked Sendable {
 
     /// What to do with connections, on the loop's thread.
     package struct Reception {
-        /// Asked with the client's address before anything is spent on it; false closes the connection at once.
+        /// Asked with the client's address before anything is spent on it; false closes the
+        /// connection at once.
         package var admits: (_ address: String) -> Bool
         /// Gets each admitted connection and starts it with a handler.
         package var accepted: (Connection) -> Void
@@ -36,10 +37,14 @@ package final class Listener: @unchecked Sendable {
     }
 
     /// Lets `loop` accept connections. Only on the loop's thread or before its start.
-    /// - Parameter tls: asked for each connection, so that certificates can be replaced; nil for plain connections.
-    package func attach(to loop: EventLoop, tls: @escaping () -> TLSContext?, _ reception: Reception) throws(TransportError) {
+    /// - Parameter tls: asked for each connection, so that certificates can be replaced; nil for
+    ///   plain connections.
+    package func attach(
+        to loop: EventLoop, tls: @escaping () -> TLSContext?, _ reception: Reception
+    ) throws(TransportError) {
         let watch = Watch(socket: socket, loop: loop, tls: tls, reception: reception)
-        try loop.add(socket.descriptor, events: Interest.readable | Interest.exclusive, handler: watch)
+        try loop.add(
+            socket.descriptor, events: Interest.readable | Interest.exclusive, handler: watch)
     }
 
     /// The loop accepts no more. Only on the loop's thread.
@@ -51,7 +56,9 @@ package final class Listener: @unchecked Sendable {
         private let tls: () -> TLSContext?
         private let reception: Reception
 
-        init(socket: Socket, loop: EventLoop, tls: @escaping () -> TLSContext?, reception: Reception) {
+        init(
+            socket: Socket, loop: EventLoop, tls: @escaping () -> TLSContext?, reception: Reception
+        ) {
             self.socket = socket
             self.loop = loop
             self.tls = tls
@@ -76,8 +83,12 @@ package final class Listener: @unchecked Sendable {
             guard reception.admits(address) else { return }
             do throws(TransportError) {
                 let session: TLSSession? =
-                    if let tls = tls() { try TLSSession(tls, socket: accepted, peerName: "client \(address)") } else { nil }
-                reception.accepted(Connection(loop: loop, socket: accepted, session: session, remoteAddress: address))
+                    if let tls = tls() {
+                        try TLSSession(tls, socket: accepted, peerName: "client \(address)")
+                    } else { nil }
+                reception.accepted(
+                    Connection(
+                        loop: loop, socket: accepted, session: session, remoteAddress: address))
             } catch { reception.starved(error) }
         }
 
@@ -86,7 +97,9 @@ package final class Listener: @unchecked Sendable {
             reception.starved(.system(operation: "accept a connection", reason: errnoText(code)))
             loop.remove(socket.descriptor)
             loop.schedule(afterMilliseconds: Listener.pauseMilliseconds) { [self] in
-                try? loop.add(socket.descriptor, events: Interest.readable | Interest.exclusive, handler: self)
+                try? loop.add(
+                    socket.descriptor, events: Interest.readable | Interest.exclusive, handler: self
+                )
             }
         }
     }

@@ -18,6 +18,8 @@ package struct PeerIdentity: Hashable, Sendable {
     /// Nil for a certificate without a site name, which names nobody this system knows.
     init?(_ certificate: Certificate) {
         guard let siteName = certificate.siteName else { return nil }
-        self.init(siteName: siteName, serialHex: certificate.serialHex, fingerprint: certificate.fingerprint)
+        self.init(
+            siteName: siteName, serialHex: certificate.serialHex,
+            fingerprint: certificate.fingerprint)
     }
 }

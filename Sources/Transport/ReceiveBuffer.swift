@@ -1,7 +1,8 @@
 /// Bytes that arrived and are not consumed yet, in one array.
 ///
-/// Readers look at ``span`` and call ``consume(_:)``; the socket writes behind the last byte. The array is reused and
-/// grows to what one message needs; an emptied buffer that grew large is given back.
+/// Readers look at ``span`` and call ``consume(_:)``; the socket writes behind the last byte. The
+/// array is reused and grows to what one message needs; an emptied buffer that grew large is given
+/// back.
 package struct ReceiveBuffer: Sendable {
     private var storage: [UInt8] = []
     private var start = 0

@@ -12,25 +12,33 @@ import Glibc
 
     /// Addresses of `host`, in resolver order. Blocks while the resolver works.
     /// - Throws: ``TransportError/cannotResolve(host:reason:)``.
-    static func resolve(_ host: String, port: Int, toListen: Bool) throws(TransportError) -> [consilium_address] {
+    static func resolve(_ host: String, port: Int, toListen: Bool) throws(TransportError)
+        -> [consilium_address]
+    {
         var addresses = [consilium_address](repeating: consilium_address(), count: addressesMax)
         // Safe: the shim writes at most `addressesMax` elements.
-        let count = unsafe consilium_resolve(host, UInt16(clamping: port), toListen ? 1 : 0, &addresses, Int32(addressesMax))
+        let count = unsafe consilium_resolve(
+            host, UInt16(clamping: port), toListen ? 1 : 0, &addresses, Int32(addressesMax))
         guard count > 0 else {
             let code = count - Int32(CONSILIUM_RESOLVER_ERROR)
             // Safe: the shim returns a static text.
-            let reason = count == 0 ? "it has no usable address" : unsafe String(cString: consilium_resolver_text(code))
+            let reason =
+                count == 0
+                ? "it has no usable address" : unsafe String(cString: consilium_resolver_text(code))
             throw .cannotResolve(host: host, reason: reason)
         }
         return Array(addresses.prefix(Int(count)))
     }
 
-    /// A listening socket on the first address of `host` that can be bound. Port 0 lets the system choose.
+    /// A listening socket on the first address of `host` that can be bound. Port 0 lets the system
+    /// choose.
     static func listening(host: String, port: Int) throws(TransportError) -> Socket {
         var failure = Int32(0)
         for address in try resolve(host, port: port, toListen: true) {
             // Safe: the address outlives the call.
-            let descriptor = unsafe withUnsafePointer(to: address) { unsafe consilium_listen($0, backlog) }
+            let descriptor = unsafe withUnsafePointer(to: address) {
+                unsafe consilium_listen($0, backlog)
+            }
             if descriptor >= 0 { return Socket(owning: descriptor) }
             failure = -descriptor
             if failure == EADDRINUSE { throw .addressInUse(host: host, port: port) }
@@ -42,7 +50,8 @@ import Glibc
     static func connecting(to address: consilium_address) -> Result<Socket, ConnectFailure> {
         // Safe: the address outlives the call.
         let descriptor = unsafe withUnsafePointer(to: address) { unsafe consilium_connect($0) }
-        return descriptor >= 0 ? .success(Socket(owning: descriptor)) : .failure(ConnectFailure(code: -descriptor))
+        return descriptor >= 0
+            ? .success(Socket(owning: descriptor)) : .failure(ConnectFailure(code: -descriptor))
     }
 
     struct ConnectFailure: Error { var code: Int32 }
@@ -55,14 +64,17 @@ import Glibc
     /// The next waiting connection with the peer's numeric address, or the errno.
     func accept() -> Result<(Socket, address: String), ConnectFailure> {
         var accepted = Int32(0)
-        let address = unsafe String(unsafeUninitializedCapacity: Int(CONSILIUM_ADDRESS_TEXT)) { bytes in
+        let address = unsafe String(unsafeUninitializedCapacity: Int(CONSILIUM_ADDRESS_TEXT)) {
+            bytes in
             // Safe: the shim writes at most CONSILIUM_ADDRESS_TEXT bytes, NUL included.
             unsafe bytes.withMemoryRebound(to: CChar.self) { text in
                 unsafe accepted = consilium_accept(descriptor, text.baseAddress)
                 return accepted < 0 ? 0 : unsafe strlen(text.baseAddress!)
             }
         }
-        return accepted < 0 ? .failure(ConnectFailure(code: -accepted)) : .success((Socket(owning: accepted), address))
+        return accepted < 0
+            ? .failure(ConnectFailure(code: -accepted))
+            : .success((Socket(owning: accepted), address))
     }
 
     func read(into bytes: UnsafeMutableRawBufferPointer) -> IOResult {

@@ -2,10 +2,12 @@ import COpenSSL
 import CShims
 import Cryptography
 
-/// Settings of TLS connections of one role: certificates, trust, and the profile of `protocol/http.md` §2 (TLS 1.3
-/// only, three suites, X25519 and P-256, no tickets, no resumption, no early data). All unsafe `SSL_CTX` calls are here.
+/// Settings of TLS connections of one role: certificates, trust, and the profile of
+/// `protocol/http.md` §2 (TLS 1.3 only, three suites, X25519 and P-256, no tickets, no resumption,
+/// no early data). All unsafe `SSL_CTX` calls are here.
 @safe package final class TLSContext: @unchecked Sendable {
-    /// Not modified after `init`; OpenSSL's own reference counts and locks make its use from several threads safe.
+    /// Not modified after `init`; OpenSSL's own reference counts and locks make its use from
+    /// several threads safe.
     let pointer: OpaquePointer
     let rules: TLSRules
 
@@ -13,7 +15,8 @@ import Cryptography
     package enum ClientAuthentication: Sendable {
         /// No certificate is asked for.
         case none
-        /// Every client must present a certificate of this CA with a site name (see ``PeerIdentity``).
+        /// Every client must present a certificate of this CA with a site name (see
+        /// ``PeerIdentity``).
         case required(clientCA: Certificate)
     }
 
@@ -21,17 +24,20 @@ import Cryptography
     package enum Trust: Sendable {
         /// Chains that end in this certificate.
         case authority(Certificate)
-        /// Chains that end in the certificate whose DER has this SHA-256; the server must send it. For enrolment.
+        /// Chains that end in the certificate whose DER has this SHA-256; the server must send it.
+        /// For enrolment.
         case fingerprint(Digest)
     }
 
     /// A server's settings.
     /// - Parameters:
-    ///   - chain: leaf first; the CA certificate last, so that clients that pin its fingerprint can check it.
+    ///   - chain: leaf first; the CA certificate last, so that clients that pin its fingerprint can
+    ///     check it.
     ///   - key: the leaf's key.
     ///   - clients: whether client certificates are required.
     ///   - enrolmentProtocol: an ALPN name whose clients are not asked for a certificate.
-    ///   - isRevoked: asked with the serial number (lower-case hexadecimal) of each client certificate, on a loop thread.
+    ///   - isRevoked: asked with the serial number (lower-case hexadecimal) of each client
+    ///     certificate, on a loop thread.
     /// - Throws: ``TransportError/badCredentials(reason:)``.
     package static func server(
         chain: [Certificate],
@@ -85,13 +91,19 @@ import Cryptography
     private init(_ rules: TLSRules) throws(TransportError) {
         IgnoredSignals.pipe
         TLSErrorQueue.clear()
-        guard let pointer = unsafe SSL_CTX_new(rules.isServer ? TLS_server_method() : TLS_client_method()) else {
+        guard
+            let pointer = unsafe SSL_CTX_new(
+                rules.isServer ? TLS_server_method() : TLS_client_method())
+        else {
             throw .badCredentials(reason: TLSErrorQueue.drain().text)
         }
         unsafe self.pointer = pointer
         self.rules = rules
         guard unsafe consilium_tls_profile(pointer) == 1 else {
-            throw .badCredentials(reason: "this OpenSSL does not offer the TLS 1.3 profile: \(TLSErrorQueue.drain().text)")
+            throw .badCredentials(
+                reason:
+                    "this OpenSSL does not offer the TLS 1.3 profile: \(TLSErrorQueue.drain().text)"
+            )
         }
     }
 
@@ -99,13 +111,19 @@ import Cryptography
 
     private func use(chain: [Certificate], key: CertificateKey) throws(TransportError) {
         TLSErrorQueue.clear()
-        guard let leaf = chain.first else { throw .badCredentials(reason: "the certificate chain is empty") }
+        guard let leaf = chain.first else {
+            throw .badCredentials(reason: "the certificate chain is empty")
+        }
         let leafPointer = try X509Pointer(leaf)
         let keyPointer = try KeyPointer(key)
         guard unsafe SSL_CTX_use_certificate(pointer, leafPointer.pointer) == 1,
             unsafe SSL_CTX_use_PrivateKey(pointer, keyPointer.pointer) == 1,
             unsafe SSL_CTX_check_private_key(pointer) == 1
-        else { throw .badCredentials(reason: "the key does not belong to the certificate (\(TLSErrorQueue.drain().text))") }
+        else {
+            throw .badCredentials(
+                reason: "the key does not belong to the certificate (\(TLSErrorQueue.drain().text))"
+            )
+        }
         for certificate in chain.dropFirst() {
             let link = try X509Pointer(certificate)
             guard unsafe consilium_tls_add_chain(pointer, link.pointer) == 1 else {
@@ -118,37 +136,53 @@ import Cryptography
     private func trust(_ authority: Certificate, announce: Bool) throws(TransportError) {
         TLSErrorQueue.clear()
         let anchor = try X509Pointer(authority)
-        let isTrusted = unsafe X509_STORE_add_cert(SSL_CTX_get_cert_store(pointer), anchor.pointer) == 1
+        let isTrusted =
+            unsafe X509_STORE_add_cert(SSL_CTX_get_cert_store(pointer), anchor.pointer) == 1
         let isAnnounced = unsafe !announce || SSL_CTX_add_client_CA(pointer, anchor.pointer) == 1
-        guard isTrusted, isAnnounced else { throw .badCredentials(reason: TLSErrorQueue.drain().text) }
+        guard isTrusted, isAnnounced else {
+            throw .badCredentials(reason: TLSErrorQueue.drain().text)
+        }
     }
 
     /// Leaf directly under the CA, and every verdict passes ``TLSSession/judge(_:_:)``.
     private func requirePeerCertificate() {
         unsafe SSL_CTX_set_verify_depth(pointer, 0)
-        unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT) { verdict, store in
-            guard let store = unsafe store, let session = unsafe TLSSession.verifying(store) else { return 0 }
+        unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT) {
+            verdict, store in
+            guard let store = unsafe store, let session = unsafe TLSSession.verifying(store) else {
+                return 0
+            }
             return unsafe session.judge(verdict == 1, store) ? 1 : 0
         }
     }
 
     private func verifyByFingerprint() {
-        unsafe SSL_CTX_set_cert_verify_callback(pointer, { store, _ in
-            guard let store = unsafe store, let session = unsafe TLSSession.verifying(store) else { return 0 }
-            return unsafe session.verifyPinned(store) ? 1 : 0
-        }, nil)
+        unsafe SSL_CTX_set_cert_verify_callback(
+            pointer,
+            { store, _ in
+                guard let store = unsafe store, let session = unsafe TLSSession.verifying(store)
+                else { return 0 }
+                return unsafe session.verifyPinned(store) ? 1 : 0
+            }, nil)
     }
 
     private func selectProtocols() {
-        unsafe SSL_CTX_set_alpn_select_cb(pointer, { ssl, chosen, chosenCount, offered, offeredCount, _ in
-            guard let session = unsafe TLSSession.of(ssl) else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-            let offer = unsafe UnsafeBufferPointer(start: offered, count: Int(offeredCount))
-            guard let range = unsafe session.chooseProtocol(Array(offer)) else { return SSL_TLSEXT_ERR_ALERT_FATAL }
-            // Safe: the choice points into the client's own list, which OpenSSL keeps until the callback has returned.
-            unsafe chosen?.pointee = offered! + range.lowerBound
-            unsafe chosenCount?.pointee = UInt8(range.count)
-            return SSL_TLSEXT_ERR_OK
-        }, nil)
+        unsafe SSL_CTX_set_alpn_select_cb(
+            pointer,
+            { ssl, chosen, chosenCount, offered, offeredCount, _ in
+                guard let session = unsafe TLSSession.of(ssl) else {
+                    return SSL_TLSEXT_ERR_ALERT_FATAL
+                }
+                let offer = unsafe UnsafeBufferPointer(start: offered, count: Int(offeredCount))
+                guard let range = unsafe session.chooseProtocol(Array(offer)) else {
+                    return SSL_TLSEXT_ERR_ALERT_FATAL
+                }
+                // Safe: the choice points into the client's own list, which OpenSSL keeps until the
+                // callback has returned.
+                unsafe chosen?.pointee = offered! + range.lowerBound
+                unsafe chosenCount?.pointee = UInt8(range.count)
+                return SSL_TLSEXT_ERR_OK
+            }, nil)
     }
 
     private func offerProtocols() throws(TransportError) {
@@ -183,7 +217,9 @@ struct TLSRules: Sendable {
             var start = bytes.baseAddress
             return unsafe d2i_X509(nil, &start, bytes.count)
         }
-        guard let parsed = unsafe parsed else { throw .badCredentials(reason: TLSErrorQueue.drain().text) }
+        guard let parsed = unsafe parsed else {
+            throw .badCredentials(reason: TLSErrorQueue.drain().text)
+        }
         unsafe pointer = parsed
     }
 
@@ -205,7 +241,9 @@ struct TLSRules: Sendable {
                 }
             }
         } catch { throw .badCredentials(reason: "\(error)") }
-        guard let read = unsafe read else { throw .badCredentials(reason: TLSErrorQueue.drain().text) }
+        guard let read = unsafe read else {
+            throw .badCredentials(reason: TLSErrorQueue.drain().text)
+        }
         unsafe pointer = read
     }
 

@@ -2,10 +2,11 @@ import COpenSSL
 
 /// Why a TLS handshake or session failed, with the advice an operator needs.
 package enum TLSFailure: Error, Equatable, Sendable, CustomStringConvertible {
-    /// A certificate outside its time of validity. `ours` is true when the peer refused our certificate.
-    /// `difference` says by how much, where it is known.
+    /// A certificate outside its time of validity. `ours` is true when the peer refused our
+    /// certificate. `difference` says by how much, where it is known.
     case outsideValidity(peer: String, ours: Bool, difference: String)
-    /// The peer's certificate does not lead to the CA (or the pinned fingerprint) this process trusts.
+    /// The peer's certificate does not lead to the CA (or the pinned fingerprint) this process
+    /// trusts.
     case untrustedIssuer(peer: String)
     /// The certificate is for another host name or address.
     case wrongHost(peer: String)
@@ -73,9 +74,11 @@ package enum TLSFailure: Error, Equatable, Sendable, CustomStringConvertible {
         case X509_V_ERR_CERT_REVOKED:
             self = .revoked(peer: peer, ours: false)
         case X509_V_ERR_INVALID_PURPOSE:
-            self = .unsuitableCertificate(peer: peer, reason: "its extended key usage is for another role")
+            self = .unsuitableCertificate(
+                peer: peer, reason: "its extended key usage is for another role")
         case X509_V_ERR_APPLICATION_VERIFICATION:
-            self = .unsuitableCertificate(peer: peer, reason: "it names no site, or it is a CA certificate")
+            self = .unsuitableCertificate(
+                peer: peer, reason: "it names no site, or it is a CA certificate")
         default:
             self = .untrustedIssuer(peer: peer)
         }

@@ -15,7 +15,8 @@ import Glibc
     private(set) var identity: PeerIdentity?
     private var verificationFailure: TLSFailure?
 
-    /// - Throws: ``TransportError/tls(_:)`` when OpenSSL has no memory or does not take the host name.
+    /// - Throws: ``TransportError/tls(_:)`` when OpenSSL has no memory or does not take the host
+    ///   name.
     init(_ context: TLSContext, socket: Socket, peerName: String) throws(TransportError) {
         TLSErrorQueue.clear()
         guard let ssl = unsafe SSL_new(context.pointer) else {
@@ -24,7 +25,8 @@ import Glibc
         unsafe self.ssl = ssl
         self.context = context
         self.peerName = peerName
-        // Safe: the session outlives the SSL object that points back at it (index 0 is the application's).
+        // Safe: the session outlives the SSL object that points back at it (index 0 is the
+        // application's).
         unsafe SSL_set_ex_data(ssl, 0, Unmanaged.passUnretained(self).toOpaque())
         guard unsafe SSL_set_fd(ssl, socket.descriptor) == 1 else {
             throw .tls(.other(peer: peerName, reason: TLSErrorQueue.drain().text))
@@ -41,8 +43,11 @@ import Glibc
 
     /// The certificate must be for this name or address; a name also goes into the hello.
     private func expectHost(_ host: String) throws(TransportError) {
-        let isAddress = host.contains(":") || host.utf8.allSatisfy { $0 == 0x2e || (0x30...0x39).contains($0) }
-        let isSet = unsafe SSL_set1_host(ssl, host) == 1 && (isAddress || consilium_tls_set_sni(ssl, host) == 1)
+        let isAddress =
+            host.contains(":") || host.utf8.allSatisfy { $0 == 0x2e || (0x30...0x39).contains($0) }
+        let isSet =
+            unsafe SSL_set1_host(ssl, host) == 1
+            && (isAddress || consilium_tls_set_sni(ssl, host) == 1)
         guard isSet else {
             throw .tls(.other(peer: peerName, reason: "\"\(host)\" is not a host name"))
         }
@@ -55,10 +60,12 @@ import Glibc
         unsafe SSL_get0_alpn_selected(ssl, &bytes, &count)
         guard let bytes = unsafe bytes, count > 0 else { return nil }
         // Safe: OpenSSL owns `count` bytes there; they are copied.
-        return unsafe String(decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
+        return unsafe String(
+            decoding: UnsafeBufferPointer(start: bytes, count: Int(count)), as: UTF8.self)
     }
 
-    /// Whether decrypted or unread records wait inside OpenSSL, which the socket's readiness does not show.
+    /// Whether decrypted or unread records wait inside OpenSSL, which the socket's readiness does
+    /// not show.
     var hasPending: Bool { unsafe SSL_has_pending(ssl) == 1 }
 
     // MARK: Moving bytes
@@ -114,13 +121,18 @@ import Glibc
             return duringHandshake ? .failed(.tls(.closedDuringHandshake(peer: peerName))) : .end
         case SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE:
             return .failed(.tls(.noCertificate(peer: peerName)))
-        case SSL_R_WRONG_VERSION_NUMBER, SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_HTTP_REQUEST, SSL_R_NO_SHARED_CIPHER:
+        case SSL_R_WRONG_VERSION_NUMBER, SSL_R_UNSUPPORTED_PROTOCOL, SSL_R_HTTP_REQUEST,
+            SSL_R_NO_SHARED_CIPHER:
             return .failed(.tls(.protocolMismatch(peer: peerName, reason: error.text)))
         case SSL_R_CERTIFICATE_VERIFY_FAILED:
             let code = Int(unsafe SSL_get_verify_result(ssl))
             return .failed(.tls(TLSFailure(verification: code, peer: peerName, difference: "")))
         case let reason where (SSL_AD_REASON_OFFSET...SSL_AD_REASON_OFFSET + 255).contains(reason):
-            return .failed(.tls(TLSFailure(alert: Int(reason - SSL_AD_REASON_OFFSET), peer: peerName, reason: error.text)))
+            return .failed(
+                .tls(
+                    TLSFailure(
+                        alert: Int(reason - SSL_AD_REASON_OFFSET), peer: peerName,
+                        reason: error.text)))
         default:
             return .failed(.tls(.other(peer: peerName, reason: error.text)))
         }
@@ -141,19 +153,28 @@ import Glibc
 
     /// The last word on each certificate of the peer's chain.
     ///
-    /// A certificate that is not valid *yet* is reported to the peer as expired: TLS has no alert of its own for it, and
-    /// both mean "look at your clock".
+    /// A certificate that is not valid *yet* is reported to the peer as expired: TLS has no alert
+    /// of its own for it, and both mean "look at your clock".
     func judge(_ verdict: Bool, _ store: OpaquePointer) -> Bool {
         let code = unsafe X509_STORE_CTX_get_error(store)
         guard verdict else {
             verificationFailure = TLSFailure(
-                verification: Int(code), peer: peerName, difference: unsafe timeDifference(code, store))
-            if code == X509_V_ERR_CERT_NOT_YET_VALID { unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_HAS_EXPIRED) }
+                verification: Int(code), peer: peerName,
+                difference: unsafe timeDifference(code, store))
+            if code == X509_V_ERR_CERT_NOT_YET_VALID {
+                unsafe X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_HAS_EXPIRED)
+            }
             return false
         }
-        guard context.rules.isServer, unsafe X509_STORE_CTX_get_error_depth(store) == 0 else { return true }
-        guard let identity = unsafe clientIdentity(store) else { return unsafe refuse(X509_V_ERR_APPLICATION_VERIFICATION, store) }
-        guard !context.rules.isRevoked(identity.serialHex) else { return unsafe refuse(X509_V_ERR_CERT_REVOKED, store) }
+        guard context.rules.isServer, unsafe X509_STORE_CTX_get_error_depth(store) == 0 else {
+            return true
+        }
+        guard let identity = unsafe clientIdentity(store) else {
+            return unsafe refuse(X509_V_ERR_APPLICATION_VERIFICATION, store)
+        }
+        guard !context.rules.isRevoked(identity.serialHex) else {
+            return unsafe refuse(X509_V_ERR_CERT_REVOKED, store)
+        }
         self.identity = identity
         return true
     }
@@ -162,12 +183,15 @@ import Glibc
     func verifyPinned(_ store: OpaquePointer) -> Bool {
         guard let fingerprint = context.rules.pinnedFingerprint else { return false }
         let verified = unsafe consilium_tls_verify_pinned(store, fingerprint.bytes) == 1
-        if !verified, verificationFailure == nil { verificationFailure = .untrustedIssuer(peer: peerName) }
+        if !verified, verificationFailure == nil {
+            verificationFailure = .untrustedIssuer(peer: peerName)
+        }
         return verified
     }
 
-    /// Where in the client's ALPN list the chosen name lies. Enrolment comes before everything else, and its client is
-    /// not asked for a certificate: this runs before the request for one is written.
+    /// Where in the client's ALPN list the chosen name lies. Enrolment comes before everything
+    /// else, and its client is not asked for a certificate: this runs before the request for one is
+    /// written.
     func chooseProtocol(_ offer: [UInt8]) -> Range<Int>? {
         for name in context.rules.protocols {
             var position = 0
@@ -175,7 +199,9 @@ import Glibc
                 let range = (position + 1)..<(position + 1 + Int(offer[position]))
                 guard range.upperBound <= offer.count else { return nil }
                 if offer[range].elementsEqual(name.utf8) {
-                    if name == context.rules.enrolmentProtocol { unsafe SSL_set_verify(ssl, SSL_VERIFY_NONE, nil) }
+                    if name == context.rules.enrolmentProtocol {
+                        unsafe SSL_set_verify(ssl, SSL_VERIFY_NONE, nil)
+                    }
                     return range
                 }
                 position = range.upperBound
@@ -192,7 +218,9 @@ import Glibc
 
     /// Nil for a CA certificate and for one without a site name.
     private func clientIdentity(_ store: OpaquePointer) -> PeerIdentity? {
-        guard let leaf = unsafe X509_STORE_CTX_get_current_cert(store), unsafe X509_check_ca(leaf) == 0 else { return nil }
+        guard let leaf = unsafe X509_STORE_CTX_get_current_cert(store),
+            unsafe X509_check_ca(leaf) == 0
+        else { return nil }
         var bytes: UnsafeMutablePointer<UInt8>?
         let count = unsafe i2d_X509(leaf, &bytes)
         guard count > 0, let start = unsafe bytes else { return nil }
@@ -209,11 +237,14 @@ import Glibc
         let isEarly = code == X509_V_ERR_CERT_NOT_YET_VALID
         var days: Int32 = 0
         var seconds: Int32 = 0
-        let limit = unsafe isEarly ? X509_get0_notBefore(certificate) : X509_get0_notAfter(certificate)
+        let limit =
+            unsafe isEarly ? X509_get0_notBefore(certificate) : X509_get0_notAfter(certificate)
         // Safe: a null start means the current time.
         guard unsafe ASN1_TIME_diff(&days, &seconds, nil, limit) == 1 else { return "" }
         let total = abs(Int(days) * 86_400 + Int(seconds))
-        return isEarly ? "it becomes valid in about \(Self.rounded(total))" : "it expired about \(Self.rounded(total)) ago"
+        return isEarly
+            ? "it becomes valid in about \(Self.rounded(total))"
+            : "it expired about \(Self.rounded(total)) ago"
     }
 
     private static func rounded(_ seconds: Int) -> String {
@@ -239,7 +270,9 @@ enum TLSErrorQueue {
             if code == 0 { break }
             if reason == 0 { reason = ERR_GET_REASON(code) }
             // Safe: a static text or null.
-            if let text = unsafe ERR_reason_error_string(code) { texts.append(unsafe String(cString: text)) }
+            if let text = unsafe ERR_reason_error_string(code) {
+                texts.append(unsafe String(cString: text))
+            }
         }
         return (reason, texts.isEmpty ? "no reason given" : texts.joined(separator: "; "))
     }

@@ -5,17 +5,20 @@ import Glibc
 package enum Thread {
     static var current: pthread_t { pthread_self() }
 
-    /// Runs `body` on a new thread. The result must be joined with ``join(_:)`` or detached with ``detach(_:)``.
+    /// Runs `body` on a new thread. The result must be joined with ``join(_:)`` or detached with
+    /// ``detach(_:)``.
     package static func start(name: String, _ body: @escaping @Sendable () -> Void) -> pthread_t {
         var thread = pthread_t()
         let start = unsafe Unmanaged.passRetained(Start(name: name, body: body))
         // Safe: the new thread takes over the one reference that `start` holds.
-        let result = unsafe pthread_create(&thread, nil, { argument in
-            let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-            unsafe consilium_name_thread(start.name)
-            start.body()
-            return nil
-        }, start.toOpaque())
+        let result = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                let start = unsafe Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+                unsafe consilium_name_thread(start.name)
+                start.body()
+                return nil
+            }, start.toOpaque())
         precondition(result == 0, "the system has room for one more thread")
         return thread
     }

@@ -6,7 +6,9 @@ struct TimerHeap {
         var body: () -> Void
 
         /// Equal deadlines fire in the order they were set.
-        func isBefore(_ other: Entry) -> Bool { (deadline, number) < (other.deadline, other.number) }
+        func isBefore(_ other: Entry) -> Bool {
+            (deadline, number) < (other.deadline, other.number)
+        }
     }
 
     private var entries: [Entry] = []
@@ -48,7 +50,8 @@ struct TimerHeap {
         var parent = 0
         while true {
             var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count && entries[child].isBefore(entries[least]) {
+            for child in [2 * parent + 1, 2 * parent + 2]
+            where child < entries.count && entries[child].isBefore(entries[least]) {
                 least = child
             }
             if least == parent { return }

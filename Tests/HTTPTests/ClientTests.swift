@@ -9,7 +9,9 @@ import Transport
     @Test func keepsItsConnection() throws {
         let server = try TestServer()
         let client = try server.client()
-        for _ in 0..<20 { #expect(try client.send(HTTPRequest(method: "GET", target: "/")).status == 200) }
+        for _ in 0..<20 {
+            #expect(try client.send(HTTPRequest(method: "GET", target: "/")).status == 200)
+        }
         #expect(server.server.connectionCount == 1)
     }
 
@@ -21,21 +23,33 @@ import Transport
         #expect(try client.send(HTTPRequest(method: "POST", target: "/")).status == 200)
     }
 
-    /// A server that answers once and closes the second time without an answer, as a restarting one does.
+    /// A server that answers once and closes the second time without an answer, as a restarting one
+    /// does.
     @Test func sendsIdempotentRequestsOnceMore() throws {
         let calls = Locked(0)
         let closing = Locked<HTTPServer?>(nil)
         let server = try TestServer { _, responder in
-            let number = calls.withLock { $0 += 1; return $0 }
-            if number == 2 || number == 4 { closing.withLock { $0 }?.closeConnections { _ in true } } else { responder.respond(.text("ok")) }
+            let number = calls.withLock {
+                $0 += 1
+                return $0
+            }
+            if number == 2 || number == 4 {
+                closing.withLock { $0 }?.closeConnections { _ in true }
+            } else {
+                responder.respond(.text("ok"))
+            }
         }
         closing.withLock { $0 = server.server }
         defer { closing.withLock { $0 = nil } }
         let client = try server.client()
         #expect(try client.send(HTTPRequest(method: "GET", target: "/")).status == 200)
-        #expect(try client.send(HTTPRequest(method: "POST", target: "/", isIdempotent: true)).status == 200)
+        #expect(
+            try client.send(HTTPRequest(method: "POST", target: "/", isIdempotent: true)).status
+                == 200)
         #expect(calls.withLock { $0 } == 3)
-        #expect(failure { _ = try client.send(HTTPRequest(method: "POST", target: "/")) }.contains("closed"))
+        #expect(
+            failure { _ = try client.send(HTTPRequest(method: "POST", target: "/")) }.contains(
+                "closed"))
         #expect(calls.withLock { $0 } == 4)
     }
 
@@ -43,24 +57,36 @@ import Transport
         let server = try TestServer { _, _ in }
         let client = try server.client()
         let start = EventLoop.monotonicMilliseconds()
-        #expect(failure { _ = try client.send(HTTPRequest(method: "GET", target: "/"), timeoutSeconds: 0.2) }.contains("timed out waiting for 127.0.0.1"))
+        #expect(
+            failure {
+                _ = try client.send(HTTPRequest(method: "GET", target: "/"), timeoutSeconds: 0.2)
+            }.contains("timed out waiting for 127.0.0.1"))
         #expect(EventLoop.monotonicMilliseconds() - start < 2_000)
     }
 
     @Test func interruptEndsALongPoll() throws {
         let server = try TestServer { _, _ in }
         let client = try server.client()
-        let thread = Thread.start(name: "interrupt") { usleep(50_000); client.interrupt() }
-        #expect(throws: HTTPClientError.transport(.interrupted)) { try client.send(HTTPRequest(method: "GET", target: "/")) }
+        let thread = Thread.start(name: "interrupt") {
+            usleep(50_000)
+            client.interrupt()
+        }
+        #expect(throws: HTTPClientError.transport(.interrupted)) {
+            try client.send(HTTPRequest(method: "GET", target: "/"))
+        }
         Thread.join(thread)
     }
 
     @Test func boundsTheResponse() throws {
-        let server = try TestServer { _, responder in responder.respond(HTTPResponse(body: [UInt8](repeating: 0, count: 1_001))) }
+        let server = try TestServer { _, responder in
+            responder.respond(HTTPResponse(body: [UInt8](repeating: 0, count: 1_001)))
+        }
         var configuration = HTTPClientConfiguration(host: "127.0.0.1", port: server.port)
         configuration.limits = HTTPLimits(bodyBytesMax: 1_000)
         let client = try HTTPClient(configuration: configuration)
-        #expect(failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains("larger than 1000 bytes"))
+        #expect(
+            failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains(
+                "larger than 1000 bytes"))
     }
 
     @Test func aServerOfAnotherKindIsNamed() throws {
@@ -76,20 +102,29 @@ import Transport
             func drained(_ connection: Connection) {}
             func closed(_ connection: Connection, failure: TransportError?) {}
         }
-        try listener.attach(to: loop, tls: { nil }, Listener.Reception(admits: { _ in true }, accepted: { try? $0.start(Banner()) }, starved: { _ in }))
+        try listener.attach(
+            to: loop, tls: { nil },
+            Listener.Reception(
+                admits: { _ in true }, accepted: { try? $0.start(Banner()) }, starved: { _ in }))
         loop.start()
         defer { loop.stop() }
-        let client = try HTTPClient(configuration: HTTPClientConfiguration(host: "127.0.0.1", port: listener.port))
-        #expect(failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains("did not answer as an HTTP server"))
+        let client = try HTTPClient(
+            configuration: HTTPClientConfiguration(host: "127.0.0.1", port: listener.port))
+        #expect(
+            failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains(
+                "did not answer as an HTTP server"))
     }
 
     @Test func saysWhatIsWrongWithItsCertificateAtTheFirstAnswer() throws {
         let credentials = try TestCredentials()
         let server = try TestServer(tls: credentials.server)
         let bare = try TLSContext.client(trust: .authority(credentials.authority.certificate))
-        let text = failure { _ = try server.client(bare).send(HTTPRequest(method: "GET", target: "/")) }
+        let text = failure {
+            _ = try server.client(bare).send(HTTPRequest(method: "GET", target: "/"))
+        }
         #expect(text.contains("requires a client certificate"), "\(text)")
-        let large = HTTPRequest(method: "POST", target: "/", body: [UInt8](repeating: 0, count: 4 << 20))
+        let large = HTTPRequest(
+            method: "POST", target: "/", body: [UInt8](repeating: 0, count: 4 << 20))
         let late = failure { _ = try server.client(bare).send(large) }
         #expect(late.contains("requires a client certificate"), "\(late)")
     }
@@ -97,7 +132,10 @@ import Transport
     // MARK: Through a proxy
 
     /// A CONNECT proxy for one tunnel at a time on its own thread, in raw sockets.
-    private func withProxy(answer: String, to port: Int, _ body: (_ proxyPort: Int, _ asked: Locked<[UInt8]>) throws -> Void) throws {
+    private func withProxy(
+        answer: String, to port: Int,
+        _ body: (_ proxyPort: Int, _ asked: Locked<[UInt8]>) throws -> Void
+    ) throws {
         let asked = Locked<[UInt8]>([])
         let listening = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
@@ -105,19 +143,29 @@ import Transport
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         unsafe withUnsafeMutablePointer(to: &address) { pointer in
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe _ = bind(listening, $0, length) }
-            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { unsafe _ = getsockname(listening, $0, &length) }
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe _ = bind(listening, $0, length)
+            }
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe _ = getsockname(listening, $0, &length)
+            }
         }
         listen(listening, 4)
         let thread = Thread.start(name: "proxy") {
             let near = accept(listening, nil, nil)
             var byte: UInt8 = 0
-            while !asked.withLock({ $0.suffix(4).elementsEqual("\r\n\r\n".utf8) }), unsafe recv(near, &byte, 1, 0) == 1 {
+            while !asked.withLock({ $0.suffix(4).elementsEqual("\r\n\r\n".utf8) }),
+                unsafe recv(near, &byte, 1, 0) == 1
+            {
                 asked.withLock { $0.append(byte) }
             }
             let text = [UInt8](answer)
             unsafe _ = send(near, text, text.count, 0)
-            if text.starts(with: "HTTP/1.1 200".utf8), let far = try? ClientStream(host: "127.0.0.1", port: port, interrupter: Interrupter(), until: Deadline(afterSeconds: 5)) {
+            if text.starts(with: "HTTP/1.1 200".utf8),
+                let far = try? ClientStream(
+                    host: "127.0.0.1", port: port, interrupter: Interrupter(),
+                    until: Deadline(afterSeconds: 5))
+            {
                 let back = Thread.start(name: "proxy-back") {
                     var buffer = ReceiveBuffer()
                     while (try? far.read(into: &buffer, until: Deadline(afterSeconds: 5))) == true {
@@ -146,24 +194,45 @@ import Transport
 
     @Test func tunnelsTLSThroughAProxyWithCredentials() throws {
         let credentials = try TestCredentials()
-        let server = try TestServer(tls: credentials.server) { request, responder in responder.respond(.text(request.peer?.siteName ?? "")) }
-        try withProxy(answer: "HTTP/1.1 200 Connection established\r\n\r\n", to: server.port) { port, asked in
+        let server = try TestServer(tls: credentials.server) { request, responder in
+            responder.respond(.text(request.peer?.siteName ?? ""))
+        }
+        try withProxy(answer: "HTTP/1.1 200 Connection established\r\n\r\n", to: server.port) {
+            port, asked in
             let proxy = try HTTPProxy(url: "http://user:pass@127.0.0.1:\(port)")
-            let client = try HTTPClient(configuration: HTTPClientConfiguration(host: "localhost", port: server.port, tls: credentials.client, proxy: proxy))
-            for _ in 0..<3 { #expect(try client.send(HTTPRequest(method: "GET", target: "/")).body == [UInt8]("site-a")) }
+            let client = try HTTPClient(
+                configuration: HTTPClientConfiguration(
+                    host: "localhost", port: server.port, tls: credentials.client, proxy: proxy))
+            for _ in 0..<3 {
+                #expect(
+                    try client.send(HTTPRequest(method: "GET", target: "/")).body
+                        == [UInt8]("site-a"))
+            }
             client.close()
             let text = String(decoding: asked.withLock { $0 }, as: UTF8.self)
-            #expect(text.hasPrefix("CONNECT localhost:\(server.port) HTTP/1.1\r\nHost: localhost:\(server.port)\r\n"))
-            #expect(text.contains("Proxy-Authorization: Basic \(Base64.encode([UInt8]("user:pass")))\r\n"))
+            #expect(
+                text.hasPrefix(
+                    "CONNECT localhost:\(server.port) HTTP/1.1\r\nHost: localhost:\(server.port)\r\n"
+                ))
+            #expect(
+                text.contains(
+                    "Proxy-Authorization: Basic \(Base64.encode([UInt8]("user:pass")))\r\n"))
         }
     }
 
-    @Test(arguments: [("407 Proxy Authentication Required", "wants a user and password"), ("403 Forbidden", "refused to connect (status 403)")])
+    @Test(arguments: [
+        ("407 Proxy Authentication Required", "wants a user and password"),
+        ("403 Forbidden", "refused to connect (status 403)"),
+    ])
     func proxyRefusalsSayWhoRefused(status: String, words: String) throws {
         try withProxy(answer: "HTTP/1.1 \(status)\r\nContent-Length: 0\r\n\r\n", to: 1) { port, _ in
             let client = try HTTPClient(
-                configuration: HTTPClientConfiguration(host: "coordinator.example", port: 443, proxy: HTTPProxy(host: "127.0.0.1", port: port)))
-            #expect(failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains(words))
+                configuration: HTTPClientConfiguration(
+                    host: "coordinator.example", port: 443,
+                    proxy: HTTPProxy(host: "127.0.0.1", port: port)))
+            #expect(
+                failure { _ = try client.send(HTTPRequest(method: "GET", target: "/")) }.contains(
+                    words))
         }
     }
 }

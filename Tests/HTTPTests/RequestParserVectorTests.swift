@@ -1,11 +1,13 @@
 import HTTP
 import Testing
 
-/// The shared vectors against the parser alone: whole, byte by byte, after another request, and valid ones cut anywhere.
+/// The shared vectors against the parser alone: whole, byte by byte, after another request, and
+/// valid ones cut anywhere.
 @Suite struct RequestParserVectorTests {
     static let vectors = RequestVectors.shared
 
-    private func check(refused vector: RequestVector, _ run: ParserRun, before: Int, _ mode: String) {
+    private func check(refused vector: RequestVector, _ run: ParserRun, before: Int, _ mode: String)
+    {
         let expected = before + vector.answeredBefore
         if let refusal = run.refusal {
             #expect(run.requests.count == expected, "\(vector.id) \(mode)")
@@ -13,10 +15,14 @@ import Testing
         } else if vector.isUnfinished {
             #expect(run.requests.count == expected && run.isUnfinished, "\(vector.id) \(mode)")
         } else if vector.isTolerated, let wanted = vector.ifAccepted {
-            #expect(run.requests.count == expected + 1 && run.requests.last.map(wanted.matches) == true, "\(vector.id) \(mode)")
+            #expect(
+                run.requests.count == expected + 1 && run.requests.last.map(wanted.matches) == true,
+                "\(vector.id) \(mode)")
         } else {
             // Understood, and refused by the router or the handler's look-up.
-            #expect(vector.rule == "D1" && run.requests.count == expected + 1, "\(vector.id) \(mode): accepted")
+            #expect(
+                vector.rule == "D1" && run.requests.count == expected + 1,
+                "\(vector.id) \(mode): accepted")
         }
     }
 
@@ -31,7 +37,9 @@ import Testing
         for vector in Self.vectors.refused {
             let bytes = Self.vectors.prefix + vector.bytes
             check(refused: vector, ParserRun(bytes.wholly), before: 1, "after a prefix")
-            check(refused: vector, ParserRun(bytes.byteByByte), before: 1, "after a prefix, byte by byte")
+            check(
+                refused: vector, ParserRun(bytes.byteByByte), before: 1,
+                "after a prefix, byte by byte")
         }
     }
 
@@ -53,10 +61,13 @@ import Testing
         }
     }
 
-    /// n - 1 ways to cut each; the very long ones are cut at every 37th byte here to keep the run short.
+    /// n - 1 ways to cut each; the very long ones are cut at every 37th byte here to keep the run
+    /// short.
     @Test func understandsEveryValidRequestCutInTwoAnywhere() {
         for vector in Self.vectors.valid {
-            for position in stride(from: 1, to: vector.bytes.count, by: vector.bytes.count > 1_500 ? 37 : 1) {
+            for position in stride(
+                from: 1, to: vector.bytes.count, by: vector.bytes.count > 1_500 ? 37 : 1)
+            {
                 let run = ParserRun(vector.bytes.split(at: position))
                 guard run.refusal == nil, run.requests.count == vector.parsed.count,
                     zip(run.requests, vector.parsed).allSatisfy({ $1.matches($0) })

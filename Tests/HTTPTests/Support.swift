@@ -43,17 +43,23 @@ struct RequestVector: Sendable, CustomStringConvertible {
             method = value["method"]?.stringValue ?? ""
             target = value["target"]?.stringValue ?? ""
             version = value["version"]?.stringValue
-            headers = value["headers"]?.arrayValue?.map { $0.arrayValue?.compactMap(\.stringValue) ?? [] }
+            headers = value["headers"]?.arrayValue?.map {
+                $0.arrayValue?.compactMap(\.stringValue) ?? []
+            }
             body = Base64.decode(value["body_b64"]?.stringValue ?? "") ?? []
         }
 
         /// Whether `request` is this request; one character of a vector's text is one byte.
         func matches(_ request: HTTPRequest) -> Bool {
             let fields = request.headers.rawFields.map { field in
-                [latin1(field.name.map { (0x41...0x5a).contains($0) ? $0 + 32 : $0 }), latin1(field.value)]
+                [
+                    latin1(field.name.map { (0x41...0x5a).contains($0) ? $0 + 32 : $0 }),
+                    latin1(field.value),
+                ]
             }
             return request.method == method && request.target == target && request.body == body
-                && (version.map { $0 == "HTTP/1.\(request.minorVersion)" } ?? true) && (headers.map { $0 == fields } ?? true)
+                && (version.map { $0 == "HTTP/1.\(request.minorVersion)" } ?? true)
+                && (headers.map { $0 == fields } ?? true)
         }
     }
 
@@ -73,7 +79,9 @@ struct RequestVector: Sendable, CustomStringConvertible {
     var description: String { id }
 }
 
-func latin1(_ bytes: [UInt8]) -> String { String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) })) }
+func latin1(_ bytes: [UInt8]) -> String {
+    String(String.UnicodeScalarView(bytes.map { Unicode.Scalar($0) }))
+}
 
 /// The vector file, found by `CONSILIUM_VECTORS` or beside the package.
 struct RequestVectors: Sendable {
@@ -85,8 +93,12 @@ struct RequestVectors: Sendable {
 
     private init() {
         let besides = #filePath.split(separator: "/").dropLast(4).joined(separator: "/")
-        let folder = unsafe getenv("CONSILIUM_VECTORS").map { unsafe String(cString: $0) } ?? "/\(besides)/shared/vectors"
-        guard let text = readFile(folder + "/http/requests.json"), let file = try? JSONValue.parse(text, dialect: .strict) else {
+        let folder =
+            unsafe getenv("CONSILIUM_VECTORS").map { unsafe String(cString: $0) }
+            ?? "/\(besides)/shared/vectors"
+        guard let text = readFile(folder + "/http/requests.json"),
+            let file = try? JSONValue.parse(text, dialect: .strict)
+        else {
             print("skipped: no http/requests.json in \(folder) (set CONSILIUM_VECTORS)")
             return
         }
@@ -143,15 +155,19 @@ struct TestCredentials: Sendable {
         let now = Int64(time(nil))
         authority = try CertificateAuthority.create(name: "Test CA", now: now - 86_400, days: 10)
         let serverKey = CertificateKey.generate()
-        let leaf = try authority.issueServer(key: serverKey, hosts: ["127.0.0.1", "localhost"], now: now, lifetimeSeconds: 3_600)
+        let leaf = try authority.issueServer(
+            key: serverKey, hosts: ["127.0.0.1", "localhost"], now: now, lifetimeSeconds: 3_600)
         server = try TLSContext.server(
-            chain: [leaf, authority.certificate], key: serverKey, clients: .required(clientCA: authority.certificate),
+            chain: [leaf, authority.certificate], key: serverKey,
+            clients: .required(clientCA: authority.certificate),
             isRevoked: isRevoked)
         let siteKey = CertificateKey.generate()
         let request = try CertificateRequest.make(key: siteKey, commonName: "site-a")
-        let site = try authority.issueSite(requestDER: request, siteName: "site-a", now: now, lifetimeSeconds: 3_600)
+        let site = try authority.issueSite(
+            requestDER: request, siteName: "site-a", now: now, lifetimeSeconds: 3_600)
         siteSerial = site.serialHex
-        client = try TLSContext.client(trust: .authority(authority.certificate), identity: ([site], siteKey))
+        client = try TLSContext.client(
+            trust: .authority(authority.certificate), identity: ([site], siteKey))
     }
 }
 
@@ -174,19 +190,25 @@ final class TestServer: Sendable {
         try server.start()
     }
 
-    convenience init(tls: TLSContext? = nil, configure: (inout HTTPServerConfiguration) -> Void = { _ in }) throws {
-        try self.init(tls: tls, configure: configure, handler: { _, responder in responder.respond(.text("ok")) })
+    convenience init(
+        tls: TLSContext? = nil, configure: (inout HTTPServerConfiguration) -> Void = { _ in }
+    ) throws {
+        try self.init(
+            tls: tls, configure: configure,
+            handler: { _, responder in responder.respond(.text("ok")) })
     }
 
     deinit { server.stop() }
 
     func client(_ tls: TLSContext? = nil) throws -> HTTPClient {
-        try HTTPClient(configuration: HTTPClientConfiguration(host: "127.0.0.1", port: port, tls: tls))
+        try HTTPClient(
+            configuration: HTTPClientConfiguration(host: "127.0.0.1", port: port, tls: tls))
     }
 
     func stream(_ tls: TLSContext? = nil) throws -> ClientStream {
         let deadline = Deadline(afterSeconds: 5)
-        let stream = try ClientStream(host: "127.0.0.1", port: port, interrupter: Interrupter(), until: deadline)
+        let stream = try ClientStream(
+            host: "127.0.0.1", port: port, interrupter: Interrupter(), until: deadline)
         if let tls { try stream.startTLS(tls, peerName: "127.0.0.1", until: deadline) }
         return stream
     }
@@ -208,7 +230,8 @@ struct StreamAnswers {
             if case .response(let response) = parser.next(&buffer, isEnd: isClosed) {
                 statuses.append(response.status)
                 bodies.append(response.body)
-                parser = HTTPResponseParser(limits: HTTPLimits(), answersHead: heads.contains(statuses.count))
+                parser = HTTPResponseParser(
+                    limits: HTTPLimits(), answersHead: heads.contains(statuses.count))
                 continue
             }
             if isClosed { break }

@@ -22,7 +22,9 @@ import Transport
     @Test func timersFireByDeadlineAndCancelledOnesDoNot() throws {
         let loop = try EventLoop(name: "test")
         let order = Locked<[Int]>([])
-        for delay in [30, 10, 20, 10] { loop.schedule(afterMilliseconds: UInt64(delay)) { order.withLock { $0.append(delay) } } }
+        for delay in [30, 10, 20, 10] {
+            loop.schedule(afterMilliseconds: UInt64(delay)) { order.withLock { $0.append(delay) } }
+        }
         loop.cancel(loop.schedule(afterMilliseconds: 5) { order.withLock { $0.append(-1) } })
         loop.start()
         usleep(80_000)
@@ -42,7 +44,9 @@ import Transport
         var expected: [UInt8] = []
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<2_000 {
-            let bytes = (0..<Int.random(in: 0..<300, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let bytes = (0..<Int.random(in: 0..<300, using: &generator)).map { _ in
+                UInt8.random(in: 0...255, using: &generator)
+            }
             buffer.append(bytes)
             expected += bytes
             let count = Int.random(in: 0...buffer.count, using: &generator)

@@ -12,7 +12,9 @@ import Transport
     @Test func movesMegabytesThroughBackPressure() throws {
         let server = try EchoServer(nil)
         let deadline = Deadline(afterSeconds: 20)
-        let stream = try ClientStream(host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(), until: deadline)
+        let stream = try ClientStream(
+            host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(),
+            until: deadline)
         let sent = (0..<(4 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
         let port = server.listener.port
         #expect(port > 0)
@@ -37,29 +39,44 @@ import Transport
     @Test func refusedConnectionsAndUnknownNamesSayWhere() throws {
         let port = try Listener(host: "127.0.0.1", port: 0).port
         let deadline = Deadline(afterSeconds: 5)
-        let refused = failure { _ = try ClientStream(host: "127.0.0.1", port: port, interrupter: try Interrupter(), until: deadline) }
+        let refused = failure {
+            _ = try ClientStream(
+                host: "127.0.0.1", port: port, interrupter: try Interrupter(), until: deadline)
+        }
         #expect(refused.contains("127.0.0.1:\(port)") && refused.contains("refused"))
-        let unknown = failure { _ = try ClientStream(host: "no-such-host.invalid", port: 1, interrupter: try Interrupter(), until: deadline) }
+        let unknown = failure {
+            _ = try ClientStream(
+                host: "no-such-host.invalid", port: 1, interrupter: try Interrupter(),
+                until: deadline)
+        }
         #expect(unknown.contains("no-such-host.invalid"))
     }
 
     @Test func interruptEndsAWaitFromAnotherThread() throws {
         let server = try EchoServer(nil)
         let interrupter = try Interrupter()
-        let stream = try ClientStream(host: "127.0.0.1", port: server.listener.port, interrupter: interrupter, until: Deadline(afterSeconds: 5))
+        let stream = try ClientStream(
+            host: "127.0.0.1", port: server.listener.port, interrupter: interrupter,
+            until: Deadline(afterSeconds: 5))
         let thread = Thread.start(name: "interrupt") {
             usleep(50_000)
             interrupter.interrupt()
         }
         var buffer = ReceiveBuffer()
-        #expect(throws: TransportError.interrupted) { try stream.read(into: &buffer, until: Deadline(afterSeconds: 5)) }
+        #expect(throws: TransportError.interrupted) {
+            try stream.read(into: &buffer, until: Deadline(afterSeconds: 5))
+        }
         Thread.join(thread)
     }
 
     @Test func readsTimeOut() throws {
         let server = try EchoServer(nil)
-        let stream = try ClientStream(host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(), until: Deadline(afterSeconds: 5))
+        let stream = try ClientStream(
+            host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(),
+            until: Deadline(afterSeconds: 5))
         var buffer = ReceiveBuffer()
-        #expect(failure { _ = try stream.read(into: &buffer, until: Deadline(afterSeconds: 0.05)) }.contains("timed out"))
+        #expect(
+            failure { _ = try stream.read(into: &buffer, until: Deadline(afterSeconds: 0.05)) }
+                .contains("timed out"))
     }
 }

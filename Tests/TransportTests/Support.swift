@@ -8,23 +8,33 @@ struct TestAuthority {
     let authority: CertificateAuthority
     let now = Int64(time(nil))
 
-    init(_ name: String = "Test CA") throws { authority = try CertificateAuthority.create(name: name, now: Int64(time(nil)) - 86_400, days: 10) }
+    init(_ name: String = "Test CA") throws {
+        authority = try CertificateAuthority.create(
+            name: name, now: Int64(time(nil)) - 86_400, days: 10)
+    }
 
-    func server(hosts: [String] = ["127.0.0.1", "localhost"], shift: Int64 = 0, lifetime: Int64 = 3_600) throws -> TestIdentity {
+    func server(
+        hosts: [String] = ["127.0.0.1", "localhost"], shift: Int64 = 0, lifetime: Int64 = 3_600
+    ) throws -> TestIdentity {
         let key = CertificateKey.generate()
-        let leaf = try authority.issueServer(key: key, hosts: hosts, siteName: "site-a", now: now + shift, lifetimeSeconds: lifetime)
+        let leaf = try authority.issueServer(
+            key: key, hosts: hosts, siteName: "site-a", now: now + shift, lifetimeSeconds: lifetime)
         return TestIdentity(chain: [leaf, authority.certificate], key: key)
     }
 
-    func site(_ name: String = "site-a", shift: Int64 = 0, lifetime: Int64 = 3_600) throws -> TestIdentity {
+    func site(_ name: String = "site-a", shift: Int64 = 0, lifetime: Int64 = 3_600) throws
+        -> TestIdentity
+    {
         let key = CertificateKey.generate()
         let request = try CertificateRequest.make(key: key, commonName: name)
-        let leaf = try authority.issueSite(requestDER: request, siteName: name, now: now + shift, lifetimeSeconds: lifetime)
+        let leaf = try authority.issueSite(
+            requestDER: request, siteName: name, now: now + shift, lifetimeSeconds: lifetime)
         return TestIdentity(chain: [leaf], key: key)
     }
 
     func clientContext(_ identity: TestIdentity?) throws -> TLSContext {
-        try TLSContext.client(trust: .authority(authority.certificate), identity: identity.map { ($0.chain, $0.key) })
+        try TLSContext.client(
+            trust: .authority(authority.certificate), identity: identity.map { ($0.chain, $0.key) })
     }
 }
 
@@ -93,9 +103,14 @@ final class EchoServer: @unchecked Sendable {
 }
 
 /// Connects, sends `hello`, returns the echo. Closes after.
-func echo(_ server: EchoServer, _ tls: TLSContext?, peerName: String = "127.0.0.1", bytes: [UInt8] = Array("hello".utf8)) throws -> [UInt8] {
+func echo(
+    _ server: EchoServer, _ tls: TLSContext?, peerName: String = "127.0.0.1",
+    bytes: [UInt8] = Array("hello".utf8)
+) throws -> [UInt8] {
     let deadline = Deadline(afterSeconds: 5)
-    let stream = try ClientStream(host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(), until: deadline)
+    let stream = try ClientStream(
+        host: "127.0.0.1", port: server.listener.port, interrupter: try Interrupter(),
+        until: deadline)
     defer { stream.close() }
     if let tls { try stream.startTLS(tls, peerName: peerName, until: deadline) }
     try stream.write(bytes, until: deadline)
