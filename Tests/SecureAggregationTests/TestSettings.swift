@@ -12,9 +12,12 @@ enum TestSettings {
 
     static func count(_ name: String, default count: Int) -> Int { number(name) ?? count }
 
-    private static func number(_ name: String) -> Int? {
+    static func text(_ name: String, default text: String) -> String { variable(name) ?? text }
+
+    private static func number(_ name: String) -> Int? { variable(name).flatMap { Int($0) } }
+
+    private static func variable(_ name: String) -> String? {
         // Safe: getenv returns a C string or null; nothing in these tests sets the environment.
-        guard let text = unsafe getenv(name) else { return nil }
-        return Int(unsafe String(cString: text))
+        unsafe getenv(name).map { unsafe String(cString: $0) }
     }
 }
