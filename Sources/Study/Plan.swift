@@ -15,6 +15,8 @@ import Tabular
 package struct Plan: Equatable, Sendable {
     /// Largest plan document, in bytes; row lists make plans long.
     package static let bytesMax = 1 << 20
+    /// Bytes of a study's name: leaves room for the number of a run, which is named after its study.
+    package static let studyBytesMax = 56
     /// Most inputs of a model, after preprocessing.
     static let inputsMax = 16_384
 
@@ -32,7 +34,7 @@ package struct Plan: Equatable, Sendable {
         package var assumptions: [String]
     }
 
-    /// The study's name: `[a-z0-9-]{1,64}`. A new plan of the same study replaces the old one.
+    /// The study's name: `[a-z0-9-]{1,56}`. A new plan of the same study replaces the old one.
     package var study: String
     /// Title, owner, purpose, ruled-out uses, assumptions.
     package var statement: Statement
@@ -97,9 +99,10 @@ extension Plan {
                     problem: "must be \"plan/1\"; this program reads no other plan format")
             }
             study = try fields.string("study", maxBytes: 64)
-            guard isName(study) else {
+            guard isName(study), study.utf8.count <= Plan.studyBytesMax else {
                 throw StudyError(
-                    .planInvalid, path: "study", problem: "must be 1 to 64 of a-z, 0-9 and -")
+                    .planInvalid, path: "study",
+                    problem: "must be 1 to \(Plan.studyBytesMax) of a-z, 0-9 and -")
             }
             statement = try Statement(&fields)
             let taskName = try fields.string("task", maxBytes: 64)

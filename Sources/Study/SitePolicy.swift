@@ -109,10 +109,26 @@ package struct SitePolicy: Equatable, Sendable {
         }
     }
 
-    /// Checks a plan, before a consent and again before every round. Nothing about the rows is in a refusal.
+    /// Checks a plan before a consent: its terms, and that one whole run of it is within the budget.
     ///
     /// - Parameter roundsUsed: rounds of this node's budget that are spent.
+    /// - Throws: the first refusal in the order of `protocol/plan.md` §4; nothing about the rows is in it.
     package func check(_ plan: Plan, roundsUsed: Int) throws(Refusal) {
+        try checkTerms(plan)
+        guard roundsUsed + plan.roundsPerRun <= roundBudget else {
+            throw Refusal(
+                code: "policy.budget",
+                description:
+                    "the plan's run needs \(plan.roundsPerRun) rounds; \(roundsUsed) of this site's budget of \(roundBudget) are spent"
+            )
+        }
+    }
+
+    /// Checks what a plan asks for, whatever is spent of the budget. For rounds of a plan that was
+    /// consented to before the policy became stricter.
+    ///
+    /// - Throws: as `check`, but never `policy.budget`.
+    package func checkTerms(_ plan: Plan) throws(Refusal) {
         guard allowedTasks.contains(plan.task) else {
             throw Refusal(
                 code: "policy.task",
@@ -147,13 +163,6 @@ package struct SitePolicy: Equatable, Sendable {
                 code: "policy.differential-privacy",
                 description:
                     "the plan runs without differential privacy, which this site does not allow")
-        }
-        guard roundsUsed + plan.roundsPerRun <= roundBudget else {
-            throw Refusal(
-                code: "policy.budget",
-                description:
-                    "the plan's run needs \(plan.roundsPerRun) rounds; \(roundsUsed) of this site's budget of \(roundBudget) are spent"
-            )
         }
     }
 }

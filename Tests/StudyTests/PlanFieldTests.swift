@@ -94,7 +94,7 @@ import Testing
         ("consilium", ["plan/2", "plan/1 ", ""]),
         (
             "study",
-            ["", "A", "a b", "../x", "a/b", "é", .string(String(repeating: "a", count: 65))]
+            ["", "A", "a b", "../x", "a/b", "é", .string(String(repeating: "a", count: 57))]
         ),
         ("title", ["", " ", "\n", .string(String(repeating: "x", count: 201))]),
         ("owner", ["", .string(String(repeating: "x", count: 201))]),
@@ -135,7 +135,7 @@ import Testing
 
     /// The ends of each range.
     static let inside: [(String, [JSONValue])] = [
-        ("study", ["a", "0-9", .string(String(repeating: "a", count: 64))]),
+        ("study", ["a", "0-9", .string(String(repeating: "a", count: 56))]),
         ("title", [.string(String(repeating: "x", count: 200))]),
         ("model.l2", [0, 100]), ("training.rounds", [5, 1000]),
         ("training.local.learningRate", [1e-9, 100]),

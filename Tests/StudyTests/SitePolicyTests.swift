@@ -139,6 +139,22 @@ import Testing
         #expect(SitePolicyTests.code(plan, roundsUsed: 9_976) == "policy.budget")
     }
 
+    /// In the middle of a run the budget is counted round by round, the terms still hold.
+    @Test func termsAreCheckedApartFromTheBudget() throws {
+        let plan = try plan(fullPlan)
+        var policy = SitePolicy()
+        policy.roundBudget = 0
+        #expect(throws: Never.self) { try policy.checkTerms(plan) }
+        policy.allowWithoutDifferentialPrivacy = false
+        do {
+            try policy.checkTerms(plan)
+            Issue.record("accepted")
+        } catch {
+            #expect(error.code == "policy.differential-privacy")
+            #expect(!error.description.isEmpty)
+        }
+    }
+
     @Test func stricterPlansPass() throws {
         let strict = try plan(fullPlan.with("cohort.sitesMin", 8).with("cohort.colluders", 3))
         #expect(SitePolicyTests.code(strict) { ($0.sitesMin, $0.colluders) = (8, 3) } == nil)
