@@ -61,9 +61,12 @@ package struct DecisionRecord: Equatable, Sendable {
     /// Commits to the answer.
     package var outputCommitment: Digest { RecordCommitment.make(.output, outputBytes, salt: salt) }
 
-    func writeBody(_ writer: inout ByteWriter) {
+    /// What is stored, besides id and salt.
+    var body: [UInt8] {
+        var writer = ByteWriter(reserving: 64 + 8 * values.count)
         writeOutput(&writer)
         writeInput(&writer)
+        return writer.bytes
     }
 
     init(id: PredictionID, salt: [UInt8], body: [UInt8]) throws(CodecError) {
@@ -75,7 +78,7 @@ package struct DecisionRecord: Equatable, Sendable {
         positive = try reader.u8() == 1
         let count = Int(try reader.u32())
         var values: [Double] = []
-        for _ in 0..<min(count, ServingLimits.recordBytes / 8) { values.append(Double(bitPattern: try reader.u64())) }
+        for _ in 0..<min(count, reader.remaining / 8) { values.append(Double(bitPattern: try reader.u64())) }
         try reader.finish()
         // 32 bytes were read, so this is a digest.
         self.digest = Digest(bytes: digest) ?? SHA256.hash(digest)
@@ -108,21 +111,18 @@ package struct OutcomeRecord: Equatable, Sendable {
     package var supersedes: PredictionID?
 
     /// Commits to the outcome.
-    package var commitment: Digest { RecordCommitment.make(.outcome, bodyBytes, salt: salt) }
+    package var commitment: Digest { RecordCommitment.make(.outcome, body, salt: salt) }
 
-    var bodyBytes: [UInt8] {
+    /// What is stored, besides id and salt.
+    var body: [UInt8] {
         var writer = ByteWriter(reserving: 48 + source.utf8.count)
-        writeBody(&writer)
-        return writer.bytes
-    }
-
-    func writeBody(_ writer: inout ByteWriter) {
         writer.u64(prediction.high)
         writer.u64(prediction.low)
         writer.u8(positive ? 1 : 0)
         writer.u64(supersedes?.high ?? 0)
         writer.u64(supersedes?.low ?? 0)
         writer.text(source)
+        return writer.bytes
     }
 
     init(id: PredictionID, salt: [UInt8], body: [UInt8]) throws(CodecError) {

@@ -13,17 +13,13 @@ package enum ServingLimits {
     /// Requests whose entries wait for the disk; one more is answered 503.
     package static let pendingRequests = 4096
     /// Rows whose entries wait for the disk.
-    package static let pendingRows = 65_536
+    package static let pendingRows = 32_768
     /// Keys in `keys/api-keys.json`.
     package static let accessKeys = 1000
     /// Bytes of `keys/api-keys.json`.
     package static let accessKeyFileBytes = 1 << 20
     /// Bytes of a feedback's `source`.
     package static let sourceBytes = 64
-    /// Bytes of one stored record.
-    package static let recordBytes = 64 << 10
-    /// A record segment is closed when it has grown to this many bytes.
-    package static let segmentBytes = 4 << 20
     /// Versions kept at a node, over all models.
     package static let versions = 1000
     /// Models with a live version at one node.

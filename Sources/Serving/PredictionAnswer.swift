@@ -58,9 +58,10 @@ struct JSONBody {
     /// Appends bytes that are JSON already.
     mutating func raw(_ text: [UInt8]) { bytes.append(contentsOf: text) }
 
-    /// A number; JSON has no NaN, so it becomes null.
+    /// A number, whole ones without a point; JSON has no NaN, so it becomes null.
     mutating func number(_ value: Double) {
         guard value.isFinite else { return raw("null") }
+        if let whole = Int32(exactly: value) { return number(Int(whole)) }
         bytes.append(contentsOf: value.description.utf8)
     }
 

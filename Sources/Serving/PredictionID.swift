@@ -1,4 +1,4 @@
-// Prediction and outcome ids: UUID version 7 (RFC 9562 §5.7), strictly ascending within one node.
+// Prediction and outcome ids: UUID version 7 (RFC 9562 §5.7), strictly ascending within one process.
 //
 //   48 bits   milliseconds since 1970
 //    4 bits   version, 7
@@ -86,10 +86,9 @@ struct PredictionIDSource {
     private var position = 0
     private static let poolBytes = 2048
 
-    /// - Parameter last: the greatest id already given out, so that a restart continues after it.
-    init(random: any RandomSource, after last: PredictionID?) {
+    init(random: any RandomSource) {
         self.random = random
-        self.last = last?.high ?? 0
+        last = 0
     }
 
     mutating func next(milliseconds: Int64) -> PredictionID {

@@ -19,11 +19,11 @@ extension PredictionService {
     func decision(_ text: String, _ principal: Principal, _ responder: HTTPResponder) throws {
         let notFound = RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
         guard let id = PredictionID(text) else { throw notFound }
-        try journal.work { [self] store in
+        try worker.run { [self] in
             do {
-                guard let record = try store.decision(id) else { throw notFound }
+                guard let record = try records.decision(id) else { throw notFound }
                 let model = try deployments.version(record.digest, intercept: record.intercept)
-                let body = decisionBody(record, model, store.outcome(of: id))
+                let body = decisionBody(record, model, records.outcome(of: id))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(
                     .recordsRead, actor: principal.identifier, role: role.rawValue, site: configuration.site, model: model.package.name,
@@ -78,24 +78,24 @@ extension PredictionService {
     /// with the latest outcome each, in order of ids. Rows that do not fit the schema are left out.
     /// - Throws: `ServingError` when records cannot be read. Blocks; not for a loop thread.
     package func labelledRows(_ schema: Schema) throws(ServingError) -> [LabelledRow] {
-        let pairs = try journal.wait { store throws(ServingError) in try store.labelled() }
         let rules = RowRules(schema)
         var schemas: [Digest: Schema] = [:]
         var rows: [LabelledRow] = []
-        for (decision, outcome) in pairs {
+        for (decision, outcome) in try records.labelled() {
             if schemas[decision.digest] == nil {
                 schemas[decision.digest] = try deployments.version(decision.digest, intercept: decision.intercept).package.schema
             }
             guard let known = schemas[decision.digest] else { continue }
-            guard let row = try? rules.validate(named: named(decision.values, known)) else { continue }
+            guard let row = try? rules.validate(named: named(decision.values, known, rules)) else { continue }
             rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive))
         }
         return rows
     }
 
-    private func named(_ values: [Double], _ schema: Schema) -> [String: FieldInput] {
+    /// Stored values of one schema by name, as far as `rules` know the features.
+    private func named(_ values: [Double], _ schema: Schema, _ rules: RowRules) -> [String: FieldInput] {
         var named: [String: FieldInput] = [:]
-        for (feature, value) in zip(schema.features, values) {
+        for (feature, value) in zip(schema.features, values) where rules.featureIndex(named: feature.name) != nil {
             if value.isNaN {
                 named[feature.name] = .missing
             } else if let codes = feature.codes {
@@ -110,7 +110,7 @@ extension PredictionService {
     /// Erases the input, the answer and the outcomes of a prediction; its log entries stay and say nothing any more.
     /// - Returns: false when there is no such prediction. Blocks; not for a loop thread.
     package func erase(_ id: PredictionID, actor: String) throws(ServingError) -> Bool {
-        guard try journal.wait({ store throws(ServingError) in try store.erase(id) }) else { return false }
+        guard try records.erase(id) else { return false }
         try log.appendAndWait(
             LogEntry(.recordsErased, actor: actor, role: AccessRole.operator.rawValue, site: configuration.site, details: ["prediction": .string(id.description)]))
         return true

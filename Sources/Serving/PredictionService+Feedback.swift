@@ -62,9 +62,9 @@ extension PredictionService {
 
     func feedback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws {
         let statement = try Statement(request.body)
-        try journal.work { [self] store in
+        try worker.run { [self] in
             do {
-                try take(statement, principal, store, responder)
+                try take(statement, principal, responder)
             } catch let refusal as RequestRefusal {
                 refuse(.feedback, refusal, responder)
             } catch {
@@ -73,9 +73,9 @@ extension PredictionService {
         }
     }
 
-    /// On the journal's thread, so that two feedbacks for one prediction cannot pass each other.
-    private func take(_ statement: Statement, _ principal: Principal, _ store: DecisionStore, _ responder: HTTPResponder) throws {
-        guard let decision = try store.decision(statement.prediction) else {
+    /// On the worker's thread, so that two feedbacks for one prediction cannot pass each other.
+    private func take(_ statement: Statement, _ principal: Principal, _ responder: HTTPResponder) throws {
+        guard let decision = try records.decision(statement.prediction) else {
             throw RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
         }
         let model = try deployments.version(decision.digest, intercept: decision.intercept)
@@ -85,13 +85,13 @@ extension PredictionService {
         } catch {
             throw RequestRefusal(422, .schema, "\"outcome\" is not a label of the schema; send true or false")
         }
-        if let known = store.outcome(of: statement.prediction) {
+        if let known = records.outcome(of: statement.prediction) {
             if known.positive == positive { return answer(known, repeated: true, responder) }
             guard statement.supersedes == known.id else { return conflict(known, responder) }
         } else if statement.supersedes != nil {
             throw RequestRefusal(409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
         }
-        let outcome = try record(statement, positive, principal, model, store)
+        let outcome = try record(statement, positive, principal, model)
         metrics.count("consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
         answer(outcome, repeated: false, responder)
     }
@@ -99,7 +99,7 @@ extension PredictionService {
     /// The entry first, then the record: an outcome that can be found is in the log. A crash between the two leaves an
     /// entry without a record, and a caller without an answer, who asks again.
     private func record(
-        _ statement: Statement, _ positive: Bool, _ principal: Principal, _ model: DeployedModel, _ store: DecisionStore
+        _ statement: Statement, _ positive: Bool, _ principal: Principal, _ model: DeployedModel
     ) throws(ServingError) -> OutcomeRecord {
         let now = clock.now().milliseconds
         let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
@@ -113,7 +113,7 @@ extension PredictionService {
             .outcome, actor: principal.identifier, role: AccessRole.feedback.rawValue, site: configuration.site, model: model.package.name, details: details)
         do {
             try log.appendAndWait(entry)
-            try store.write([], [outcome])
+            try records.put(outcome)
         } catch {
             noteDurable(error)
             throw error

@@ -46,14 +46,23 @@ extension PredictionService {
             return responder.respond(HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
         }
         let response = HTTPResponse(contentType: "application/json", body: body())
+        try pending.enter(rows: decisions.count)
         let entries = decisions.map { entry($0, model, principal) }
-        let batch = Journal.Batch(decisions: decisions, entries: entries) { [self] error in
+        let finish: @Sendable (ServingError?) -> Void = { [self] error in
             noteDurable(error)
-            if let error { return refuse(endpoint, RequestRefusal(error), responder) }
-            responder.respond(response)
-            countAnswer(decisions.count, model, start)
+            if let error {
+                refuse(endpoint, RequestRefusal(error), responder)
+            } else {
+                responder.respond(response)
+                countAnswer(decisions.count, model, start)
+            }
+            pending.leave(rows: decisions.count)
         }
-        try journal.submit(batch)
+        records.put(decisions) { [log] error in
+            if let error { return finish(error) }
+            let countdown = Countdown(entries.count) { failure in finish(failure.map { .logUnavailable(problem: $0) }) }
+            for entry in entries { log.append(entry) { countdown.count(failure: $0) } }
+        }
     }
 
     private func entry(_ record: DecisionRecord, _ model: DeployedModel, _ principal: Principal) -> LogEntry {
@@ -71,5 +80,38 @@ extension PredictionService {
         metrics.count("consilium_predictions_total", labels, by: Double(rows), help: "Rows scored and answered.")
         let seconds = Double(EventLoop.monotonicNanoseconds() - start) / 1e9
         metrics.observe("consilium_prediction_seconds", [], seconds, help: "From the complete request to its answer, log and disk included.")
+    }
+}
+
+/// Requests whose records and entries are on their way to the disk.
+final class Pending: Sendable {
+    private let state = Locked<(requests: Int, rows: Int, isStopping: Bool)>((0, 0, false))
+    private let emptied = Condition()
+
+    /// - Throws: `ServingError.overloaded` beyond the limits, `.stopped`.
+    func enter(rows: Int) throws(ServingError) {
+        try state.withLock { (state: inout (requests: Int, rows: Int, isStopping: Bool)) throws(ServingError) in
+            guard !state.isStopping else { throw .stopped }
+            guard state.requests < ServingLimits.pendingRequests, state.rows + rows <= ServingLimits.pendingRows else { throw .overloaded }
+            state.requests += 1
+            state.rows += rows
+        }
+    }
+
+    func leave(rows: Int) {
+        let isOver = state.withLock { state in
+            state.requests -= 1
+            state.rows -= rows
+            return state.isStopping && state.requests == 0
+        }
+        if isOver { emptied.withLock { emptied.broadcast() } }
+    }
+
+    /// Lets nobody in any more and waits until everybody is out.
+    func stop() {
+        emptied.lock()
+        defer { emptied.unlock() }
+        state.withLock { $0.isStopping = true }
+        while state.withLock({ $0.requests > 0 }) { emptied.wait() }
     }
 }

@@ -19,7 +19,7 @@ extension PredictionService {
         })]
     }
 
-    /// `POST /v1/models/{digest}/live`. The change waits for the disk, so it runs on the journal's thread.
+    /// `POST /v1/models/{digest}/live`. The change waits for the disk, so it runs on the worker's thread.
     func makeLive(_ hex: String, _ principal: Principal, _ responder: HTTPResponder) throws {
         guard let digest = Digest(hex: hex) else { throw RequestRefusal(404, .notFound, "no version with this digest is installed") }
         try change(.makeLive, responder) { [deployments] () throws(ServingError) in
@@ -49,7 +49,7 @@ extension PredictionService {
     private func change(
         _ endpoint: Endpoint, _ responder: HTTPResponder, _ body: @escaping @Sendable () throws(ServingError) -> Digest
     ) throws(ServingError) {
-        try journal.work { [self] _ in
+        try worker.run { [self] in
             do {
                 let digest = try body()
                 guard let version = deployments.current.versions[digest] else { throw ServingError.unknownVersion }

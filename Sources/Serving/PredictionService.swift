@@ -1,8 +1,8 @@
 // The prediction service of a site node: what is mounted on its HTTPS server.
 //
 // A prediction: request → principal → validated rows → scores → records and entries → durable → answer. Everything up to
-// the records runs on the server's loop thread; the journal and the audit log have threads of their own, and the
-// answer is sent from there. `protocol/prediction-api.md` is the outside of this file.
+// the records runs on the server's loop thread; the record store and the audit log have threads of their own that group
+// what arrives together into one sync, and the answer is sent from there. `protocol/prediction-api.md` is the outside of this file.
 
 import AuditLog
 import Codec
@@ -29,8 +29,10 @@ package final class PredictionService: Sendable {
     package let deployments: Deployments
     let configuration: Configuration
     let keys: AccessKeys
-    let journal: Journal
+    let records: DecisionRecords
     let log: LogWriter
+    let worker = Worker(name: "serving")
+    let pending = Pending()
     let clock: any Clock
     let metrics: Telemetry.Metrics
     let logger: Logger
@@ -51,10 +53,9 @@ package final class PredictionService: Sendable {
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site, trustedKey: configuration.trustedKey, log: log,
             replay: replay, clock: clock, logger: logger)
-        let store = try DecisionStore(directory: configuration.directory + "/records")
-        ids = Locked(PredictionIDSource(random: random, after: store.lastID))
+        records = try DecisionRecords(directory: configuration.directory + "/records")
+        ids = Locked(PredictionIDSource(random: random))
         self.log = log
-        journal = Journal(store: store, log: log)
     }
 
     /// Opens the service on an audit log of this process, which outlives it.
@@ -68,7 +69,11 @@ package final class PredictionService: Sendable {
     }
 
     /// Answers what was accepted, then refuses more. Call after the server has stopped.
-    package func stop() { journal.stop() }
+    package func stop() {
+        worker.stop()
+        pending.stop()
+        records.close()
+    }
 
     /// Whether a version answers and the disk takes entries.
     package var isReady: Bool { deployments.isReady && isDurable.withLock { $0 } }

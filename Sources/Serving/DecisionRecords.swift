@@ -1,0 +1,130 @@
+// Predictions and outcomes in the record stores of `AuditLog`: erasable payloads with the salts of their commitments.
+//
+// ```
+// records/predictions/    one record per answered row, found by its id
+// records/outcomes/       one record per outcome; the list per prediction is kept in memory
+// ```
+
+import AuditLog
+import Telemetry
+
+final class DecisionRecords: Sendable {
+    private let predictions: RecordStore
+    private let outcomeStore: RecordStore
+    /// Outcomes of each prediction that has one, oldest first; the last one counts.
+    private let outcomes: Locked<[PredictionID: [OutcomeRecord]]>
+
+    private enum Kind {
+        static let prediction = "prediction"
+        static let outcome = "outcome"
+    }
+
+    /// Opens or makes the stores.
+    /// - Throws: `ServingError.records`. Cost: both stores are read once, outcomes twice.
+    init(directory: String) throws(ServingError) {
+        do {
+            predictions = try RecordStore(directory: directory + "/predictions")
+            outcomeStore = try RecordStore(directory: directory + "/outcomes")
+            var known: [PredictionID: [OutcomeRecord]] = [:]
+            try outcomeStore.forEach { record in
+                guard let id = PredictionID(record.id) else { return }
+                let outcome = try OutcomeRecord(id: id, salt: record.salt, body: record.payload)
+                known[outcome.prediction, default: []].append(outcome)
+            }
+            outcomes = Locked(known.mapValues { $0.sorted { $0.id < $1.id } })
+        } catch {
+            throw .records(path: directory, problem: "\(error)")
+        }
+    }
+
+    /// Predictions that are stored and not erased.
+    var predictionCount: Int { predictions.count }
+
+    /// Stores decisions; the completion runs once, on the store's thread, when all are durable or one is not.
+    func put(_ decisions: [DecisionRecord], completion: @escaping @Sendable (ServingError?) -> Void) {
+        let countdown = Countdown(decisions.count) { failure in completion(failure.map { .records(path: "records", problem: $0) }) }
+        for decision in decisions {
+            let record = Record(id: decision.id.description, kind: Kind.prediction, subject: nil, payload: decision.body, salt: decision.salt)
+            do {
+                try predictions.put(record) { result in
+                    if case .failure(let error) = result { countdown.count(failure: "\(error)") } else { countdown.count() }
+                }
+            } catch {
+                countdown.count(failure: "\(error)")
+            }
+        }
+    }
+
+    /// Stores an outcome and waits.
+    func put(_ outcome: OutcomeRecord) throws(ServingError) {
+        do {
+            try outcomeStore.put(
+                Record(id: outcome.id.description, kind: Kind.outcome, subject: nil, payload: outcome.body, salt: outcome.salt))
+        } catch {
+            throw .records(path: "records", problem: "\(error)")
+        }
+        outcomes.withLock { $0[outcome.prediction, default: []].append(outcome) }
+    }
+
+    /// A stored prediction; nil when there is none or it was erased. Cost: one read.
+    func decision(_ id: PredictionID) throws(ServingError) -> DecisionRecord? {
+        do {
+            guard let record = try predictions.get(id.description) else { return nil }
+            return try DecisionRecord(id: id, salt: record.salt, body: record.payload)
+        } catch {
+            throw .records(path: "records", problem: "\(error)")
+        }
+    }
+
+    /// The outcome that counts for a prediction.
+    func outcome(of id: PredictionID) -> OutcomeRecord? { outcomes.withLock { $0[id]?.last } }
+
+    /// Every stored prediction with an outcome, with the one that counts, in order of ids.
+    func labelled() throws(ServingError) -> [(decision: DecisionRecord, outcome: OutcomeRecord)] {
+        var pairs: [(decision: DecisionRecord, outcome: OutcomeRecord)] = []
+        for (id, known) in outcomes.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
+            guard let outcome = known.last, let decision = try decision(id) else { continue }
+            pairs.append((decision, outcome))
+        }
+        return pairs
+    }
+
+    /// Erases a prediction and its outcomes, values and salts.
+    /// - Returns: false when nothing with this id is stored.
+    func erase(_ id: PredictionID) throws(ServingError) -> Bool {
+        do {
+            guard try predictions.erase(id: id.description) else { return false }
+            for outcome in outcomes.withLock({ $0.removeValue(forKey: id) }) ?? [] { try outcomeStore.erase(id: outcome.id.description) }
+            return true
+        } catch {
+            throw .records(path: "records", problem: "\(error)")
+        }
+    }
+
+    func close() {
+        predictions.close()
+        outcomeStore.close()
+    }
+}
+
+/// Waits for several completions and calls back once, with the last failure if there was one.
+final class Countdown: Sendable {
+    private let open: Locked<(count: Int, failure: String?)>
+    private let completion: @Sendable (_ failure: String?) -> Void
+
+    /// - Parameter count: at least 1.
+    init(_ count: Int, completion: @escaping @Sendable (_ failure: String?) -> Void) {
+        precondition(count > 0, "there is something to wait for")
+        open = Locked((count, nil))
+        self.completion = completion
+    }
+
+    func count(failure: String? = nil) {
+        let (isLast, failure) = open.withLock { open in
+            open.count -= 1
+            open.failure = failure ?? open.failure
+            return (open.count == 0, open.failure)
+        }
+        if isLast { completion(failure) }
+    }
+}
