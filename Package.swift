@@ -72,6 +72,9 @@ let tests: [(name: String, imports: [String])] = [
     ("ArchitectureTests", []),
 ]
 
+/// Executables; each imports what it needs of all modules.
+let programs = ["consilium", "consilium-bench"]
+
 func swiftTarget(_ module: Module) -> Target {
     .target(name: module.name, dependencies: module.imports.map { .byName(name: $0) }, swiftSettings: settings)
 }
@@ -82,7 +85,7 @@ func closure(_ names: [String]) -> Set<String> {
     var open = names
     while let name = open.popLast() {
         guard found.insert(name).inserted else { continue }
-        open += modules.first { $0.name == name }?.imports ?? []
+        open += programs.contains(name) ? modules.map(\.name) : modules.first { $0.name == name }?.imports ?? []
     }
     return found
 }
@@ -99,9 +102,8 @@ targets += modules.filter { isKept($0.name) }.map(swiftTarget)
 targets += tests.filter { test in kept == nil || only!.split(separator: ",").contains { test.name == $0 + "Tests" } }
     .map { .testTarget(name: $0.name, dependencies: $0.imports.map { .byName(name: $0) }, swiftSettings: settings) }
 
-if only == nil {
-    targets.append(.executableTarget(name: "consilium", dependencies: modules.map { .byName(name: $0.name) }, swiftSettings: settings))
-    targets.append(.executableTarget(name: "consilium-bench", dependencies: modules.map { .byName(name: $0.name) }, swiftSettings: settings))
+targets += programs.filter(isKept).map {
+    .executableTarget(name: $0, dependencies: modules.map { .byName(name: $0.name) }, swiftSettings: settings)
 }
 
 let package = Package(name: "consilium", targets: targets)

@@ -244,6 +244,8 @@ extension CoordinatorCore {
         guard let published = federation.plans[consent.planHash], published.withdrawn == nil else {
             throw CoordinatorError.refused(code: "consent.plan", "the consent is to a plan that is not in force")
         }
+        // A node repeats its consents at every connection: the same one is logged once.
+        guard published.consents[site.name] != signed else { return [] }
         guard consent.expires > now.milliseconds else {
             throw CoordinatorError.refused(code: "consent.expired", "the consent has expired")
         }

@@ -176,14 +176,18 @@ extension CoordinatorService {
     /// Carries out a batch: blobs, then log, then everything that others can see.
     func perform(_ actions: [CoordinatorAction]) throws {
         var entries: [LogEntry] = []
-        for action in actions {
-            switch action {
-            case .store(let bytes): try blobs.put(bytes)
-            case .log(let entry): entries.append(entry)
-            default: continue
+        do {
+            for action in actions {
+                switch action {
+                case .store(let bytes): try blobs.put(bytes)
+                case .log(let entry): entries.append(entry)
+                default: continue
+                }
             }
+            if !entries.isEmpty { try log.append(entries) }
+        } catch {
+            giveUp(error)
         }
-        if !entries.isEmpty { try log.append(entries) }
         var touched: Set<String> = []
         for action in actions {
             switch action {
@@ -197,6 +201,13 @@ extension CoordinatorService {
         }
         for site in touched { outboxes[site]?.flush() }
         for entry in entries { note(entry) }
+    }
+
+    /// What is in memory is ahead of what is on disk: nobody has heard of it, and nobody must. State is a
+    /// fold over the log, so the process ends and the next one starts from what is durable.
+    private func giveUp(_ error: any Error) -> Never {
+        logger.error("coordinator.stopping", [("reason", .name("\(error)"))])
+        exit(74)
     }
 
     private func cutOff(_ site: String) {

@@ -64,12 +64,14 @@ extension CoordinatorService {
 
     private func poll(_ site: String, _ request: HTTPRequest, _ responder: HTTPResponder) {
         var reader = ByteReader(request.body)
-        guard let session = try? reader.raw(16), let after = try? reader.u64(), (try? reader.finish()) != nil else {
+        guard let session = try? reader.raw(16), let after = try? reader.u64(), (try? reader.finish()) != nil,
+            after <= Outbox.sequenceMax
+        else {
             return responder.respond(.error(400, "a poll is a session of 16 bytes and a sequence number"))
         }
         var outbox = outboxes[site] ?? Outbox()
         if outbox.session != session {
-            outbox.open(session, standing: core.standingInstructions(for: site))
+            outbox.open(session, standing: core.standingInstructions(for: site), after: after)
             logger.info("site.session", [("site", .name(site))])
         }
         outbox.poll(after: after, responder, deadline: EventLoop.monotonicMilliseconds() + CoordinatorService.pollSeconds * 1000)

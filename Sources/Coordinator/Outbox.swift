@@ -17,6 +17,8 @@ struct Outbox {
     private var waiting: (responder: HTTPResponder, deadline: UInt64)?
 
     static let itemsMax = 1024
+    /// Largest number that a poll may name; nobody gets there by counting.
+    static let sequenceMax: UInt64 = 1 << 62
     static let batchBytesMax = 32 << 20
 
     mutating func put(_ instruction: Instruction) {
@@ -27,12 +29,13 @@ struct Outbox {
         next += 1
     }
 
-    /// Starts over for a node that has just started.
-    mutating func open(_ session: [UInt8], standing: [Instruction]) {
+    /// Starts over for a node that has just started, or that this process does not know yet. Numbers go on
+    /// from the node's last one, so that what it has never hides what it has not.
+    mutating func open(_ session: [UInt8], standing: [Instruction], after sequence: UInt64) {
         answerWaiting(.error(409, "another process of this site has started: only one node may run per site"))
         self.session = session
         items = []
-        next = 1
+        next = sequence + 1
         for instruction in standing { put(instruction) }
     }
 

@@ -4,6 +4,7 @@ import Codec
 import Cryptography
 import HTTP
 import Messages
+import Serving
 import Storage
 import Study
 import Tabular
@@ -55,6 +56,9 @@ package enum Enrolment {
         try DurableFile.writeAtomically(grant.certificatePEM, to: keys + "/client.crt.pem", mode: 0o644)
         try DurableFile.writeAtomically(grant.authorityPEM, to: keys + "/coordinator-ca.crt.pem", mode: 0o644)
         try makeServingCertificate(keys, site: token.site, hosts: hosts, now: now)
+        let operators = try AccessKeys(directory: keys, clock: clock).create(
+            name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
+        try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
         let membership: JSONValue = [
             "index": .integer(Int64(grant.siteIndex)), "coordinatorKey": .string(Hex.encode(grant.coordinatorKey.bytes)),
             "federation": .string(grant.federation), "joined": .string(now.iso8601),

@@ -74,8 +74,10 @@ extension NodeCore {
         guard state.roundsUsed < policy.roundBudget else {
             throw .refused(code: "policy.budget", "this site's round budget is spent")
         }
-        guard offer.plan.cohort.sitesMin >= policy.sitesMin, offer.plan.cohort.sitesMin >= consent.bounds.sitesMin else {
-            throw .refused(code: "policy.cohort", "the plan's smallest cohort is below what this site insists on")
+        // The policy may have become stricter since the consent.
+        do { try policy.checkTerms(offer.plan) } catch { throw .refused(code: error.code, error.description) }
+        guard offer.plan.cohort.sitesMin >= consent.bounds.sitesMin else {
+            throw .refused(code: "policy.cohort", "the plan's smallest cohort is below what this site consented to")
         }
         return offer
     }

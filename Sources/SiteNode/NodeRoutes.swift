@@ -12,11 +12,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, auditLog
+    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, auditLog
 
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check: "POST"
+        case .consent, .withdraw, .check, .createKey: "POST"
+        case .revokeKey: "DELETE"
         default: "GET"
         }
     }
@@ -29,13 +30,15 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .withdraw: "/v1/node/studies/{study}/withdraw"
         case .check: "/v1/node/studies/{study}/check"
         case .egress: "/v1/node/egress"
+        case .keys, .createKey: "/v1/node/keys"
+        case .revokeKey: "/v1/node/keys/{id}"
         case .auditLog: "/audit/{path...}"
         }
     }
 
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check: [.operator]
+        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey: [.operator]
         case .status, .plans, .egress: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -78,6 +81,9 @@ extension NodeService {
         case .withdraw: try withdraw(parameters["study"], principal)
         case .check: try check(parameters["study"], principal)
         case .egress: egressJSON()
+        case .keys: ["keys": .array(try keys.list().map(\.json))]
+        case .createKey: try createKey(request.body, principal)
+        case .revokeKey: try revokeKey(parameters["id"], principal)
         case .auditLog: .null
         }
     }
@@ -91,6 +97,8 @@ extension NodeService {
         switch error {
         case let error as NodeError:
             return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
+        case ServingError.unknownKey:
+            return .json(["error": "there is no key of that id", "code": "key.unknown"], status: 404)
         case let error as FieldError:
             return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case let error as JSONError:
@@ -140,6 +148,27 @@ extension NodeService {
         return ["study": .string(study), "report": report.json, "text": .string(report.text())]
     }
 
+    /// Makes an API key; the answer is the only place where it ever stands.
+    private func createKey(_ body: [UInt8], _ principal: Principal) throws -> JSONValue {
+        var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
+        let name = try fields.string("name", maxBytes: 64)
+        let words = try fields.strings("roles", maxCount: 16)
+        try fields.finish()
+        let roles = Set(words.compactMap(AccessRole.init(rawValue:)))
+        guard roles.count == Set(words).count, !roles.isEmpty else {
+            throw FieldError(path: "roles", problem: "must be some of \(AccessRole.allCases.map(\.rawValue).joined(separator: ", "))")
+        }
+        let (record, key) = try keys.create(name: name, roles: roles, random: SystemRandom.shared)
+        try perform([.log(.operated(.keyCreated, site: directory.configuration.site, by: principal.identifier, record.logged))])
+        return ["id": .string(record.id), "name": .string(name), "key": .string(key), "roles": .array(roles.sorted().map { .string($0.rawValue) })]
+    }
+
+    private func revokeKey(_ id: String, _ principal: Principal) throws -> JSONValue {
+        try keys.revoke(id: id)
+        try perform([.log(.operated(.keyRevoked, site: directory.configuration.site, by: principal.identifier, ["id": .string(id)]))])
+        return ["id": .string(id), "revoked": true]
+    }
+
     private func statusJSON() -> JSONValue {
         [
             "site": .string(directory.configuration.site), "federation": .string(directory.configuration.federation),
@@ -186,5 +215,19 @@ extension NodeState.Version {
             "study": .string(study), "version": .integer(Int64(version)), "package": .string(package.hex),
             "metrics": .object(metrics.mapValues { .number($0) }), "time": .string(time.iso8601),
         ]
+    }
+}
+
+extension AccessKeys.Record {
+    var json: JSONValue {
+        [
+            "id": .string(id), "name": .string(name), "created": .string(created.iso8601),
+            "roles": .array(roles.sorted().map { .string($0.rawValue) }),
+        ]
+    }
+
+    /// What the log holds of a key.
+    var logged: [String: JSONValue] {
+        ["id": .string(id), "name": .string(name), "roles": .array(roles.sorted().map { .string($0.rawValue) })]
     }
 }

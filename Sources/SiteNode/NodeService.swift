@@ -211,8 +211,9 @@ extension NodeService {
                     onNode { $0.reportStanding() }
                 }
                 for item in batch.items {
-                    after = item.sequence
+                    // What could not be taken for want of a connection comes again.
                     try take(item)
+                    after = item.sequence
                 }
             } catch {
                 guard !isStopping.withLock({ $0 }) else { break }
@@ -223,20 +224,21 @@ extension NodeService {
                     logger.warning("coordinator.unreachable", [("attempts", .count(failures)), ("reason", .name("\(error)"))])
                 }
                 pause(seconds: min(5, 0.2 * Double(failures)))
-                after = isRestart(error) ? 0 : after
             }
         }
         running.withLock { $0 -= 1 }
     }
 
-    /// After a coordinator's restart its numbers start over; it knows our session no more and tells us all
-    /// again, so asking from 0 is always right. Instructions are idempotent.
-    private func isRestart(_ error: any Error) -> Bool { !(error is NodeError) }
-
+    /// - Throws: when the connection failed; an instruction that cannot be used is reported and passed over.
     private func take(_ item: InstructionBatch.Item) throws {
-        let instruction = try Instruction(encoded: item.instruction)
-        for digest in instruction.references where !blobs.contains(digest.hex) {
-            try blobs.put(try link.blob(digest))
+        let instruction: Instruction
+        do {
+            instruction = try Instruction(encoded: item.instruction)
+            for digest in instruction.references where !blobs.contains(digest.hex) {
+                try blobs.put(try link.blob(digest))
+            }
+        } catch let error where error is MessageError || error is NodeError {
+            return report(error)
         }
         onNode { node in
             do {

@@ -97,10 +97,12 @@ package struct SuccessGate: Equatable, Sendable {
         package var passed: Bool
 
         /// For logs and reports; the value is a decimal text with 6 places, or null.
+        /// For the log and reports: no binary fractions.
         package var json: JSONValue {
-            [
-                "gate": gate.json, "passed": .bool(passed),
-                "value": value.map { .string(decimal($0, places: 6)) } ?? .null,
+            func text(_ value: Double?) -> JSONValue { value.map { .string(decimal($0, places: 6)) } ?? .null }
+            return [
+                "gate": ["metric": .string(gate.metric.rawValue), "atLeast": text(gate.atLeast), "atMost": text(gate.atMost)],
+                "passed": .bool(passed), "value": text(value),
             ]
         }
     }

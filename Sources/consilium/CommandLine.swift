@@ -2,7 +2,7 @@
 // help, unknown options and missing values are handled in one place.
 
 /// An option of a command.
-struct Option {
+struct Option: Sendable {
     var name: String
     /// Word for the value in help; nil for a flag.
     var value: String?
@@ -21,14 +21,14 @@ struct Option {
 }
 
 /// A command of the program.
-struct Command {
+struct Command: Sendable {
     /// Words that call it, such as `["node", "join"]`.
     var words: [String]
     var summary: String
     /// Names of operands; the last may end in `…`.
     var operands: [String] = []
     var options: [Option] = []
-    var run: (Invocation) throws -> Void
+    var run: @Sendable (Invocation) throws -> Void
 
     var usage: String {
         var text = "consilium " + words.joined(separator: " ")
@@ -40,7 +40,7 @@ struct Command {
 }
 
 /// The parsed command line.
-struct Invocation {
+struct Invocation: Sendable {
     var operands: [String] = []
     private var values: [String: [String]] = [:]
     /// Whether the answer is wanted as JSON.

@@ -1,0 +1,65 @@
+// Commands talk to the process that runs in a directory: its `endpoint.json` says where, its key files let
+// whoever may read the directory in.
+
+import Codec
+import Cryptography
+import Glibc
+import Simulation
+import Storage
+import Telemetry
+
+/// The interface of the process of a directory.
+enum RunningProcess {
+    static func coordinator(_ directory: String) throws -> APIClient {
+        let endpoint = try endpoint(directory, role: "coordinator")
+        return try client(
+            endpoint["operator"]?.stringValue ?? "", directory, authority: "ca.crt.pem", key: "operator.key")
+    }
+
+    static func node(_ directory: String, key: String = "operator.key") throws -> APIClient {
+        let endpoint = try endpoint(directory, role: "node")
+        return try client(endpoint["url"]?.stringValue ?? "", directory, authority: "serving-ca.crt.pem", key: key)
+    }
+
+    /// Where the process listens.
+    static func endpoint(_ directory: String, role: String) throws -> JSONValue {
+        guard DurableFile.exists(directory + "/config.json5") else {
+            throw Failure(.noInput, "no-directory", "\(directory) holds no \(role): make one with `consilium \(role == "node" ? "node join" : "coordinator init")`")
+        }
+        guard let bytes = try? DurableFile.read(directory + "/endpoint.json", maxBytes: 4096),
+            let value = try? JSONValue.parse(bytes, dialect: .strict), value["role"]?.stringValue == role,
+            let pid = value["pid"]?.intValue, kill(pid_t(pid), 0) == 0 || errno == EPERM
+        else {
+            throw Failure(.unavailable, "not-running", "no \(role) runs in \(directory): start it with `consilium \(role) serve --dir \(directory)`")
+        }
+        return value
+    }
+
+    private static func client(_ url: String, _ directory: String, authority: String, key: String) throws -> APIClient {
+        let secret = String(decoding: try KeyFile.read(directory + "/keys/" + key).exposedCopy(), as: UTF8.self)
+        return try APIClient(url: url, authorityPath: directory + "/keys/" + authority, key: secret)
+    }
+
+    /// Blocks until the process is asked to end.
+    static func waitForTermination() {
+        var signals = sigset_t()
+        unsafe sigemptyset(&signals)
+        unsafe sigaddset(&signals, SIGTERM)
+        unsafe sigaddset(&signals, SIGINT)
+        var received: Int32 = 0
+        while unsafe sigwait(&signals, &received) != 0 {}
+    }
+
+    /// Keeps the ending signals for `waitForTermination`; call before any thread starts.
+    static func holdTermination() {
+        var signals = sigset_t()
+        unsafe sigemptyset(&signals)
+        unsafe sigaddset(&signals, SIGTERM)
+        unsafe sigaddset(&signals, SIGINT)
+        unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+    }
+
+    static func logger(_ source: String, _ invocation: Invocation) -> Logger {
+        Logger(source: source, level: invocation.has("verbose") ? .debug : .info)
+    }
+}
