@@ -5,6 +5,7 @@ import CShims
 /// A (key, nonce) pair must seal once; callers use single-use keys or random nonces with few
 /// messages per key.
 package enum AESGCM256 {
+    /// Sizes of the key, the nonce and the tag.
     package static let keyBytes = 32
     package static let nonceBytes = 12
     package static let tagBytes = 16

@@ -27,6 +27,7 @@ package final class AgreementKey: Sendable {
         publicKey = handle.rawPublicKey()
     }
 
+    /// A new key.
     package static func generate(random: any RandomSource) -> AgreementKey {
         let raw = random.secret(keyBytes)
         do {

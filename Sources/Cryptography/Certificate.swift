@@ -3,6 +3,7 @@ import CShims
 /// An X.509 certificate: its bytes and the few facts Consilium reads from it. Holding one proves
 /// nothing; TLS or ``isValid(issuedBy:at:for:)`` checks the issuer.
 package struct Certificate: Hashable, Sendable {
+    /// The largest certificate that is read.
     package static let derBytesMax = 16 * 1024
     /// Longest chain file that is read: leaf, intermediate, root and one to spare.
     package static let chainCountMax = 4

@@ -6,6 +6,7 @@ import CShims
 /// identities in the manifest, which this authority cannot issue (see
 /// `protocol/secure-aggregation.md` §2.1). Reads no clock.
 package struct CertificateAuthority: Sendable {
+    /// For lifetimes.
     package static let secondsPerDay: Int64 = 86_400
     /// Issued certificates start this much before `now`, because clocks of institutions differ.
     package static let clockSkewSeconds: Int64 = 300

@@ -3,6 +3,7 @@ import CShims
 /// A PKCS#10 request whose signature proved possession of its key. Only the key is taken from it:
 /// names and extensions that it asks for are never read.
 package struct CertificateRequest: Sendable {
+    /// The largest request that is read.
     package static let derBytesMax = 16 * 1024
 
     /// The request as received.

@@ -2,11 +2,13 @@ import CShims
 
 /// HMAC with SHA-256 (RFC 2104). Keys of any length. Cost: about 0.5 µs for short messages.
 package enum HMACSHA256 {
+    /// The tag of bytes under a key that is no secret of this process.
     package static func authenticate(_ bytes: [UInt8], key: [UInt8]) -> Digest {
         let key = SecretBytes(copying: key)
         return authenticate(bytes, key: key)
     }
 
+    /// The tag of bytes under a secret key.
     package static func authenticate(_ bytes: [UInt8], key: borrowing SecretBytes) -> Digest {
         var tag = [UInt8](repeating: 0, count: Digest.byteCount)
         unsafe key.withPointer { pointer in

@@ -43,6 +43,7 @@ extension RandomSource {
 /// OpenSSL's generator, seeded by the kernel. If it fails the process stops: there is nothing safe
 /// to do without it.
 package final class SystemRandom: RandomSource {
+    /// The one instance that is needed.
     package static let shared = SystemRandom()
 
     package init() {}

@@ -42,11 +42,13 @@ package enum SHA256 {
 
         deinit { unsafe consilium_sha256_free(context) }
 
+        /// Hashes more bytes.
         package mutating func update(_ bytes: [UInt8]) {
             // Safe: pointer and count come from one array.
             unsafe consilium_sha256_update(context, bytes, bytes.count)
         }
 
+        /// Hashes more bytes, which are not copied.
         package mutating func update(_ bytes: RawSpan) {
             unsafe bytes.withUnsafeBytes { buffer in
                 // Safe: pointer and count come from one buffer.

@@ -105,6 +105,7 @@ import CShims
 
 /// How the process keeps its secrets.
 package enum SecretMemory {
+    /// Figures for a start-up log line.
     package struct Statistics: Equatable, Sendable {
         /// Bytes of the locked arena in use, and its size (0 when there is none).
         package var usedBytes, arenaBytes: Int
@@ -114,6 +115,7 @@ package enum SecretMemory {
         package var fallbackCount: UInt64
     }
 
+    /// The figures of this moment.
     package static var statistics: Statistics {
         let now = consilium_secret_memory_statistics()
         return Statistics(

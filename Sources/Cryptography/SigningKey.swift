@@ -2,6 +2,7 @@ import CShims
 
 /// An Ed25519 private key (RFC 8032). Cost: about 70 µs to sign.
 package final class SigningKey: Sendable {
+    /// Sizes of a seed and of a signature.
     package static let seedBytes = 32
     package static let signatureBytes = 64
 
@@ -32,6 +33,7 @@ package final class SigningKey: Sendable {
         self.init(handle: try PrivateKeyHandle(pem: pem, expecting: .ed25519, what: "signing key"))
     }
 
+    /// A new key.
     package static func generate(random: any RandomSource) -> SigningKey {
         let seed = random.secret(seedBytes)
         do {

@@ -2,6 +2,7 @@ import CShims
 
 /// An Ed25519 public key (RFC 8032). Cost: about 160 µs to verify.
 package struct VerifyingKey: Hashable, Sendable {
+    /// Size of a public key.
     package static let keyBytes = 32
 
     /// 32 bytes.

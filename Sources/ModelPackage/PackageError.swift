@@ -92,6 +92,7 @@ package enum PackageLimits {
 
 /// The names of the files every package has.
 package enum PackageFile {
+    /// Manifest, signature over it, and parameters.
     package static let manifest = "manifest.json"
     package static let signature = "manifest.sig"
     package static let tensors = "model.safetensors"

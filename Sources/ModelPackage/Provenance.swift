@@ -65,6 +65,7 @@ package struct Provenance: Equatable, Sendable {
 }
 
 extension Provenance {
+    /// The form in the manifest, protocol/model-package.md.
     package var json: JSONValue {
         .object([
             "run": .string(run),

@@ -20,6 +20,7 @@ package struct SafeTensors: Equatable, Sendable {
         case i64 = "I64", i32 = "I32", i16 = "I16", i8 = "I8"
         case u64 = "U64", u32 = "U32", u16 = "U16", u8 = "U8", bool = "BOOL"
 
+        /// Bytes of one element.
         package var byteCount: Int {
             switch self {
             case .f64, .i64, .u64: 8

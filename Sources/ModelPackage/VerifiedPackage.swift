@@ -14,6 +14,7 @@ package struct VerifiedPackage: Sendable {
     /// The exact files, for a copy to disk or to another machine.
     package let contents: PackageContents
 
+    /// What the manifest says.
     package var name: String { manifest.name }
     package var version: Int { manifest.version }
     package var schema: Schema { manifest.schema }

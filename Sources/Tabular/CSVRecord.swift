@@ -12,6 +12,7 @@ package struct CSVRecord: Equatable, Sendable {
     /// The first thing wrong inside the record, if anything.
     package internal(set) var defect: CSVDefect?
 
+    /// Fields of the record.
     package var fieldCount: Int { ends.count }
 
     /// Where field `index` (from 0) lies in `bytes`.

@@ -9,6 +9,7 @@ package struct Label: Equatable, Sendable {
     package var range: ClosedRange<Double>?
     package var description: String
 
+    /// Which values of the label are the positive class.
     package enum Positive: Equatable, Sendable {
         /// Equal to any of these, as numbers when both are numbers.
         case equals([String])

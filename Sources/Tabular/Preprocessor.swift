@@ -39,6 +39,7 @@ package struct Preprocessor: Equatable, Sendable {
         self.clip = clip
     }
 
+    /// Sizes and names of what goes in and of what comes out.
     package var featureCount: Int { featureNames.count }
     package var columnNames: [String] { columns.map(\.name) }
     package var columnCount: Int { columns.count }

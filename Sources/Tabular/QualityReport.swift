@@ -18,6 +18,7 @@ package struct QualityReport: Equatable, Sendable {
     /// The first refused rows, for the terminal.
     package let examples: [QuarantinedRow]
 
+    /// How often one column broke one rule.
     package struct ReasonCount: Equatable, Sendable {
         package let violation: Violation
         package let count: Int
@@ -74,6 +75,7 @@ package struct ColumnReport: Equatable, Sendable {
     package let zeroCount: Int
     package let zeroFinding: ZeroFinding?
 
+    /// Rows of one code.
     package struct CodeCount: Equatable, Sendable {
         package let code: String
         package let count: Int

@@ -126,6 +126,7 @@ package struct DecodedRow: Equatable, Sendable {
     package let line: Int
     package let content: Content
 
+    /// What a row turned out to be.
     package enum Content: Equatable, Sendable {
         /// `label` is nil when rows are read without labels; `subject` is the raw subject field, if any.
         case valid(ValidRow, label: Bool?, subject: [UInt8]?)

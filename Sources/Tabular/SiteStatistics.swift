@@ -5,6 +5,7 @@
 
 /// One number of the statistics vector.
 package struct StatisticSlot: Equatable, Sendable {
+    /// What a slot is the mean of.
     package enum Quantity: Equatable, Sendable {
         /// Mean of x̂ over all rows, missing as 0; in [−1, 1].
         case mean(feature: Int)

@@ -19,6 +19,7 @@ package struct Table: Sendable {
     /// One more than the largest row number of the source.
     package private(set) var sourceRowCount = 0
 
+    /// Rows of the table.
     package var rowCount: Int { labels.count }
 
     package init(schema: Schema) {

@@ -4,6 +4,7 @@ package struct Violation: Error, Equatable, Hashable, Sendable, CustomStringConv
     package var name: String
     package var rule: Rule
 
+    /// The rules a row can break.
     package enum Rule: Equatable, Hashable, Sendable, CustomStringConvertible {
         case missing
         case notANumber
