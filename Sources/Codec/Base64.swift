@@ -18,8 +18,10 @@ package enum Base64 {
     /// Nil unless canonical: URL alphabet, not padded, unused bits zero.
     package static func urlDecode(_ text: String) -> [UInt8]? { decode(Array(text.utf8), url) }
 
-    private static let standard = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-    private static let url = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
+    private static let standard = Array(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+    private static let url = Array(
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_".utf8)
 
     private static func encode(_ bytes: [UInt8], _ alphabet: [UInt8], padded: Bool) -> String {
         var digits: [UInt8] = []
@@ -28,8 +30,12 @@ package enum Base64 {
         while index < bytes.count {
             let count = min(3, bytes.count - index)
             var group: UInt32 = 0
-            for offset in 0..<3 { group = group << 8 | (offset < count ? UInt32(bytes[index + offset]) : 0) }
-            for offset in 0...count { digits.append(alphabet[Int(group >> UInt32(18 - 6 * offset)) & 63]) }
+            for offset in 0..<3 {
+                group = group << 8 | (offset < count ? UInt32(bytes[index + offset]) : 0)
+            }
+            for offset in 0...count {
+                digits.append(alphabet[Int(group >> UInt32(18 - 6 * offset)) & 63])
+            }
             if padded, count < 3 { digits += [UInt8](repeating: 0x3d, count: 3 - count) }
             index += 3
         }

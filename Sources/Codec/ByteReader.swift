@@ -43,7 +43,8 @@ package struct ByteReader {
 
     /// A length-prefixed UTF-8 text.
     package mutating func text(maxBytes: Int) throws(CodecError) -> String {
-        guard let text = String(validating: try lengthPrefixed(maxBytes: maxBytes), as: UTF8.self) else { throw .notUTF8 }
+        guard let text = String(validating: try lengthPrefixed(maxBytes: maxBytes), as: UTF8.self)
+        else { throw .notUTF8 }
         return text
     }
 

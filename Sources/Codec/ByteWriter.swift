@@ -34,10 +34,14 @@ package struct ByteWriter {
     package mutating func text(_ value: String) { lengthPrefixed(Array(value.utf8)) }
 
     private mutating func big(_ value: UInt64, _ count: Int) {
-        for index in (0..<count).reversed() { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(index * 8))) }
+        for index in (0..<count).reversed() {
+            bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(index * 8)))
+        }
     }
 
     private mutating func little(_ value: UInt64, _ count: Int) {
-        for index in 0..<count { bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(index * 8))) }
+        for index in 0..<count {
+            bytes.append(UInt8(truncatingIfNeeded: value >> UInt64(index * 8)))
+        }
     }
 }

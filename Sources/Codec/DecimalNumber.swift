@@ -38,13 +38,17 @@ struct DecimalNumber {
             let point = position
             gather(bytes, &position, isFraction: true)
             fraction = position - point
-            guard fraction > 0 || (isJSON5 && whole > 0) else { throw JSONProblem("digits are expected after the decimal point") }
+            guard fraction > 0 || (isJSON5 && whole > 0) else {
+                throw JSONProblem("digits are expected after the decimal point")
+            }
         }
         guard whole > 0 || fraction > 0 else { throw JSONProblem("a number is expected here") }
         if byte(bytes, position) | 0x20 == 0x65 { try power(bytes, &position) }
     }
 
-    private func byte(_ bytes: Span<UInt8>, _ index: Int) -> UInt8 { index < bytes.count ? bytes[index] : 0 }
+    private func byte(_ bytes: Span<UInt8>, _ index: Int) -> UInt8 {
+        index < bytes.count ? bytes[index] : 0
+    }
 
     private mutating func gather(_ bytes: Span<UInt8>, _ position: inout Int, isFraction: Bool) {
         while position < bytes.count {
@@ -112,7 +116,8 @@ private func product(_ left: UInt64, _ right: UInt64) -> Double {
     let (high, low) = left.multipliedFullWidth(by: right)
     guard high != 0 else { return Double(low) }
     let shift = UInt64(high.leadingZeroBitCount)
-    return rounded(high << shift | low >> (64 - shift), isInexact: low << shift != 0, power: 64 - Int(shift))
+    return rounded(
+        high << shift | low >> (64 - shift), isInexact: low << shift != 0, power: 64 - Int(shift))
 }
 
 private func quotient(_ dividend: UInt64, _ divisor: UInt64) -> Double {
@@ -131,18 +136,23 @@ private func rounded(_ bits: UInt64, isInexact: Bool, power: Int) -> Double {
     let rest = bits & 0x7ff
     if rest > 0x400 || (rest == 0x400 && (isInexact || significand & 1 == 1)) { significand += 1 }
     // Adding to the exponent field multiplies by a power of two.
-    return Double(bitPattern: Double(significand).bitPattern &+ UInt64(bitPattern: Int64(power + 11)) << 52)
+    return Double(
+        bitPattern: Double(significand).bitPattern &+ UInt64(bitPattern: Int64(power + 11)) << 52)
 }
 
 /// 10^0…10^22, the powers that are exact doubles.
 private let doublePowers: [Double] = [
-    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20,
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
+    1e17, 1e18, 1e19, 1e20,
     1e21, 1e22,
 ]
 
 /// 10^0…10^19, the powers that are 64-bit integers.
 private let integerPowers: [UInt64] = [
-    1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000,
-    100_000_000_000, 1_000_000_000_000, 10_000_000_000_000, 100_000_000_000_000, 1_000_000_000_000_000,
-    10_000_000_000_000_000, 100_000_000_000_000_000, 1_000_000_000_000_000_000, 10_000_000_000_000_000_000,
+    1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000,
+    10_000_000_000,
+    100_000_000_000, 1_000_000_000_000, 10_000_000_000_000, 100_000_000_000_000,
+    1_000_000_000_000_000,
+    10_000_000_000_000_000, 100_000_000_000_000_000, 1_000_000_000_000_000_000,
+    10_000_000_000_000_000_000,
 ]

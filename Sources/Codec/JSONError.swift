@@ -13,7 +13,9 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
     init(_ bytes: [UInt8], at position: Int, _ problem: String) {
         var (line, lineStart) = (1, 0)
         let end = min(position, bytes.count)
-        for index in 0..<end where bytes[index] == 0x0a { (line, lineStart) = (line + 1, index + 1) }
+        for index in 0..<end where bytes[index] == 0x0a {
+            (line, lineStart) = (line + 1, index + 1)
+        }
         self.line = line
         column = end - lineStart + 1
         self.problem = problem
@@ -42,7 +44,8 @@ package struct JSONLimits: Sendable {
 
     /// - Parameters: see the properties. `depthMax` is at most 512, as the parser recurses.
     package init(
-        bytesMax: Int = 16 << 20, depthMax: Int = 64, valuesMax: Int = 2_000_000, stringBytesMax: Int = 4 << 20
+        bytesMax: Int = 16 << 20, depthMax: Int = 64, valuesMax: Int = 2_000_000,
+        stringBytesMax: Int = 4 << 20
     ) {
         precondition(depthMax <= 512, "deeper JSON could exhaust the stack")
         self.bytesMax = bytesMax
@@ -58,6 +61,8 @@ func checkText(_ bytes: [UInt8], bytesMax: Int) throws(JSONError) {
         throw JSONError(bytes, at: 0, "the text is longer than \(bytesMax) bytes")
     }
     do { _ = try UTF8Span(validating: bytes.span) } catch {
-        throw JSONError(bytes, at: error.byteOffsets.lowerBound, "the text is not valid UTF-8; save it as UTF-8")
+        throw JSONError(
+            bytes, at: error.byteOffsets.lowerBound, "the text is not valid UTF-8; save it as UTF-8"
+        )
     }
 }

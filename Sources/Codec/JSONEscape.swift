@@ -3,7 +3,9 @@
 /// Reads an escape whose backslash stands before `position`, which is moved behind it or to the culprit.
 ///
 /// - Returns: the character; nil for JSON5's line continuation, which stands for nothing.
-func readEscape(_ bytes: Span<UInt8>, at position: inout Int, isJSON5: Bool) throws(JSONProblem) -> Unicode.Scalar? {
+func readEscape(_ bytes: Span<UInt8>, at position: inout Int, isJSON5: Bool) throws(JSONProblem)
+    -> Unicode.Scalar?
+{
     guard position < bytes.count else { throw JSONProblem("a text is not closed") }
     let byte = bytes[position]
     position += 1
@@ -24,11 +26,14 @@ func readEscape(_ bytes: Span<UInt8>, at position: inout Int, isJSON5: Bool) thr
     }
 }
 
-private func readUnicodeEscape(_ bytes: Span<UInt8>, _ position: inout Int) throws(JSONProblem) -> Unicode.Scalar {
+private func readUnicodeEscape(_ bytes: Span<UInt8>, _ position: inout Int) throws(JSONProblem)
+    -> Unicode.Scalar
+{
     let alone = "half of a surrogate pair stands alone"
     var value = try readHexadecimal(4, bytes, &position)
     if 0xd800...0xdbff ~= value {
-        guard position + 1 < bytes.count, bytes[position] == 0x5c, bytes[position + 1] == 0x75 else { throw JSONProblem(alone) }
+        guard position + 1 < bytes.count, bytes[position] == 0x5c, bytes[position + 1] == 0x75
+        else { throw JSONProblem(alone) }
         position += 2
         let low = try readHexadecimal(4, bytes, &position)
         guard 0xdc00...0xdfff ~= low else { throw JSONProblem(alone) }
@@ -56,7 +61,9 @@ private func readJSON5Escape(
     }
 }
 
-private func readHexadecimal(_ count: Int, _ bytes: Span<UInt8>, _ position: inout Int) throws(JSONProblem) -> UInt32 {
+private func readHexadecimal(_ count: Int, _ bytes: Span<UInt8>, _ position: inout Int)
+    throws(JSONProblem) -> UInt32
+{
     var value: UInt32 = 0
     for _ in 0..<count {
         guard position < bytes.count, let digit = Hex.value(bytes[position]) else {
@@ -70,5 +77,7 @@ private func readHexadecimal(_ count: Int, _ bytes: Span<UInt8>, _ position: ino
 
 extension [UInt8] {
     /// Adds the UTF-8 form of a character.
-    mutating func append(_ scalar: Unicode.Scalar) { append(contentsOf: Array(String(scalar).utf8)) }
+    mutating func append(_ scalar: Unicode.Scalar) {
+        append(contentsOf: Array(String(scalar).utf8))
+    }
 }

@@ -25,7 +25,9 @@ package struct JSONFields {
     /// - Throws: `FieldError` when the value is not an object.
     package init(_ value: JSONValue, path: String) throws(FieldError) {
         guard case .object(let members) = value else {
-            throw FieldError(path: path, problem: path.isEmpty ? "the document must be an object" : "must be an object")
+            throw FieldError(
+                path: path,
+                problem: path.isEmpty ? "the document must be an object" : "must be an object")
         }
         self.path = path
         self.members = members
@@ -50,21 +52,29 @@ package struct JSONFields {
     }
 
     /// A text, or nil when absent or null.
-    package mutating func optionalString(_ key: String, maxBytes: Int = 4096) throws(FieldError) -> String? {
+    package mutating func optionalString(_ key: String, maxBytes: Int = 4096) throws(FieldError)
+        -> String?
+    {
         guard let value = present(key) else { return nil }
         guard let text = value.stringValue else { throw wrong(key, "must be a text") }
-        guard text.utf8.count <= maxBytes else { throw wrong(key, "must be at most \(maxBytes) bytes long") }
+        guard text.utf8.count <= maxBytes else {
+            throw wrong(key, "must be at most \(maxBytes) bytes long")
+        }
         return text
     }
 
     /// A whole number in a range.
-    package mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(FieldError) -> Int {
+    package mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(FieldError)
+        -> Int
+    {
         guard let number = try optionalInteger(key, in: range) else { throw missing(key) }
         return number
     }
 
     /// A whole number in a range, or nil when absent or null.
-    package mutating func optionalInteger(_ key: String, in range: ClosedRange<Int>) throws(FieldError) -> Int? {
+    package mutating func optionalInteger(_ key: String, in range: ClosedRange<Int>)
+        throws(FieldError) -> Int?
+    {
         guard let value = present(key) else { return nil }
         guard let number = value.intValue else { throw wrong(key, "must be a whole number") }
         guard range.contains(number) else {
@@ -74,13 +84,17 @@ package struct JSONFields {
     }
 
     /// A number in a range.
-    package mutating func number(_ key: String, in range: ClosedRange<Double>) throws(FieldError) -> Double {
+    package mutating func number(_ key: String, in range: ClosedRange<Double>) throws(FieldError)
+        -> Double
+    {
         guard let number = try optionalNumber(key, in: range) else { throw missing(key) }
         return number
     }
 
     /// A number in a range, or nil when absent or null.
-    package mutating func optionalNumber(_ key: String, in range: ClosedRange<Double>) throws(FieldError) -> Double? {
+    package mutating func optionalNumber(_ key: String, in range: ClosedRange<Double>)
+        throws(FieldError) -> Double?
+    {
         guard let value = present(key) else { return nil }
         guard let number = value.doubleValue else { throw wrong(key, "must be a number") }
         guard range.contains(number) else {
@@ -108,10 +122,14 @@ package struct JSONFields {
     }
 
     /// An array, or nil when absent or null.
-    package mutating func optionalArray(_ key: String, maxCount: Int) throws(FieldError) -> [JSONValue]? {
+    package mutating func optionalArray(_ key: String, maxCount: Int) throws(FieldError)
+        -> [JSONValue]?
+    {
         guard let value = present(key) else { return nil }
         guard let values = value.arrayValue else { throw wrong(key, "must be an array") }
-        guard values.count <= maxCount else { throw wrong(key, "must have at most \(maxCount) elements") }
+        guard values.count <= maxCount else {
+            throw wrong(key, "must have at most \(maxCount) elements")
+        }
         return values
     }
 
@@ -121,7 +139,9 @@ package struct JSONFields {
         var texts: [String] = []
         for (index, value) in values.enumerated() {
             guard let text = value.stringValue, text.utf8.count <= 4096 else {
-                throw FieldError(path: "\(place(key))[\(index)]", problem: "must be a text of at most 4096 bytes")
+                throw FieldError(
+                    path: "\(place(key))[\(index)]", problem: "must be a text of at most 4096 bytes"
+                )
             }
             texts.append(text)
         }
@@ -144,8 +164,11 @@ package struct JSONFields {
     ///
     /// - Throws: `FieldError` that names the first member, in order of keys, that nobody asked for.
     package func finish() throws(FieldError) {
-        guard let unknown = members.keys.filter({ !asked.contains($0) }).sorted().first else { return }
-        throw FieldError(path: place(unknown), problem: "is not a known field here; check its spelling")
+        guard let unknown = members.keys.filter({ !asked.contains($0) }).sorted().first else {
+            return
+        }
+        throw FieldError(
+            path: place(unknown), problem: "is not a known field here; check its spelling")
     }
 
     private mutating func present(_ key: String) -> JSONValue? {
@@ -160,6 +183,10 @@ package struct JSONFields {
     }
 
     private func place(_ key: String) -> String { path.isEmpty ? key : "\(path).\(key)" }
-    private func missing(_ key: String) -> FieldError { FieldError(path: place(key), problem: "is missing") }
-    private func wrong(_ key: String, _ problem: String) -> FieldError { FieldError(path: place(key), problem: problem) }
+    private func missing(_ key: String) -> FieldError {
+        FieldError(path: place(key), problem: "is missing")
+    }
+    private func wrong(_ key: String, _ problem: String) -> FieldError {
+        FieldError(path: place(key), problem: problem)
+    }
 }

@@ -13,7 +13,9 @@ package struct JSONKeyTable: Sendable {
 
     /// - Parameter names: the known names, each once.
     package init(_ names: [String]) {
-        precondition(Set(names.map { Array($0.utf8) }).count == names.count, "a name stands twice in a key table")
+        precondition(
+            Set(names.map { Array($0.utf8) }).count == names.count,
+            "a name stands twice in a key table")
         self.names = names
         var (bytes, ends): ([UInt8], [Int]) = ([], [0])
         var count = 4
@@ -35,7 +37,9 @@ package struct JSONKeyTable: Sendable {
     package func index(of key: JSONText, in reader: borrowing JSONReader, expected: Int) -> Int? {
         // Rare, and worth an allocation: a key written with escapes.
         if key.hasEscapes { return names.firstIndex { reader.isEqual(key, $0) } }
-        if names.indices.contains(expected), isName(expected, key.range, reader.bytes) { return expected }
+        if names.indices.contains(expected), isName(expected, key.range, reader.bytes) {
+            return expected
+        }
         var slot = JSONKeyTable.hash(reader.bytes[key.range]) & (slots.count - 1)
         while slots[slot] >= 0 {
             if isName(Int(slots[slot]), key.range, reader.bytes) { return Int(slots[slot]) }
@@ -47,7 +51,8 @@ package struct JSONKeyTable: Sendable {
     private func isName(_ index: Int, _ range: Range<Int>, _ document: [UInt8]) -> Bool {
         let start = ends[index]
         guard ends[index + 1] - start == range.count else { return false }
-        for offset in 0..<range.count where bytes[start + offset] != document[range.lowerBound + offset] { return false }
+        for offset in 0..<range.count
+        where bytes[start + offset] != document[range.lowerBound + offset] { return false }
         return true
     }
 

@@ -109,7 +109,8 @@ private struct JSONOutput {
 /// characters of four bytes (lead 0xF0 and up), come before U+E000…U+FFFF (lead 0xEE and 0xEF).
 private func utf16Precedes(_ left: String, _ right: String) -> Bool {
     let (leftBytes, rightBytes) = (left.utf8Span.span, right.utf8Span.span)
-    for index in 0..<min(leftBytes.count, rightBytes.count) where leftBytes[index] != rightBytes[index] {
+    for index in 0..<min(leftBytes.count, rightBytes.count)
+    where leftBytes[index] != rightBytes[index] {
         let (a, b) = (leftBytes[index], rightBytes[index])
         if a >= 0xee, b >= 0xee, (a >= 0xf0) != (b >= 0xf0) { return a >= 0xf0 }
         return a < b
@@ -120,7 +121,9 @@ private func utf16Precedes(_ left: String, _ right: String) -> Bool {
 /// A finite number as ECMAScript's Number::toString prints it (shortest digits that read back).
 package func ecmaScript(_ value: Double) -> String {
     precondition(value.isFinite, "JSON holds finite numbers only")
-    if let whole = Int64(exactly: value), abs(value) <= 9_007_199_254_740_992 { return String(whole) }
+    if let whole = Int64(exactly: value), abs(value) <= 9_007_199_254_740_992 {
+        return String(whole)
+    }
     // Swift prints the same shortest digits, and in the same layout where it prints no exponent.
     let text = value.description
     if !text.utf8.contains(0x65), !text.hasSuffix(".0") { return text }
@@ -132,7 +135,8 @@ package func ecmaScript(_ value: Double) -> String {
 private func layOut(_ digits: [UInt8], _ exponent: Int) -> [UInt8] {
     let count = digits.count
     switch exponent {
-    case count...21 where exponent >= count: return digits + [UInt8](repeating: 0x30, count: exponent - count)
+    case count...21 where exponent >= count:
+        return digits + [UInt8](repeating: 0x30, count: exponent - count)
     case 1...21: return digits[..<exponent] + [0x2e] + digits[exponent...]
     case -5...0: return Array("0.".utf8) + [UInt8](repeating: 0x30, count: -exponent) + digits
     default:

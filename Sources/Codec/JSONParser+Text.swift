@@ -8,7 +8,8 @@ extension JSONParser {
             case 0x0b where isJSON5, 0x0c where isJSON5: position += 1
             case 0x2f where isJSON5: try skipComment()
             case 0xc2 where isJSON5, 0xe2 where isJSON5, 0xef where isJSON5:
-                guard let count = wideSpaces.first(where: bytes[position...].starts(with:))?.count else { return }
+                guard let count = wideSpaces.first(where: bytes[position...].starts(with:))?.count
+                else { return }
                 position += count
             default: return
             }
@@ -24,7 +25,9 @@ extension JSONParser {
         }
         guard kind == 0x2a else { throw failure("a value or a comment is expected here") }
         position += 2
-        while position + 1 < bytes.count, bytes[position] != 0x2a || bytes[position + 1] != 0x2f { position += 1 }
+        while position + 1 < bytes.count, bytes[position] != 0x2a || bytes[position + 1] != 0x2f {
+            position += 1
+        }
         guard position + 1 < bytes.count else {
             position = start
             throw failure("a comment is not closed")
@@ -66,7 +69,9 @@ extension JSONParser {
             if byte == 0x5c {
                 var end = position + 1
                 do {
-                    if let scalar = try readEscape(bytes.span, at: &end, isJSON5: isJSON5) { collected.append(scalar) }
+                    if let scalar = try readEscape(bytes.span, at: &end, isJSON5: isJSON5) {
+                        collected.append(scalar)
+                    }
                 } catch { throw JSONError(bytes, at: end, error.text) }
                 position = end
             } else if byte < 0x20 {
@@ -82,11 +87,16 @@ extension JSONParser {
         return String(decoding: collected, as: UTF8.self)
     }
 
-    private func tooLong() -> JSONError { failure("a text is longer than \(limits.stringBytesMax) bytes") }
+    private func tooLong() -> JSONError {
+        failure("a text is longer than \(limits.stringBytesMax) bytes")
+    }
 }
 
 /// JSON5's white space outside ASCII: no-break space, byte order mark, line and paragraph separators,
 /// thin spaces of the general punctuation block.
 private let wideSpaces: [[UInt8]] =
-    [[0xc2, 0xa0], [0xef, 0xbb, 0xbf], [0xe2, 0x80, 0xa8], [0xe2, 0x80, 0xa9], [0xe2, 0x80, 0xaf], [0xe2, 0x81, 0x9f]]
+    [
+        [0xc2, 0xa0], [0xef, 0xbb, 0xbf], [0xe2, 0x80, 0xa8], [0xe2, 0x80, 0xa9],
+        [0xe2, 0x80, 0xaf], [0xe2, 0x81, 0x9f],
+    ]
     + (0x80...0x8a).map { [0xe2, 0x80, $0] }

@@ -41,7 +41,9 @@ struct JSONParser {
         try skipSpace()
         let value = try value(depth: 0)
         try skipSpace()
-        guard position == bytes.count else { throw failure("something follows the end of the document") }
+        guard position == bytes.count else {
+            throw failure("something follows the end of the document")
+        }
         return value
     }
 
@@ -51,7 +53,9 @@ struct JSONParser {
 
     private mutating func value(depth: Int) throws(JSONError) -> JSONValue {
         values += 1
-        guard values <= limits.valuesMax else { throw failure("more than \(limits.valuesMax) values") }
+        guard values <= limits.valuesMax else {
+            throw failure("more than \(limits.valuesMax) values")
+        }
         guard let byte = current else { throw failure("the text ends too early") }
         switch byte {
         case 0x7b: return try object(depth: depth + 1)
@@ -63,13 +67,16 @@ struct JSONParser {
         case 0x6e: return try word("null", .null)
         case 0x2d, 0x30...0x39: return try number()
         case 0x2b where isJSON5, 0x2e where isJSON5: return try number()
-        case 0x49, 0x4e: throw failure("NaN and infinities are not allowed; leave the value out or use null")
+        case 0x49, 0x4e:
+            throw failure("NaN and infinities are not allowed; leave the value out or use null")
         default: throw failure("a value is expected here")
         }
     }
 
     private mutating func word(_ text: String, _ value: JSONValue) throws(JSONError) -> JSONValue {
-        guard bytes[position...].starts(with: text.utf8) else { throw failure("a value is expected here") }
+        guard bytes[position...].starts(with: text.utf8) else {
+            throw failure("a value is expected here")
+        }
         position += text.utf8.count
         return value
     }
@@ -102,7 +109,9 @@ struct JSONParser {
 
     /// After an opening byte: whether there is a first element.
     private mutating func open(_ close: UInt8, depth: Int) throws(JSONError) -> Bool {
-        guard depth <= limits.depthMax else { throw failure("nesting is deeper than \(limits.depthMax)") }
+        guard depth <= limits.depthMax else {
+            throw failure("nesting is deeper than \(limits.depthMax)")
+        }
         position += 1
         try skipSpace()
         guard current == close else { return true }
@@ -119,12 +128,16 @@ struct JSONParser {
             try skipSpace()
         }
         if current == close {
-            guard isJSON5 || !hasComma else { throw failure("a comma stands before the closing bracket; remove it") }
+            guard isJSON5 || !hasComma else {
+                throw failure("a comma stands before the closing bracket; remove it")
+            }
             position += 1
             return false
         }
         guard hasComma else {
-            throw failure(current == nil ? "the text ends too early" : "a comma or the closing bracket is expected")
+            throw failure(
+                current == nil
+                    ? "the text ends too early" : "a comma or the closing bracket is expected")
         }
         return true
     }
@@ -135,9 +148,13 @@ struct JSONParser {
         // A copy, as the span borrows this parser.
         var end = position
         let decimal: DecimalNumber
-        do { decimal = try DecimalNumber(bytes.span, at: &end, isJSON5: isJSON5) } catch { throw JSONError(bytes, at: end, error.text) }
+        do { decimal = try DecimalNumber(bytes.span, at: &end, isJSON5: isJSON5) } catch {
+            throw JSONError(bytes, at: end, error.text)
+        }
         position = end
-        if let byte = current, isNameByte(byte) { throw failure("a number is followed by something else") }
+        if let byte = current, isNameByte(byte) {
+            throw failure("a number is followed by something else")
+        }
         if let value = decimal.integer { return .integer(value) }
         let value = decimal.double ?? longDouble(bytes[start..<position])
         guard value.isFinite else {
@@ -151,7 +168,9 @@ struct JSONParser {
     private mutating func hexadecimalNumber() throws(JSONError) -> JSONValue? {
         let hasSign = current == 0x2d || current == 0x2b
         let start = position + (hasSign ? 1 : 0)
-        guard start + 1 < bytes.count, bytes[start] == 0x30, bytes[start + 1] | 0x20 == 0x78 else { return nil }
+        guard start + 1 < bytes.count, bytes[start] == 0x30, bytes[start + 1] | 0x20 == 0x78 else {
+            return nil
+        }
         let isNegative = current == 0x2d
         position = start + 2
         var value: Int64 = 0
@@ -162,7 +181,9 @@ struct JSONParser {
             position += 1
         }
         guard position > digits else { throw failure("hexadecimal digits are expected") }
-        if let byte = current, isNameByte(byte) { throw failure("a number is followed by something else") }
+        if let byte = current, isNameByte(byte) {
+            throw failure("a number is followed by something else")
+        }
         if isNegative, value == 0 { return .number(-0.0) }
         return .integer(isNegative ? -value : value)
     }

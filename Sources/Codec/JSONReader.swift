@@ -56,10 +56,14 @@ package struct JSONReader {
     }
 
     /// Goes into an object; `nextKey` reads its members.
-    package mutating func enterObject() throws(JSONError) { try enter(0x7b, "an object is expected here") }
+    package mutating func enterObject() throws(JSONError) {
+        try enter(0x7b, "an object is expected here")
+    }
 
     /// Goes into an array; `nextElement` moves through it.
-    package mutating func enterArray() throws(JSONError) { try enter(0x5b, "an array is expected here") }
+    package mutating func enterArray() throws(JSONError) {
+        try enter(0x5b, "an array is expected here")
+    }
 
     /// The next key of the object, whose value must be read or skipped after it; nil at the end, which is left.
     package mutating func nextKey() throws(JSONError) -> JSONText? {
@@ -84,7 +88,9 @@ package struct JSONReader {
         var end = position
         defer { position = end }
         let decimal: DecimalNumber
-        do { decimal = try DecimalNumber(bytes.span, at: &end, isJSON5: false) } catch { throw JSONError(bytes, at: end, error.text) }
+        do { decimal = try DecimalNumber(bytes.span, at: &end, isJSON5: false) } catch {
+            throw JSONError(bytes, at: end, error.text)
+        }
         if let value = decimal.double { return value }
         let value = longDouble(bytes[start..<end])
         guard value.isFinite else { throw failure("a number is too large") }
@@ -94,7 +100,9 @@ package struct JSONReader {
     /// `true` or `false`.
     package mutating func bool() throws(JSONError) -> Bool {
         let isTrue = nextByte() == 0x74
-        try word(isTrue ? 0x7472_7565 : 0x6661_6c73, tail: isTrue ? 0 : 0x65, "true or false is expected here")
+        try word(
+            isTrue ? 0x7472_7565 : 0x6661_6c73, tail: isTrue ? 0 : 0x65,
+            "true or false is expected here")
         return isTrue
     }
 
@@ -119,7 +127,9 @@ package struct JSONReader {
             if byte == 0x5c {
                 hasEscapes = true
                 var end = position + 1
-                do { _ = try readEscape(bytes.span, at: &end, isJSON5: false) } catch { throw JSONError(bytes, at: end, error.text) }
+                do { _ = try readEscape(bytes.span, at: &end, isJSON5: false) } catch {
+                    throw JSONError(bytes, at: end, error.text)
+                }
                 position = end
             } else if byte < 0x20 {
                 throw failure("a control character stands in a text; write it as an escape")
@@ -150,7 +160,9 @@ package struct JSONReader {
     ///
     /// - Throws: `JSONError` when something follows or a container is open.
     package mutating func finish() throws(JSONError) {
-        guard nextByte() == 0, position == bytes.count else { throw failure("something follows the end of the document") }
+        guard nextByte() == 0, position == bytes.count else {
+            throw failure("something follows the end of the document")
+        }
         guard depth == 0 else { throw failure("the text ends too early") }
     }
 
@@ -182,7 +194,9 @@ extension JSONReader {
 
     private mutating func enter(_ open: UInt8, _ problem: String) throws(JSONError) {
         guard nextByte() == open else { throw failure(problem) }
-        guard depth < JSONReader.depthMax else { throw failure("nesting is deeper than \(JSONReader.depthMax)") }
+        guard depth < JSONReader.depthMax else {
+            throw failure("nesting is deeper than \(JSONReader.depthMax)")
+        }
         position += 1
         isFirst |= 1 << UInt64(depth)
         depth += 1
@@ -204,20 +218,27 @@ extension JSONReader {
             return true
         }
         guard byte == 0x2c else {
-            throw failure(position == bytes.count ? "the text ends too early" : "a comma or the closing bracket is expected")
+            throw failure(
+                position == bytes.count
+                    ? "the text ends too early" : "a comma or the closing bracket is expected")
         }
         position += 1
-        guard nextByte() != close else { throw failure("a comma stands before the closing bracket; remove it") }
+        guard nextByte() != close else {
+            throw failure("a comma stands before the closing bracket; remove it")
+        }
         return true
     }
 
     /// Reads four letters, as a big-endian number, and one more unless it is 0.
-    private mutating func word(_ letters: UInt32, tail: UInt8, _ problem: String) throws(JSONError) {
+    private mutating func word(_ letters: UInt32, tail: UInt8, _ problem: String) throws(JSONError)
+    {
         let count = tail == 0 ? 4 : 5
         guard bytes.count - position >= count else { throw failure(problem) }
         var found: UInt32 = 0
         for index in position..<position + 4 { found = found << 8 | UInt32(bytes[index]) }
-        guard found == letters, tail == 0 || bytes[position + 4] == tail else { throw failure(problem) }
+        guard found == letters, tail == 0 || bytes[position + 4] == tail else {
+            throw failure(problem)
+        }
         position += count
     }
 
@@ -232,7 +253,9 @@ extension JSONReader {
                 continue
             }
             // `text()` accepted this escape, so that it cannot fail here.
-            if let scalar = try? readEscape(bytes.span, at: &index, isJSON5: false) { result.append(scalar) }
+            if let scalar = try? readEscape(bytes.span, at: &index, isJSON5: false) {
+                result.append(scalar)
+            }
         }
         return result
     }

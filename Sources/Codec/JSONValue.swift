@@ -35,13 +35,19 @@ extension JSONValue {
     /// A truth value.
     package var boolValue: Bool? { if case .bool(let value) = self { value } else { nil } }
     /// The elements of an array.
-    package var arrayValue: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
+    package var arrayValue: [JSONValue]? {
+        if case .array(let values) = self { values } else { nil }
+    }
     /// The members of an object.
-    package var objectValue: [String: JSONValue]? { if case .object(let members) = self { members } else { nil } }
+    package var objectValue: [String: JSONValue]? {
+        if case .object(let members) = self { members } else { nil }
+    }
 }
 
-extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
-    ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral, ExpressibleByNilLiteral
+extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral,
+    ExpressibleByFloatLiteral,
+    ExpressibleByBooleanLiteral, ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral,
+    ExpressibleByNilLiteral
 {
     /// A string.
     package init(stringLiteral value: String) { self = .string(value) }

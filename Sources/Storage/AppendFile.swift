@@ -51,7 +51,11 @@ package final class AppendFile: @unchecked Sendable {
 
     private func refuseIfPoisoned() throws(StorageError) {
         guard !isPoisoned else {
-            throw StorageError("write", file.path, reason: "an earlier write or sync failed; restart the process, which checks the file first")
+            throw StorageError(
+                "write", file.path,
+                reason:
+                    "an earlier write or sync failed; restart the process, which checks the file first"
+            )
         }
     }
 }

@@ -7,7 +7,9 @@ package struct BlobStore: Sendable {
     ///   - directory: made if it is not there.
     ///   - digest: the hash as 64 lower-case hexadecimal digits; passed in because this floor has no
     ///     cryptography.
-    package init(_ directory: String, digest: @escaping @Sendable ([UInt8]) -> String) throws(StorageError) {
+    package init(_ directory: String, digest: @escaping @Sendable ([UInt8]) -> String)
+        throws(StorageError)
+    {
         try DurableFile.createDirectory(directory)
         self.directory = directory
         self.digest = digest
@@ -34,7 +36,11 @@ package struct BlobStore: Sendable {
         let path = try path(name)
         let bytes = try DurableFile.read(path, maxBytes: maxBytes)
         guard digest(bytes) == name else {
-            throw StorageError("read", path, reason: "its content does not have the hash that its name says: it was changed or damaged")
+            throw StorageError(
+                "read", path,
+                reason:
+                    "its content does not have the hash that its name says: it was changed or damaged"
+            )
         }
         return bytes
     }
@@ -46,8 +52,13 @@ package struct BlobStore: Sendable {
     }
 
     private func path(_ name: String) throws(StorageError) -> String {
-        let isHash = name.utf8.count == 64 && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
-        guard isHash else { throw StorageError("read", directory, reason: "a blob is named by 64 hexadecimal digits") }
+        let isHash =
+            name.utf8.count == 64
+            && name.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+        guard isHash else {
+            throw StorageError(
+                "read", directory, reason: "a blob is named by 64 hexadecimal digits")
+        }
         return directory + "/" + name
     }
 }

@@ -8,7 +8,9 @@ struct Descriptor: ~Copyable {
     let number: Int32
     let path: String
 
-    init(opening path: String, _ flags: Int32, mode: UInt32 = 0o600, as operation: String = "open") throws(StorageError) {
+    init(opening path: String, _ flags: Int32, mode: UInt32 = 0o600, as operation: String = "open")
+        throws(StorageError)
+    {
         let number = repeated { unsafe Glibc.open(path, flags | O_CLOEXEC, mode) }
         guard number >= 0 else { throw StorageError(operation, path, code: errno) }
         self.number = number
@@ -23,9 +25,13 @@ struct Descriptor: ~Copyable {
             let start = offset
             let count = unsafe bytes.withUnsafeBytes { buffer in
                 // In bounds: `start` is below `bytes.count`.
-                repeated { unsafe Glibc.write(number, buffer.baseAddress! + start, buffer.count - start) }
+                repeated {
+                    unsafe Glibc.write(number, buffer.baseAddress! + start, buffer.count - start)
+                }
             }
-            guard count > 0 else { throw StorageError("write", path, code: count == 0 ? ENOSPC : errno) }
+            guard count > 0 else {
+                throw StorageError("write", path, code: count == 0 ? ENOSPC : errno)
+            }
             offset += count
         }
     }
@@ -35,9 +41,11 @@ struct Descriptor: ~Copyable {
         // What `stat` says is a guess that saves copies: the file may grow, and devices say 0.
         result.reserveCapacity(min(try size(), max) + 1)
         while result.count <= max {
-            let want = min(1 << 20, Swift.max(result.capacity, 1 << 12) - result.count, max - result.count + 1)
+            let want = min(
+                1 << 20, Swift.max(result.capacity, 1 << 12) - result.count, max - result.count + 1)
             var failed: Int32 = 0
-            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: Swift.max(want, 1)) { buffer, count in
+            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: Swift.max(want, 1)) {
+                buffer, count in
                 // In bounds: at most the capacity of the buffer is read.
                 let got = repeated { unsafe Glibc.read(number, buffer.baseAddress, buffer.count) }
                 if got < 0 { failed = errno }
@@ -53,7 +61,9 @@ struct Descriptor: ~Copyable {
     /// Takes the file's lock (flock), which goes with the descriptor.
     func lock(isWaiting: Bool) throws(StorageError) {
         let kind = isWaiting ? LOCK_EX : LOCK_EX | LOCK_NB
-        guard repeated({ flock(number, kind) }) == 0 else { throw StorageError("lock", path, code: errno) }
+        guard repeated({ flock(number, kind) }) == 0 else {
+            throw StorageError("lock", path, code: errno)
+        }
     }
 
     /// Whether the path still names this file.
@@ -65,7 +75,9 @@ struct Descriptor: ~Copyable {
 
     /// Makes an old file as good as a new one: empty, with this mode.
     func prepare(mode: UInt32) throws(StorageError) {
-        guard fchmod(number, mode) == 0 else { throw StorageError("set the mode of", path, code: errno) }
+        guard fchmod(number, mode) == 0 else {
+            throw StorageError("set the mode of", path, code: errno)
+        }
         try truncate(to: 0)
     }
 
@@ -79,12 +91,16 @@ struct Descriptor: ~Copyable {
 
     func size() throws(StorageError) -> Int {
         var status = stat()
-        guard unsafe fstat(number, &status) == 0 else { throw StorageError("look at", path, code: errno) }
+        guard unsafe fstat(number, &status) == 0 else {
+            throw StorageError("look at", path, code: errno)
+        }
         return Int(status.st_size)
     }
 
     func truncate(to size: Int) throws(StorageError) {
-        guard repeated({ Int(ftruncate(number, off_t(size))) }) == 0 else { throw StorageError("cut", path, code: errno) }
+        guard repeated({ Int(ftruncate(number, off_t(size))) }) == 0 else {
+            throw StorageError("cut", path, code: errno)
+        }
     }
 }
 

@@ -11,7 +11,8 @@ package final class DirectoryLock: Sendable {
     package init(_ directory: String) throws(StorageError) {
         file = try Descriptor(opening: directory + "/lock", O_RDWR | O_CREAT | O_NOFOLLOW)
         do { try file.lock(isWaiting: false) } catch {
-            throw error.code == EWOULDBLOCK ? StorageError("lock", directory, code: EWOULDBLOCK) : error
+            throw error.code == EWOULDBLOCK
+                ? StorageError("lock", directory, code: EWOULDBLOCK) : error
         }
     }
 }

@@ -6,7 +6,9 @@ package enum DurableFile {
     ///
     /// - Parameter mode: permission bits of the new file.
     /// - Throws: `StorageError`; the old file is then untouched.
-    package static func writeAtomically(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600) throws(StorageError) {
+    package static func writeAtomically(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o600)
+        throws(StorageError)
+    {
         let temporary = path + ".new"
         let file = try claim(temporary)
         do {
@@ -29,7 +31,8 @@ package enum DurableFile {
     /// the open file and not by this process, so that it also keeps out other threads.
     private static func claim(_ temporary: String) throws(StorageError) -> Descriptor {
         while true {
-            let file = try Descriptor(opening: temporary, O_WRONLY | O_CREAT | O_NOFOLLOW, as: "create")
+            let file = try Descriptor(
+                opening: temporary, O_WRONLY | O_CREAT | O_NOFOLLOW, as: "create")
             try file.lock(isWaiting: true)
             // The one that held the lock before may have renamed or removed the file.
             if file.isStillAtItsPath { return file }
@@ -48,7 +51,9 @@ package enum DurableFile {
         if isDirectory(path) { return }
         let above = parent(of: path)
         if above != path, !above.isEmpty { try createDirectory(above, mode: mode) }
-        guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else { throw StorageError("create", path, code: errno) }
+        guard unsafe mkdir(path, mode) == 0 || errno == EEXIST else {
+            throw StorageError("create", path, code: errno)
+        }
         guard isDirectory(path) else { throw StorageError("create", path, code: ENOTDIR) }
         if !above.isEmpty { try syncDirectory(above) }
     }
@@ -60,23 +65,31 @@ package enum DurableFile {
 
     /// Removes a file; one that is not there is fine.
     package static func remove(_ path: String) throws(StorageError) {
-        guard unsafe unlink(path) == 0 || errno == ENOENT else { throw StorageError("remove", path, code: errno) }
+        guard unsafe unlink(path) == 0 || errno == ENOENT else {
+            throw StorageError("remove", path, code: errno)
+        }
     }
 
     /// Removes an empty directory.
     package static func removeDirectory(_ path: String) throws(StorageError) {
-        guard unsafe rmdir(path) == 0 || errno == ENOENT else { throw StorageError("remove", path, code: errno) }
+        guard unsafe rmdir(path) == 0 || errno == ENOENT else {
+            throw StorageError("remove", path, code: errno)
+        }
     }
 
     /// Names in a directory, sorted, without `.` and `..`.
     package static func list(_ path: String) throws(StorageError) -> [String] {
-        guard let directory = unsafe opendir(path) else { throw StorageError("list", path, code: errno) }
+        guard let directory = unsafe opendir(path) else {
+            throw StorageError("list", path, code: errno)
+        }
         defer { unsafe closedir(directory) }
         var names: [String] = []
         errno = 0
         while let entry = unsafe readdir(directory) {
             let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    unsafe String(cString: $0)
+                }
             }
             if name != ".", name != ".." { names.append(name) }
             errno = 0
@@ -97,7 +110,9 @@ package enum DurableFile {
     /// Size in bytes.
     package static func size(_ path: String) throws(StorageError) -> Int {
         var status = stat()
-        guard unsafe stat(path, &status) == 0 else { throw StorageError("look at", path, code: errno) }
+        guard unsafe stat(path, &status) == 0 else {
+            throw StorageError("look at", path, code: errno)
+        }
         return Int(status.st_size)
     }
 

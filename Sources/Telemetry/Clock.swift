@@ -10,7 +10,9 @@ package struct Timestamp: Hashable, Comparable, Sendable {
     /// - Parameter milliseconds: since 1970 in UTC.
     package init(milliseconds: Int64) { self.milliseconds = milliseconds }
 
-    package static func < (left: Timestamp, right: Timestamp) -> Bool { left.milliseconds < right.milliseconds }
+    package static func < (left: Timestamp, right: Timestamp) -> Bool {
+        left.milliseconds < right.milliseconds
+    }
 
     /// A later (or, with a negative number, earlier) moment.
     package func adding(seconds: Double) -> Timestamp {
@@ -27,7 +29,8 @@ package struct Timestamp: Hashable, Comparable, Sendable {
             return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
         }
         let date = "\(padded(year, 4))-\(padded(month, 2))-\(padded(day, 2))"
-        let time = "\(padded(ofDay / 3_600_000, 2)):\(padded(ofDay / 60_000 % 60, 2)):\(padded(ofDay / 1000 % 60, 2))"
+        let time =
+            "\(padded(ofDay / 3_600_000, 2)):\(padded(ofDay / 60_000 % 60, 2)):\(padded(ofDay / 1000 % 60, 2))"
         return "\(date)T\(time).\(padded(ofDay % 1000, 3))Z"
     }
 
@@ -43,8 +46,11 @@ package struct Timestamp: Hashable, Comparable, Sendable {
             }
             return value
         }
-        func has(_ byte: UInt8, at index: Int) -> Bool { index < bytes.count && bytes[index] == byte }
-        guard let year = number(0..<4), has(0x2d, at: 4), let month = number(5..<7), has(0x2d, at: 7),
+        func has(_ byte: UInt8, at index: Int) -> Bool {
+            index < bytes.count && bytes[index] == byte
+        }
+        guard let year = number(0..<4), has(0x2d, at: 4), let month = number(5..<7),
+            has(0x2d, at: 7),
             let day = number(8..<10), (1...12).contains(month), (1...31).contains(day)
         else { return nil }
         let days = daysSince1970(year, month, day)
@@ -52,12 +58,15 @@ package struct Timestamp: Hashable, Comparable, Sendable {
         guard civil(days) == (year, month, day) else { return nil }
         var result = days * 86_400_000
         if bytes.count > 10 {
-            guard has(0x54, at: 10), let hour = number(11..<13), has(0x3a, at: 13), let minute = number(14..<16),
+            guard has(0x54, at: 10), let hour = number(11..<13), has(0x3a, at: 13),
+                let minute = number(14..<16),
                 has(0x3a, at: 16), let second = number(17..<19), hour < 24, minute < 60, second < 60
             else { return nil }
             result += ((hour * 60 + minute) * 60 + second) * 1000
             if has(0x2e, at: 19) {
-                guard bytes.count == 24, let thousandth = number(20..<23), bytes[23] == 0x5a else { return nil }
+                guard bytes.count == 24, let thousandth = number(20..<23), bytes[23] == 0x5a else {
+                    return nil
+                }
                 result += thousandth
             } else {
                 guard bytes.count == 20, bytes[19] == 0x5a else { return nil }
@@ -117,7 +126,9 @@ package final class ManualClock: Clock {
     private let time: Locked<Timestamp>
 
     /// - Parameter start: the first moment.
-    package init(_ start: Timestamp = Timestamp(milliseconds: 1_790_000_000_000)) { time = Locked(start) }
+    package init(_ start: Timestamp = Timestamp(milliseconds: 1_790_000_000_000)) {
+        time = Locked(start)
+    }
 
     package func now() -> Timestamp { time.withLock { $0 } }
 

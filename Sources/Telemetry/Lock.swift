@@ -34,7 +34,9 @@ import Glibc
     }
 
     /// Runs `body` alone.
-    package func withLock<Result: ~Copyable, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
+    package func withLock<Result: ~Copyable, Failure: Error>(_ body: () throws(Failure) -> Result)
+        throws(Failure) -> Result
+    {
         lock()
         defer { unlock() }
         return try body()
@@ -66,7 +68,8 @@ import Glibc
         time.tv_sec += Int(nanoseconds / 1_000_000_000)
         time.tv_nsec = Int(nanoseconds % 1_000_000_000)
         let code = unsafe pthread_cond_timedwait(condition, mutex, &time)
-        precondition(code == 0 || code == ETIMEDOUT, "a thread waits on a lock that it does not hold")
+        precondition(
+            code == 0 || code == ETIMEDOUT, "a thread waits on a lock that it does not hold")
         return code == 0
     }
 
@@ -90,7 +93,9 @@ package final class Locked<Value>: @unchecked Sendable {
     package init(_ value: Value) { self.value = value }
 
     /// Runs `body` alone with the value.
-    package func withLock<Result, Failure: Error>(_ body: (inout Value) throws(Failure) -> Result) throws(Failure) -> Result {
+    package func withLock<Result, Failure: Error>(_ body: (inout Value) throws(Failure) -> Result)
+        throws(Failure) -> Result
+    {
         lock.lock()
         defer { lock.unlock() }
         return try body(&value)

@@ -47,7 +47,8 @@ package struct Logger: Sendable {
     ///   - level: quieter events are left out.
     ///   - sink: takes each line with its line feed; standard error unless given.
     package init(
-        source: String, level: Level = .info, format: Format = .text, clock: any Clock = SystemClock(),
+        source: String, level: Level = .info, format: Format = .text,
+        clock: any Clock = SystemClock(),
         sink: @escaping @Sendable (String) -> Void = Logger.standardError
     ) {
         self.source = source
@@ -71,16 +72,24 @@ package struct Logger: Sendable {
             sink("\(time) \(level.name) \(source) \(event)\(rest)\n")
         case .json:
             let rest = fields.map { ",\"\($0.0)\":\(Logger.json($0.1))" }.joined()
-            sink("{\"time\":\"\(time)\",\"level\":\"\(level.name)\",\"source\":\(Logger.quoted(source)),\"event\":\(Logger.quoted(event))\(rest)}\n")
+            sink(
+                "{\"time\":\"\(time)\",\"level\":\"\(level.name)\",\"source\":\(Logger.quoted(source)),\"event\":\(Logger.quoted(event))\(rest)}\n"
+            )
         }
     }
 
     /// An event that an operator likes to see.
-    package func info(_ event: String, _ fields: [(String, Field)] = []) { log(.info, event, fields) }
+    package func info(_ event: String, _ fields: [(String, Field)] = []) {
+        log(.info, event, fields)
+    }
     /// An event that may need a look.
-    package func warning(_ event: String, _ fields: [(String, Field)] = []) { log(.warning, event, fields) }
+    package func warning(_ event: String, _ fields: [(String, Field)] = []) {
+        log(.warning, event, fields)
+    }
     /// An event that needs a person.
-    package func error(_ event: String, _ fields: [(String, Field)] = []) { log(.error, event, fields) }
+    package func error(_ event: String, _ fields: [(String, Field)] = []) {
+        log(.error, event, fields)
+    }
 
     /// Writes a line to standard error in one system call.
     package static let standardError: @Sendable (String) -> Void = { line in
@@ -93,8 +102,11 @@ package struct Logger: Sendable {
         switch field {
         case .count(let number): return String(number)
         case .name(let name):
-            let isPlain = !name.isEmpty && name.utf8.count <= nameBytesMax
-                && name.utf8.allSatisfy { 0x21...0x7e ~= $0 && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c }
+            let isPlain =
+                !name.isEmpty && name.utf8.count <= nameBytesMax
+                && name.utf8.allSatisfy {
+                    0x21...0x7e ~= $0 && $0 != 0x22 && $0 != 0x3d && $0 != 0x5c
+                }
             return isPlain ? name : quoted(name)
         }
     }
@@ -115,7 +127,8 @@ package struct Logger: Sendable {
             count += UTF8.width(scalar)
             if count > nameBytesMax { return result + "…\"" }
             if scalar == "\"" || scalar == "\\" { result += "\\" }
-            result.unicodeScalars.append(scalar.properties.generalCategory == .control ? " " : scalar)
+            result.unicodeScalars.append(
+                scalar.properties.generalCategory == .control ? " " : scalar)
         }
         return result + "\""
     }

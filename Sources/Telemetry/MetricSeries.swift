@@ -20,7 +20,9 @@ package final class Counter: MetricSeries {
     package var value: Double { total.withLock { $0 } }
 
     var number: Double { value }
-    func lines(_ name: String, _ labels: String) -> String { "\(name)\(braced(labels)) \(plain(value))\n" }
+    func lines(_ name: String, _ labels: String) -> String {
+        "\(name)\(braced(labels)) \(plain(value))\n"
+    }
 }
 
 /// A number that goes up and down.
@@ -37,7 +39,9 @@ package final class Gauge: MetricSeries {
     package var value: Double { present.withLock { $0 } }
 
     var number: Double { value }
-    func lines(_ name: String, _ labels: String) -> String { "\(name)\(braced(labels)) \(plain(value))\n" }
+    func lines(_ name: String, _ labels: String) -> String {
+        "\(name)\(braced(labels)) \(plain(value))\n"
+    }
 }
 
 /// Counts of values by size.
@@ -76,7 +80,8 @@ package final class Histogram: MetricSeries {
             let bound = index < bounds.count ? plain(bounds[index]) : "+Inf"
             text += "\(name)_bucket{\(prefix)le=\"\(bound)\"} \(total)\n"
         }
-        return text + "\(name)_sum\(braced(labels)) \(plain(state.sum))\n\(name)_count\(braced(labels)) \(total)\n"
+        return text
+            + "\(name)_sum\(braced(labels)) \(plain(state.sum))\n\(name)_count\(braced(labels)) \(total)\n"
     }
 }
 

@@ -71,18 +71,26 @@ package final class Progress: Sendable {
             let share = min(1, Double(state.done) / Double(total))
             if isTerminal {
                 let filled = Int(share * 24)
-                line += " [" + String(repeating: "#", count: filled) + String(repeating: ".", count: 24 - filled) + "]"
+                line +=
+                    " [" + String(repeating: "#", count: filled)
+                    + String(repeating: ".", count: 24 - filled) + "]"
             }
             line += " \(Int(share * 100)) % (\(state.done)/\(total) \(unit))"
-            if !last, rate > 0 { line += ", \(duration(Double(max(0, total - state.done)) / rate)) left" }
+            if !last, rate > 0 {
+                line += ", \(duration(Double(max(0, total - state.done)) / rate)) left"
+            }
         } else {
             line += " \(state.done) \(unit)"
         }
-        line += ", \(rate >= 10 ? String(Int(rate)) : String(Double(Int(rate * 10)) / 10)) \(unit)/s"
+        line +=
+            ", \(rate >= 10 ? String(Int(rate)) : String(Double(Int(rate * 10)) / 10)) \(unit)/s"
         if last { line += ", took \(duration(elapsed))" }
         if !state.note.isEmpty { line += " – \(state.note)" }
         // A bar that wraps could not be drawn over: it is cut at the width of the terminal.
-        sink(isTerminal ? "\r\u{1b}[K" + line.prefix(last ? Int.max : columns - 1) + (last ? "\n" : "") : line + "\n")
+        sink(
+            isTerminal
+                ? "\r\u{1b}[K" + line.prefix(last ? Int.max : columns - 1) + (last ? "\n" : "")
+                : line + "\n")
     }
 
     private func duration(_ seconds: Double) -> String {

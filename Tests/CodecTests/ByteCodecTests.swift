@@ -58,7 +58,10 @@ import Testing
 
 @Suite struct TextCodecTests {
     /// RFC 4648 §10.
-    @Test(arguments: [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy")])
+    @Test(arguments: [
+        ("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="),
+        ("fooba", "Zm9vYmE="), ("foobar", "Zm9vYmFy"),
+    ])
     func base64FollowsRFC4648(_ plain: String, _ encoded: String) {
         let unpadded = String(encoded.prefix { $0 != "=" })
         #expect(Base64.encode(Array(plain.utf8)) == encoded)
@@ -67,7 +70,10 @@ import Testing
         #expect(Base64.urlDecode(unpadded) == Array(plain.utf8))
     }
 
-    @Test(arguments: ["Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z", "Zm9v\n", " Zm9v", "Zm9v=", "====", "Zm-_", "Zg==Zg==", "Z=g=", "é000"])
+    @Test(arguments: [
+        "Zg", "Zg=", "Zg===", "Zh==", "Zm9=", "Z", "Zm9v\n", " Zm9v", "Zm9v=", "====", "Zm-_",
+        "Zg==Zg==", "Z=g=", "é000",
+    ])
     func base64RefusesOtherForms(_ text: String) { #expect(Base64.decode(text) == nil) }
 
     @Test(arguments: ["Zg==", "Zh", "Zm8=", "Z", "+/+/", "Zm9", "Zm9v "])
@@ -88,6 +94,8 @@ import Testing
     @Test func hexIsStrict() {
         #expect(Hex.encode([0, 0xab, 0xff]) == "00abff")
         #expect(Hex.decode("00ABff") == [0, 0xab, 0xff])
-        for text in ["0", "0g", "0x00", " 00", "00 ", "é0", "-1", "+1"] { #expect(Hex.decode(text) == nil) }
+        for text in ["0", "0g", "0x00", " 00", "00 ", "é0", "-1", "+1"] {
+            #expect(Hex.decode(text) == nil)
+        }
     }
 }

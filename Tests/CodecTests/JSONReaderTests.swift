@@ -6,7 +6,9 @@ import Testing
     private func reader(_ text: String) throws -> JSONReader { try JSONReader(Array(text.utf8)) }
 
     @Test func readsNamedNumbersWithoutBuildingValues() throws {
-        var reader = try reader(" {\"age\": 63.5 , \"sex\":1,\"note\":\"a\\n\\u00e9\",\"list\":[true,null,[]],\"last\":-2e-3}\n")
+        var reader = try reader(
+            " {\"age\": 63.5 , \"sex\":1,\"note\":\"a\\n\\u00e9\",\"list\":[true,null,[]],\"last\":-2e-3}\n"
+        )
         var found: [String: Double] = [:]
         var note = ""
         try reader.enterObject()
@@ -38,7 +40,9 @@ import Testing
     /// duplicate keys aside, which a reader leaves to its caller.
     @Test func agreesWithTheParser() {
         for text in JSONSamples.good + JSONSamples.bad.map(\.text) + JSONSamples.mutations {
-            let parsed = Result { () throws(JSONError) in try JSONValue.parse(text, dialect: .strict) }
+            let parsed = Result { () throws(JSONError) in
+                try JSONValue.parse(text, dialect: .strict)
+            }
             let read = Result { () throws(JSONError) in
                 var reader = try JSONReader(text)
                 try reader.skip()
@@ -47,7 +51,8 @@ import Testing
             switch (parsed, read) {
             case (.success, .success), (.failure, .failure): break
             case (.failure(let error), .success) where error.problem.contains("twice"): break
-            default: Issue.record("parser and reader differ on \(String(decoding: text, as: UTF8.self))")
+            default:
+                Issue.record("parser and reader differ on \(String(decoding: text, as: UTF8.self))")
             }
         }
     }
@@ -90,7 +95,8 @@ import Testing
     @Test func keyTableFindsEveryNameInAnyOrder() throws {
         let names = (0..<300).map { "feature_\($0 * 7919)" } + ["é", "", "a\"b"]
         let table = JSONKeyTable(names)
-        let text = JSONValue.object(Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, .integer(Int64($0))) }))
+        let text = JSONValue.object(
+            Dictionary(uniqueKeysWithValues: names.enumerated().map { ($1, .integer(Int64($0))) }))
         var reader = try JSONReader(text.canonicalBytes())
         try reader.enterObject()
         var expected = 0

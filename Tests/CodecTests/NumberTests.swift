@@ -3,7 +3,6 @@ import Testing
 
 @testable import Codec
 
-
 @Suite struct NumberTests {
     private func read(_ text: String) throws -> Double {
         var reader = try JSONReader(Array(text.utf8))
@@ -14,14 +13,23 @@ import Testing
 
     /// Halfway cases, limits and famous traps; values from Python (the compiler itself rounds some twice).
     @Test(arguments: [
-        ("9007199254740993", 9007199254740992.0), ("9007199254740995", 9007199254740996.0), ("0.1", 0.1), ("1e23", 1e23),
-        ("8.5e22", 8.5e22), ("1.7976931348623157e308", 1.7976931348623157e308), ("4.9406564584124654e-324", Double.leastNonzeroMagnitude),
-        ("2.2250738585072011e-308", Double.leastNormalMagnitude.nextDown), ("2.2250738585072014e-308", Double.leastNormalMagnitude),
-        ("2.4703282292062328e-324", Double.leastNonzeroMagnitude), ("1e-400", 0), ("0.000000000000000000000000000001", 1e-30), ("18446744073709551615", 18446744073709551616.0),
-        ("18446744073709551616", 18446744073709551616.0), ("9007199254740992.5000000000000000001", 9007199254740992.0),
-        ("9007199254740993.0000000000000000000000001", 9007199254740994.0), ("123456789012345678901234567890e-20", 1234567890.1234567),
-        ("1000000000000000000000000000000", 1e30), ("0.30000000000000004", 0.30000000000000004), ("7205759403792793199999e-5", 72057594037927928),
-        ("0e999999999999", 0), ("0.0000000000000000000000000000000000000000000000000000000000001e61", 1),
+        ("9007199254740993", 9007199254740992.0), ("9007199254740995", 9007199254740996.0),
+        ("0.1", 0.1), ("1e23", 1e23),
+        ("8.5e22", 8.5e22), ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("4.9406564584124654e-324", Double.leastNonzeroMagnitude),
+        ("2.2250738585072011e-308", Double.leastNormalMagnitude.nextDown),
+        ("2.2250738585072014e-308", Double.leastNormalMagnitude),
+        ("2.4703282292062328e-324", Double.leastNonzeroMagnitude), ("1e-400", 0),
+        ("0.000000000000000000000000000001", 1e-30),
+        ("18446744073709551615", 18446744073709551616.0),
+        ("18446744073709551616", 18446744073709551616.0),
+        ("9007199254740992.5000000000000000001", 9007199254740992.0),
+        ("9007199254740993.0000000000000000000000001", 9007199254740994.0),
+        ("123456789012345678901234567890e-20", 1234567890.1234567),
+        ("1000000000000000000000000000000", 1e30), ("0.30000000000000004", 0.30000000000000004),
+        ("7205759403792793199999e-5", 72_057_594_037_927_928),
+        ("0e999999999999", 0),
+        ("0.0000000000000000000000000000000000000000000000000000000000001e61", 1),
     ])
     func readsTheNearestDouble(_ text: String, _ value: Double) throws {
         #expect(try read(text) == value)
@@ -60,11 +68,13 @@ import Testing
     }
 
     @Test func tellsIntegersFromNumbers() throws {
-        func parse(_ text: String) throws -> JSONValue { try JSONValue.parse(Array(text.utf8), dialect: .strict) }
+        func parse(_ text: String) throws -> JSONValue {
+            try JSONValue.parse(Array(text.utf8), dialect: .strict)
+        }
         #expect(try parse("9223372036854775807") == .integer(.max))
         #expect(try parse("-9223372036854775808") == .integer(.min))
-        #expect(try parse("9223372036854775808") == .number(9223372036854775808))
-        #expect(try parse("-9223372036854775809") == .number(-9223372036854775808))
+        #expect(try parse("9223372036854775808") == .number(9_223_372_036_854_775_808))
+        #expect(try parse("-9223372036854775809") == .number(-9_223_372_036_854_775_808))
         #expect(try parse("10000000000000000000") == .number(1e19))
         #expect(try parse("100000000000000000000000") == .number(1e23))
         #expect(try parse("1.0") == .number(1))

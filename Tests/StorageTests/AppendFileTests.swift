@@ -27,7 +27,9 @@ import Testing
         try withDirectory { directory in
             try DurableFile.writeAtomically([1], to: directory + "/real")
             #expect(unsafe symlink(directory + "/real", directory + "/link") == 0)
-            #expect(failure { () throws(StorageError) in _ = try AppendFile(directory + "/link") }.code == ELOOP)
+            #expect(
+                failure { () throws(StorageError) in _ = try AppendFile(directory + "/link") }.code
+                    == ELOOP)
         }
     }
 }
@@ -37,7 +39,11 @@ import Testing
         try withDirectory { directory in
             var lock: DirectoryLock? = try DirectoryLock(directory)
             let error = failure { () throws(StorageError) in _ = try DirectoryLock(directory) }
-            #expect(error.isInUse && error.description == "\(directory): cannot lock: another process works in it; stop that one first")
+            #expect(
+                error.isInUse
+                    && error.description
+                        == "\(directory): cannot lock: another process works in it; stop that one first"
+            )
             withExtendedLifetime(lock) {}
             lock = nil
             _ = try DirectoryLock(directory)
@@ -62,7 +68,10 @@ import Testing
             #expect(store.contains(name) && name.utf8.count == 64)
             #expect(try store.get(name, maxBytes: 3) == [1, 2, 3])
             #expect(throws: StorageError.self) { try store.get(name, maxBytes: 2) }
-            #expect(failure { () throws(StorageError) in _ = try store.get(String(repeating: "0", count: 64), maxBytes: 9) }.isNotFound)
+            #expect(
+                failure { () throws(StorageError) in
+                    _ = try store.get(String(repeating: "0", count: 64), maxBytes: 9)
+                }.isNotFound)
         }
     }
 
@@ -72,7 +81,9 @@ import Testing
             let name = try store.put([1, 2, 3])
             for damage in [[1, 2], [1, 2, 4], [1, 2, 3, 4], []] as [[UInt8]] {
                 try DurableFile.writeAtomically(damage, to: directory + "/" + name)
-                #expect(failure { () throws(StorageError) in _ = try store.get(name, maxBytes: 9) }.description.contains("changed or damaged"))
+                #expect(
+                    failure { () throws(StorageError) in _ = try store.get(name, maxBytes: 9) }
+                        .description.contains("changed or damaged"))
                 try store.put([1, 2, 3])
                 #expect(try store.get(name, maxBytes: 9) == [1, 2, 3])
             }
@@ -83,7 +94,10 @@ import Testing
         try withDirectory { directory in
             let store = try BlobStore(directory + "/blobs", digest: Self.digest)
             try DurableFile.writeAtomically([1], to: directory + "/secret")
-            for name in ["", "../secret", "secret", String(repeating: "A", count: 64), String(repeating: "a", count: 63), String(repeating: "/", count: 64)] {
+            for name in [
+                "", "../secret", "secret", String(repeating: "A", count: 64),
+                String(repeating: "a", count: 63), String(repeating: "/", count: 64),
+            ] {
                 #expect(!store.contains(name))
                 #expect(throws: StorageError.self) { try store.get(name, maxBytes: 9) }
             }

@@ -31,7 +31,8 @@ import Testing
     @Test func takesOverWhatACrashLeft() throws {
         try withDirectory { directory in
             let path = directory + "/head"
-            try DurableFile.writeAtomically([UInt8](repeating: 7, count: 5000), to: path + ".new", mode: 0o666)
+            try DurableFile.writeAtomically(
+                [UInt8](repeating: 7, count: 5000), to: path + ".new", mode: 0o666)
             try DurableFile.writeAtomically([1], to: path)
             #expect(try DurableFile.read(path, maxBytes: 10) == [1])
             #expect(mode(of: path) == 0o600)
@@ -43,7 +44,10 @@ import Testing
         try withDirectory { directory in
             try DurableFile.writeAtomically([9], to: directory + "/victim")
             #expect(unsafe symlink(directory + "/victim", directory + "/file.new") == 0)
-            #expect(failure { () throws(StorageError) in try DurableFile.writeAtomically([1], to: directory + "/file") }.code == ELOOP)
+            #expect(
+                failure { () throws(StorageError) in
+                    try DurableFile.writeAtomically([1], to: directory + "/file")
+                }.code == ELOOP)
             #expect(try DurableFile.read(directory + "/victim", maxBytes: 10) == [9])
         }
     }
@@ -59,7 +63,9 @@ import Testing
                         do {
                             try DurableFile.writeAtomically(bytes, to: path)
                             let found = try DurableFile.read(path, maxBytes: 100_000)
-                            #expect(found == [UInt8](repeating: found[0], count: 20_000 * Int(found[0])))
+                            #expect(
+                                found == [UInt8](repeating: found[0], count: 20_000 * Int(found[0]))
+                            )
                         } catch { Issue.record("\(error)") }
                     }
                 }
@@ -75,9 +81,16 @@ import Testing
             let bytes = (0..<3_000_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
             try DurableFile.writeAtomically(bytes, to: path)
             #expect(try DurableFile.read(path, maxBytes: bytes.count) == bytes)
-            let error = failure { () throws(StorageError) in _ = try DurableFile.read(path, maxBytes: bytes.count - 1) }
-            #expect(error.description == "\(path): cannot read: it is larger than the limit of 2999999 bytes")
-            #expect(failure { () throws(StorageError) in _ = try DurableFile.read("/dev/zero", maxBytes: 100_000) }.description.contains("limit"))
+            let error = failure { () throws(StorageError) in
+                _ = try DurableFile.read(path, maxBytes: bytes.count - 1)
+            }
+            #expect(
+                error.description
+                    == "\(path): cannot read: it is larger than the limit of 2999999 bytes")
+            #expect(
+                failure { () throws(StorageError) in
+                    _ = try DurableFile.read("/dev/zero", maxBytes: 100_000)
+                }.description.contains("limit"))
             try DurableFile.writeAtomically([], to: path)
             #expect(try DurableFile.read(path, maxBytes: 0) == [])
         }
@@ -85,7 +98,9 @@ import Testing
 
     @Test func listsSortedAndRemoves() throws {
         try withDirectory { directory in
-            for name in ["b", "a", "ä", "B"] { try DurableFile.writeAtomically([], to: directory + "/" + name) }
+            for name in ["b", "a", "ä", "B"] {
+                try DurableFile.writeAtomically([], to: directory + "/" + name)
+            }
             #expect(try DurableFile.list(directory) == ["B", "a", "b", "ä"])
             try DurableFile.remove(directory + "/a")
             try DurableFile.remove(directory + "/a")
@@ -94,7 +109,9 @@ import Testing
     }
 
     @Test func knowsParents() {
-        #expect(DurableFile.parent(of: "/a/b") == "/a" && DurableFile.parent(of: "/a") == "/" && DurableFile.parent(of: "a") == ".")
+        #expect(
+            DurableFile.parent(of: "/a/b") == "/a" && DurableFile.parent(of: "/a") == "/"
+                && DurableFile.parent(of: "a") == ".")
         #expect(DurableFile.parent(of: "a/b/") == "a" && DurableFile.parent(of: "/") == "/")
     }
 }

@@ -6,7 +6,8 @@ import Testing
 @Suite struct LockTests {
     @Test func oneThreadAtATime() {
         let total = Locked(0)
-        let threads = (0..<4).map { _ in Thread { for _ in 0..<5000 { total.withLock { $0 += 1 } } } }
+        let threads = (0..<4).map { _ in Thread { for _ in 0..<5000 { total.withLock { $0 += 1 } } }
+        }
         for thread in threads { thread.join() }
         #expect(total.withLock { $0 } == 20_000)
     }

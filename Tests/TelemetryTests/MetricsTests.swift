@@ -5,8 +5,11 @@ import Testing
 @Suite struct MetricsTests {
     @Test func writesThePrometheusTextForm() {
         let metrics = Metrics()
-        metrics.count("consilium_requests_total", [("status", "200"), ("route", "/v1/predict")], help: "Requests.")
-        metrics.count("consilium_requests_total", [("status", "200"), ("route", "/v1/predict")], by: 2)
+        metrics.count(
+            "consilium_requests_total", [("status", "200"), ("route", "/v1/predict")],
+            help: "Requests.")
+        metrics.count(
+            "consilium_requests_total", [("status", "200"), ("route", "/v1/predict")], by: 2)
         metrics.count("consilium_requests_total", [("status", "404"), ("route", "a\"b\\c\nd")])
         metrics.set("consilium_load", to: 0.5, help: "Line one\nline \\ two")
         let histogram = metrics.histogram("consilium_seconds", bounds: [0.1, 1])
@@ -44,7 +47,9 @@ import Testing
         metrics.observe("h", [("k", "v")], 0.2)
         metrics.observe("h", [("k", "w")], 0.2, bounds: [1])
         #expect(metrics.value("h", [("k", "w")]) == 1)
-        #expect(metrics.prometheusText().contains("h_bucket{k=\"w\",le=\"0.00005\"} 0") || metrics.prometheusText().contains("h_bucket{k=\"w\",le=\"5e-05\"} 0"))
+        #expect(
+            metrics.prometheusText().contains("h_bucket{k=\"w\",le=\"0.00005\"} 0")
+                || metrics.prometheusText().contains("h_bucket{k=\"w\",le=\"5e-05\"} 0"))
     }
 
     @Test func writesNumbersThatAreNotFinite() {
@@ -52,15 +57,22 @@ import Testing
         metrics.set("a", to: .infinity)
         metrics.set("b", to: -.infinity)
         metrics.set("c", to: .nan)
-        #expect(metrics.prometheusText() == "# TYPE a gauge\na +Inf\n# TYPE b gauge\nb -Inf\n# TYPE c gauge\nc NaN\n")
+        #expect(
+            metrics.prometheusText()
+                == "# TYPE a gauge\na +Inf\n# TYPE b gauge\nb -Inf\n# TYPE c gauge\nc NaN\n")
     }
 
     @Test func labelsCannotFillMemory() {
         let metrics = Metrics()
-        for number in 0..<(Metrics.seriesMax + 50) { metrics.count("x_total", [("n", "\(number)")]) }
-        let lines = metrics.prometheusText().split(separator: "\n").filter { $0.hasPrefix("x_total{") }
+        for number in 0..<(Metrics.seriesMax + 50) {
+            metrics.count("x_total", [("n", "\(number)")])
+        }
+        let lines = metrics.prometheusText().split(separator: "\n").filter {
+            $0.hasPrefix("x_total{")
+        }
         #expect(lines.count == Metrics.seriesMax)
-        #expect(metrics.value("consilium_metric_series_dropped_total", [("family", "x_total")]) == 50)
+        #expect(
+            metrics.value("consilium_metric_series_dropped_total", [("family", "x_total")]) == 50)
     }
 
     @Test func countsFromManyThreads() {
@@ -77,7 +89,9 @@ import Testing
         }
         for thread in threads { thread.join() }
         #expect(counter.value == 8000)
-        #expect(metrics.value("d_total", [("t", "0")]) == 4000 && metrics.value("d_total", [("t", "1")]) == 4000)
+        #expect(
+            metrics.value("d_total", [("t", "0")]) == 4000
+                && metrics.value("d_total", [("t", "1")]) == 4000)
         #expect(metrics.value("h") == 8000)
     }
 

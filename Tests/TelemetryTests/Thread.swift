@@ -9,11 +9,15 @@ final class Thread: @unchecked Sendable {
     init(_ body: @escaping @Sendable () -> Void) {
         self.body = body
         let me = unsafe Unmanaged.passRetained(self).toOpaque()
-        let code = unsafe pthread_create(&number, nil, { argument in
-            // The reference that `init` passed on.
-            if let argument = unsafe argument { unsafe Unmanaged<Thread>.fromOpaque(argument).takeRetainedValue().body() }
-            return nil
-        }, me)
+        let code = unsafe pthread_create(
+            &number, nil,
+            { argument in
+                // The reference that `init` passed on.
+                if let argument = unsafe argument {
+                    unsafe Unmanaged<Thread>.fromOpaque(argument).takeRetainedValue().body()
+                }
+                return nil
+            }, me)
         precondition(code == 0, "no thread could be made")
     }
 
