@@ -101,8 +101,11 @@ package final class CoordinatorService: @unchecked Sendable {
 
     /// Where nodes connect.
     package var federationURL: String { "https://" + ListenAddress(host: directory.configuration.listen.host, port: federationServer?.port ?? 0).text }
-    /// Where operators connect.
-    package var operatorURL: String { "https://" + ListenAddress(host: directory.configuration.operatorListen.host, port: operatorServer?.port ?? 0).text }
+    /// Where operators connect, as seen from this machine.
+    package var operatorURL: String {
+        let configuration = directory.configuration
+        return "https://" + ListenAddress(host: configuration.operatorListen.dialledHost(names: configuration.hosts), port: operatorServer?.port ?? 0).text
+    }
     /// Address in tokens.
     var advertisedAddress: String {
         let configuration = directory.configuration

@@ -64,4 +64,13 @@ package struct ListenAddress: Equatable, Sendable {
 
     /// The form that `init(text:path:)` reads.
     package var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+
+    /// The host by which programs on the same machine reach a server that listens here: a server on all
+    /// interfaces is dialled by a name that its certificate has.
+    ///
+    /// - Parameter names: hosts in the server's certificate, at least one.
+    package func dialledHost(names: [String]) -> String {
+        guard host == "0.0.0.0" || host == "::" else { return host }
+        return ["127.0.0.1", "localhost", "::1"].first { names.contains($0) } ?? names.first ?? host
+    }
 }

@@ -17,6 +17,15 @@ let scenarioCommands: [Command] = [
         ]
     ) { invocation in try run(invocation) },
     Command(
+        words: ["scenario", "data"], summary: "write the rows that each site of a scenario would have, real or stand-in",
+        operands: ["FILE"],
+        options: [
+            .required("out", "DIR", "directory that gets SITE/rows.csv and SITE/arrivals.csv"),
+            .value("site", "NAME", "only this site's files: nobody else's rows are written"),
+            .value("data", "DIR", "where the real data files are (default: CONSILIUM_DATA, else ../shared/data)"),
+        ]
+    ) { invocation in try writeData(invocation) },
+    Command(
         words: ["scenario", "stop"], summary: "stop a federation that `scenario run --keep` left running", operands: ["DIR"]
     ) { invocation in
         let out = invocation.operands[0]
@@ -35,14 +44,43 @@ private func run(_ invocation: Invocation) throws {
     let file = invocation.operands[0]
     let scenario = try Scenario(path: file)
     let out = absolute(try invocation.require("out"))
-    let data = invocation["data"] ?? Environment["CONSILIUM_DATA"]
-    if let data, !DurableFile.isDirectory(data) { throw Failure(.noInput, "no-data", "\(data) is not a directory") }
-    let fallback = "../shared/data"
-    let directory = (data ?? (DurableFile.isDirectory(fallback) ? fallback : nil)).map(absolute)
+    let directory = try dataDirectory(invocation)
     switch scenario.transport {
     case .memory: try runInMemory(scenario, directory, out, invocation)
     case .processes: try runProcesses(scenario, directory, out, invocation)
     }
+}
+
+/// Where the real data files are, if anywhere.
+private func dataDirectory(_ invocation: Invocation) throws -> String? {
+    let data = invocation["data"] ?? Environment["CONSILIUM_DATA"]
+    if let data, !DurableFile.isDirectory(data) { throw Failure(.noInput, "no-data", "\(data) is not a directory") }
+    let fallback = "../shared/data"
+    return (data ?? (DurableFile.isDirectory(fallback) ? fallback : nil)).map(absolute)
+}
+
+/// The rows of the sites as `scenario run` deals them, for federations that are not started by it, such as containers.
+private func writeData(_ invocation: Invocation) throws {
+    let scenario = try Scenario(path: invocation.operands[0])
+    let out = absolute(try invocation.require("out"))
+    let sites = invocation["site"].map { [$0] } ?? scenario.siteNames
+    for site in sites {
+        guard scenario.siteNames.contains(site) else {
+            throw Failure(.usage, "usage", "the scenario has no site \(site); its sites are \(scenario.siteNames.joined(separator: ", "))")
+        }
+        let rows = "\(out)/\(site)/rows.csv"
+        guard !DurableFile.exists(rows) else { throw Failure(.cannotCreate, "data-exists", "\(rows) exists already: choose another directory, or remove it") }
+    }
+    let plan = try Plan(parsing: DurableFile.read(scenario.planPath, maxBytes: Plan.bytesMax))
+    let data = try ScenarioData(scenario, plan: plan, directory: try dataDirectory(invocation))
+    for site in sites {
+        try DurableFile.createDirectory("\(out)/\(site)")
+        try DurableFile.writeAtomically(data.arrivals[site] ?? [], to: "\(out)/\(site)/arrivals.csv")
+        try DurableFile.writeAtomically(data.rows[site] ?? [], to: "\(out)/\(site)/rows.csv")
+    }
+    Output(invocation).answer(
+        ["source": .string(data.source.rawValue), "directory": .string(out), "sites": .array(sites.map { .string($0) })],
+        "Wrote the \(data.source == .files ? "real" : "stand-in") rows of \(sites.joined(separator: ", ")) below \(out).")
 }
 
 private func runInMemory(_ scenario: Scenario, _ data: String?, _ out: String, _ invocation: Invocation) throws {
@@ -53,14 +91,14 @@ private func runInMemory(_ scenario: Scenario, _ data: String?, _ out: String, _
         let values = outcomes.compactMap { $0.run.metrics[name] }
         return (name, values.reduce(0, +) / Double(max(values.count, 1)))
     })
-    let reached = scenario.expect.map { (means[$0.metric] ?? -.infinity) >= $0.atLeast }
+    let reached = scenario.expect.map { $0.isReached(by: means[$0.metric]) }
     let report: JSONValue = [
         "consilium": "scenario-report/1", "title": .string(scenario.title), "data": ["source": .string(source.rawValue)],
         "plan": ["study": .string(memory.plan.study)], "metrics": .object(means.mapValues { .number($0) }),
         "splits": .array(outcomes.map { outcome in
             ["split": outcome.split.map { .integer(Int64($0)) } ?? .null, "metrics": .object(outcome.run.metrics.mapValues { .number($0) })]
         }),
-        "expect": scenario.expect.map { ["metric": .string($0.metric), "atLeast": .number($0.atLeast)] } ?? .null,
+        "expect": scenario.expect.map { .string($0.text) } ?? .null,
         "reached": reached.map { .bool($0) } ?? .null, "runs": .array(outcomes.map(\.run.json)),
     ]
     try DurableFile.createDirectory(out)
@@ -70,7 +108,7 @@ private func runInMemory(_ scenario: Scenario, _ data: String?, _ out: String, _
         (outcome.split.map { "split \($0)" } ?? "result") + ": " + line(outcome.run.metrics)
     }
     if outcomes.count > 1 { lines.append("mean: " + line(means)) }
-    if let expect = scenario.expect { lines.append("\(expect.metric) ≥ \(expect.atLeast): \(reached == true ? "reached" : "MISSED")") }
+    if let expect = scenario.expect { lines.append("\(expect.text): \(reached == true ? "reached" : "MISSED")") }
     lines.append("data: \(source.rawValue); report in \(out)")
     Output(invocation).answer(report, lines.joined(separator: "\n"))
     if reached == false { throw Failure(.data, "scenario.missed", "the scenario's expectation was not reached") }
@@ -84,6 +122,9 @@ private func runProcesses(_ scenario: Scenario, _ data: String?, _ out: String, 
     }
     let report = try life.run(keep: invocation.has("keep"))
     Output(invocation).answer(report, table(report, out: out, kept: invocation.has("keep")))
+    if let expect = scenario.expect, !expect.isReached(by: report["metrics"]?[expect.metric]?.doubleValue) {
+        throw Failure(.data, "scenario.missed", "the scenario's expectation was not reached: \(expect.text)")
+    }
 }
 
 private func line(_ metrics: [String: Double]) -> String {
@@ -108,6 +149,9 @@ private func table(_ report: JSONValue, out: String, kept: Bool) -> String {
     for version in report["versions"]?.arrayValue ?? [] {
         let metrics = version["metrics"]?.objectValue?.compactMapValues(\.doubleValue) ?? [:]
         lines.append("version \(version["version"]?.intValue ?? 0), secure evaluation: " + line(metrics))
+    }
+    if let median = report["metrics"]?["medianRoundMilliseconds"]?.doubleValue {
+        lines.append("median training round: \(decimal(median, places: 0)) ms")
     }
     let verified = logs.count { $0["verified"]?.boolValue == true }
     lines.append("\(verified) of \(logs.count) logs verified offline; data: \(report["data"]?["source"]?.stringValue ?? ""); \(decimal(report["seconds"]?.doubleValue ?? 0, places: 1)) s")
