@@ -258,8 +258,18 @@ extension ProcessScenario {
                 "url": endpoint["federation"] ?? .null, "operator": endpoint["operator"] ?? .null,
             ],
             "sites": .array(sites), "runs": .array(runs), "versions": .array(versions),
-            "metrics": runs.last?["metrics"] ?? [:], "logs": .array(try verifyLogs()),
+            "metrics": metrics, "logs": .array(try verifyLogs()),
         ]
+    }
+
+    /// Metrics of the last run, and the median time of a training round over all runs.
+    private var metrics: JSONValue {
+        var metrics = runs.last?["metrics"]?.objectValue ?? [:]
+        let times = runs.flatMap { $0["rounds"]?.arrayValue ?? [] }
+            .filter { $0["kind"]?.stringValue == "training" && $0["abort"] == .null }
+            .compactMap { $0["milliseconds"]?.doubleValue }.sorted()
+        if !times.isEmpty { metrics["medianRoundMilliseconds"] = .number(times[times.count / 2]) }
+        return .object(metrics)
     }
 
     /// Every log, from nothing but its files and the key that the party enrolled with.

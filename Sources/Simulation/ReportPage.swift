@@ -164,7 +164,8 @@ package enum ReportPage {
 
     private static func number(_ value: JSONValue?, _ places: Int) -> String {
         guard let number = value?.doubleValue, number.isFinite else { return "–" }
-        return fixed(number, places: places)
+        // Counts are shown as counts.
+        return fixed(number, places: number == number.rounded() && number > 1 ? 0 : places)
     }
 }
 

@@ -32,7 +32,19 @@ package struct Scenario: Sendable {
     /// What the result must reach for the scenario to succeed.
     package struct Expectation: Sendable, Equatable {
         package var metric: String
-        package var atLeast: Double
+        package var atLeast: Double?
+        package var atMost: Double?
+
+        /// Whether a measured value reaches it; a value that is missing does not.
+        package func isReached(by value: Double?) -> Bool {
+            guard let value, value.isFinite else { return false }
+            return value >= atLeast ?? -.infinity && value <= atMost ?? .infinity
+        }
+
+        /// For people: `auc ≥ 0.876`.
+        package var text: String {
+            [atLeast.map { "\(metric) ≥ \($0)" }, atMost.map { "\(metric) ≤ \($0)" }].compactMap { $0 }.joined(separator: ", ")
+        }
     }
 
     package var title: String
@@ -87,7 +99,9 @@ package struct Scenario: Sendable {
             rowLists = try fields.optionalString("rowLists", maxBytes: 512)
             expect = try fields.optionalFields("expect").map { source in
                 var fields = source
-                let result = Expectation(metric: try fields.string("metric", maxBytes: 32), atLeast: try fields.number("atLeast", in: -1e9...1e9))
+                let result = Expectation(
+                    metric: try fields.string("metric", maxBytes: 32), atLeast: try fields.optionalNumber("atLeast", in: -1e9...1e9),
+                    atMost: try fields.optionalNumber("atMost", in: -1e9...1e9))
                 try fields.finish()
                 return result
             }

@@ -46,6 +46,8 @@ package struct ScenarioData: Sendable {
             let bytes: [UInt8]
             if isReal, let directory {
                 bytes = try DurableFile.read(directory + "/" + site.file, maxBytes: ScenarioData.fileBytesMax)
+            } else if scenario.standIn == "one-column" {
+                bytes = Array((0..<60).map { "\($0 % 10),\($0 % 2)\n" }.joined().utf8)
             } else if scenario.standIn == "four-hospitals", let text = StandInHospitals.file(for: site.name, seed: scenario.seed) {
                 bytes = Array(text.utf8)
             } else {
