@@ -48,9 +48,12 @@ private struct Blanker {
     }
 
     private func has(_ text: String, at index: Int) -> Bool {
-        let expected = Array(text.utf8)
-        return index + expected.count <= bytes.count
-            && bytes[index..<index + expected.count].elementsEqual(expected)
+        var at = index
+        for byte in text.utf8 {
+            guard at < bytes.count, bytes[at] == byte else { return false }
+            at += 1
+        }
+        return true
     }
 
     private mutating func blank(_ count: Int) {
