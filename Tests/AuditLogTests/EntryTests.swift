@@ -18,7 +18,7 @@ import Testing
             let bytes = try entry.encoded(seq: 12, time: Timestamp(milliseconds: 1_790_000_000_000))
             #expect(try JSONValue.parse(bytes, dialect: .strict).canonicalBytes() == bytes)
             let stored = try StoredEntry(bytes)
-            #expect(stored.type == entry.type)
+            #expect(stored.entry == entry)
             #expect(stored.seq == 12)
             #expect(stored.actor == entry.actor)
             #expect(stored.site == entry.site)

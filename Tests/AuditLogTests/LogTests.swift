@@ -152,6 +152,47 @@ import Testing
         #expect(try Fixture.open(directory.path).size == 3)
     }
 
+    @Test func goesOnWhenItsFilesCanBeWrittenAgain() throws {
+        let directory = TemporaryDirectory()
+        let log = try Fixture.open(directory.path)
+        try Fixture.fill(log, 10)
+        // A file where a directory must be: nothing can be published, as on a full disk.
+        let tile = directory.path + "/log/tile"
+        #expect(unsafe rename(tile, tile + ".away") == 0)
+        try DurableFile.writeAtomically([], to: tile)
+        for number in 10..<13 { #expect(throws: AuditLogError.self) { try log.append(Fixture.entry(number)) } }
+        #expect(log.size == 10)
+        try DurableFile.remove(tile)
+        #expect(unsafe rename(tile + ".away", tile) == 0)
+        // The first refused entry was durable and stays; those behind it were never written.
+        #expect(try log.append(Fixture.entry(13)) == 11)
+        #expect(try AuditVerifier.verify(directory: directory.path + "/log").size == 12)
+        log.close()
+        _ = consume log
+        #expect(try Fixture.open(directory.path).size == 12)
+    }
+
+    @Test func canBeReadWhileItIsWritten() throws {
+        let directory = TemporaryDirectory()
+        let log = try Fixture.open(directory.path)
+        try Fixture.fill(log, 100)
+        let isDone = Locked(false)
+        let writer = WorkerThread {
+            for number in 0..<3000 where !isDone.withLock({ $0 }) { _ = try? log.append(Fixture.entry(number)) }
+        }
+        for _ in 0..<20 {
+            let reader = try LogReader(DirectorySource(directory.path + "/log"))
+            var count: UInt64 = 0
+            try reader.forEach { _ in count += 1 }
+            #expect(count == reader.head.size)
+            _ = try AuditVerifier.verify(directory: directory.path + "/log", verifierKey: Fixture.vkey)
+            let receipt = try reader.receipt(count - 1)
+            try receipt.verify(entry: log.bytes(at: count - 1), policy: TrustPolicy(log: log.verifierKey))
+        }
+        isDone.withLock { $0 = true }
+        writer.join()
+    }
+
     @Test func prunesOnlyWhatIsPastItsRetention() throws {
         #expect(throws: AuditLogError.self) { try Retention(days: 100) }
         let directory = TemporaryDirectory()

@@ -28,7 +28,8 @@ import Testing
             if (try? AuditVerifier.verify(MemorySource(spoilt), verifierKey: Fixture.vkey, threads: 1)) != nil {
                 undetected.append("\(path) at \(offset)")
             }
-            if (try? AuditVerifier.verify(MemorySource(spoilt), threads: 1)) != nil { undetected.append("\(path) at \(offset), own key") }
+            // With the key of the log's own vkey file the log must at least agree with itself.
+            if !Self.isLong, (try? AuditVerifier.verify(MemorySource(spoilt), threads: 1)) != nil { undetected.append("\(path) at \(offset), own key") }
         }
         #expect(undetected == [])
     }

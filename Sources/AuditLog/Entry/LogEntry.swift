@@ -81,6 +81,14 @@ package struct StoredEntry: Equatable, Sendable {
     /// nil for a type of a later version.
     package var type: EntryType? { EntryType(rawValue: typeName) }
 
+    /// The entry as its writer made it, for replaying; nil for a type of a later version.
+    package var entry: LogEntry? {
+        guard let type else { return nil }
+        return LogEntry(
+            type, actor: actor, role: role, site: site, model: model, round: round, subjectCommitment: subjectCommitment,
+            payloadCommitment: payloadCommitment, payloadDigest: payloadDigest, details: details)
+    }
+
     /// Parses the bytes of a leaf. Anything but the canonical form is refused.
     package init(_ bytes: [UInt8]) throws(EntryError) {
         let scanned = try EntryScanner.scan(bytes[...])

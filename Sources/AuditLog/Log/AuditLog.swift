@@ -61,7 +61,7 @@ package final class AuditLog: Sendable {
     package var directory: String { writer.files.directory }
 
     /// Why the log takes no more entries; nil while it does.
-    package var failure: AuditLogError? { writer.failed.withLock { $0 } }
+    package var failure: AuditLogError? { writer.failure }
 
     private func encode(_ entry: LogEntry) throws(AuditLogError) -> EncodedEntry {
         do {

@@ -64,7 +64,7 @@ final class LogWriter: @unchecked Sendable {
 
     /// Makes entries durable and visible. One write, one sync and one signature for all of them.
     func commit(_ items: [EncodedEntry]) -> Result<[UInt64], AuditLogError> {
-        if let failure = failed.withLock({ $0 }) ?? flusher.failure { return .failure(failure) }
+        if let failure { return .failure(failure) }
         do {
             // Left over from a commit that could not write everything: a full disk that may have room again.
             if !isPublished { try publish() }
@@ -79,6 +79,9 @@ final class LogWriter: @unchecked Sendable {
             return .failure(error)
         }
     }
+
+    /// Why nothing more is taken, when that is so.
+    var failure: AuditLogError? { failed.withLock { $0 } ?? flusher.failure }
 
     /// Ends the log: what is durable in segments only is made durable in its files.
     func close() {

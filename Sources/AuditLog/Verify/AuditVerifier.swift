@@ -54,7 +54,7 @@ package enum AuditVerifier {
     static let keyFile = "vkey"
     static let headFile = "checkpoint"
 
-    private static func key(_ source: some TileSource, expected: String?) throws(AuditFinding) -> VerifierKey {
+    static func key(_ source: some TileSource, expected: String?) throws(AuditFinding) -> VerifierKey {
         let file = try read(source, keyFile)
         let own = file.map { String(decoding: $0, as: UTF8.self) }
         do {
@@ -112,12 +112,18 @@ package enum AuditVerifier {
         }
     }
 
-    /// Reads a partial file, or the full one that may have taken its place, cut to the width.
+    /// Reads a partial file, or the full or wider one that may have taken its place, cut to the width.
     static func readWidth(
         _ path: TilePath, source: some TileSource, cut: ([UInt8]) -> [UInt8]
     ) throws(AuditFinding) -> (bytes: [UInt8], file: String) {
         if let bytes = try read(source, path.text) { return (bytes, path.text) }
-        if !path.isFull, let bytes = try read(source, path.full.text) { return (cut(bytes), path.full.text) }
+        guard !path.isFull else { throw .missing(file: path.text) }
+        if let bytes = try read(source, path.full.text) { return (cut(bytes), path.full.text) }
+        for width in source.partialWidths(of: path) where (path.width..<TilePath.widthMax).contains(width) {
+            let wider = TilePath(path.kind, index: path.index, width: width)
+            if let bytes = try read(source, wider.text) { return (cut(bytes), wider.text) }
+        }
+        if let bytes = try read(source, path.full.text) { return (cut(bytes), path.full.text) }
         throw .missing(file: path.text)
     }
 

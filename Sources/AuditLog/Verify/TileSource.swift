@@ -4,6 +4,13 @@ import Storage
 package protocol TileSource: Sendable {
     /// The file at a path below the log's prefix; nil when there is none.
     func read(_ path: String) throws(AuditLogError) -> [UInt8]?
+    /// Widths of the partial files that are there beside a tile: a log that is being written replaces them by wider ones.
+    func partialWidths(of tile: TilePath) -> [Int]
+}
+
+extension TileSource {
+    /// None: for sources that cannot list.
+    package func partialWidths(of tile: TilePath) -> [Int] { [] }
 }
 
 /// A log directory on disk.
@@ -14,6 +21,11 @@ package struct DirectorySource: TileSource {
 
     package func read(_ path: String) throws(AuditLogError) -> [UInt8]? {
         try LogFiles(directory: directory).read(path)
+    }
+
+    package func partialWidths(of tile: TilePath) -> [Int] {
+        let names = (try? DurableFile.list(directory + "/" + tile.partialDirectory)) ?? []
+        return names.compactMap { Int($0) }.sorted()
     }
 }
 

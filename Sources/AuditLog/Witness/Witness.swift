@@ -21,7 +21,8 @@ package final class Witness: Sendable {
     ///   - directory: its state; made when it is not there.
     ///   - name: the witness's key name.
     ///   - logs: verifier keys of the logs it knows, each named by its origin.
-    ///   - onFork: called when a log has signed two heads that cannot be reconciled, after the evidence is on disk.
+    ///   - onFork: called when a log has signed two heads that cannot be reconciled, after the evidence is on disk;
+    ///     it must not call this witness.
     /// - Throws: `corrupt` when a kept state is not one of its log, `storage`.
     package init(
         directory: String, name: String, signer: SigningKey, logs keys: [VerifierKey], clock: any Clock,
