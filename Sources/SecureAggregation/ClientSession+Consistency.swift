@@ -31,7 +31,7 @@ extension ClientSession {
             Confirmed(
                 roster: roster, threshold: state.threshold, sharers: state.sharers, survivors: survivors,
                 transcript: transcript, held: state.held))
-        let confirmation = Confirmation(site: siteIndex, signature: transcript.sign(with: identity))
+        let confirmation = SurvivorConfirmation(site: siteIndex, signature: transcript.sign(with: identity))
         let record = LatchRecord.signedSurvivors(task: descriptor.task, context: context, survivors: hash)
         return [latch(record), .send(confirmation.message)]
     }

@@ -19,7 +19,7 @@ extension ClientSession {
 
     mutating func revealShares(_ message: [UInt8], _ state: Confirmed) throws(AggregationRefusal) -> [ClientAction] {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
-        try checkEvidence(try Confirmation.confirmations(message), state)
+        try checkEvidence(try SurvivorConfirmation.confirmations(message), state)
         if let past = history.task(descriptor.task), past.context == context, past.hasUnmasked {
             throw AggregationRefusal(.alreadyUnmasked)
         }
@@ -42,7 +42,7 @@ extension ClientSession {
     }
 
     /// At least t distinct survivors signed exactly this node's list.
-    private func checkEvidence(_ evidence: [Confirmation], _ state: Confirmed) throws(AggregationRefusal) {
+    private func checkEvidence(_ evidence: [SurvivorConfirmation], _ state: Confirmed) throws(AggregationRefusal) {
         guard evidence.count >= state.threshold else { throw AggregationRefusal(.evidenceTooSmall) }
         guard Set(evidence.map(\.site)).count == evidence.count else { throw AggregationRefusal(.evidenceDuplicateSigner) }
         for confirmation in evidence {

@@ -52,7 +52,7 @@ struct ConfirmedTranscript: Equatable, Sendable {
 }
 
 /// M7: u32 from ‖ signature over (ctx, ρ, h2, h3). M8: u32 count ‖ count × (u32 site ‖ signature), ascending.
-struct Confirmation: Equatable, Sendable {
+struct SurvivorConfirmation: Equatable, Sendable {
     let site: UInt32
     let signature: [UInt8]
 
@@ -65,14 +65,14 @@ struct Confirmation: Equatable, Sendable {
 
     init(message: [UInt8]) throws(AggregationRefusal) {
         var reader = try reader(message, expecting: .confirmation)
-        self = try decoding { () throws -> Confirmation in
-            let confirmation = Confirmation(site: try reader.u32(), signature: try reader.signature())
+        self = try decoding { () throws -> SurvivorConfirmation in
+            let confirmation = SurvivorConfirmation(site: try reader.u32(), signature: try reader.signature())
             try reader.finish()
             return confirmation
         }
     }
 
-    static func evidence(_ confirmations: [Confirmation]) -> [UInt8] {
+    static func evidence(_ confirmations: [SurvivorConfirmation]) -> [UInt8] {
         var writer = ByteWriter(reserving: 8 + confirmations.count * 68)
         writer.u8(MessageType.evidence.rawValue)
         writer.u32(UInt32(confirmations.count))
@@ -83,13 +83,13 @@ struct Confirmation: Equatable, Sendable {
         return writer.bytes
     }
 
-    static func confirmations(_ message: [UInt8]) throws(AggregationRefusal) -> [Confirmation] {
+    static func confirmations(_ message: [UInt8]) throws(AggregationRefusal) -> [SurvivorConfirmation] {
         var reader = try reader(message, expecting: .evidence)
-        return try decoding { () throws -> [Confirmation] in
+        return try decoding { () throws -> [SurvivorConfirmation] in
             let count = Int(try reader.u32())
             guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
-            var list: [Confirmation] = []
-            for _ in 0..<count { list.append(Confirmation(site: try reader.u32(), signature: try reader.signature())) }
+            var list: [SurvivorConfirmation] = []
+            for _ in 0..<count { list.append(SurvivorConfirmation(site: try reader.u32(), signature: try reader.signature())) }
             try reader.finish()
             return list
         }

@@ -11,6 +11,13 @@ package struct MaskedInput: Sendable {
     let payload: [UInt32]
     let digests: VectorDigests
 
+    init(spec: VectorSpec, header: [UInt32], payload: [UInt32], digests: VectorDigests) {
+        self.spec = spec
+        self.header = header
+        self.payload = payload
+        self.digests = digests
+    }
+
     /// y = x + PRG(self) ± PRG(pairs). Takes the vector's memory over.
     init(masking vector: inout QuantizedVector, with masks: MaskExpansion, parallelism: Int) {
         spec = vector.spec

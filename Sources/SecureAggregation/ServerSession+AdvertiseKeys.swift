@@ -12,10 +12,10 @@ extension ServerSession {
         guard advertisement.isSigned(by: try key(of: site), context: context) else {
             throw AggregationRefusal(.signatureInvalid)
         }
-        let keys = advertisements.values.flatMap { [$0.channelKey, $0.maskKey] }
-        guard advertisement.channelKey != advertisement.maskKey, !keys.contains(advertisement.channelKey),
-            !keys.contains(advertisement.maskKey)
+        guard advertisement.channelKey != advertisement.maskKey, !publicKeys.contains(advertisement.channelKey),
+            !publicKeys.contains(advertisement.maskKey)
         else { throw AggregationRefusal(.rosterDuplicate) }
+        publicKeys.formUnion([advertisement.channelKey, advertisement.maskKey])
         advertisements[site] = advertisement
     }
 

@@ -4,7 +4,7 @@ import Cryptography
 
 extension ServerSession {
     mutating func takeConfirmation(_ message: [UInt8], _ site: UInt32) throws(AggregationRefusal) {
-        let confirmation = try Confirmation(message: message)
+        let confirmation = try SurvivorConfirmation(message: message)
         guard confirmation.site == site else { throw AggregationRefusal(.signatureInvalid) }
         // A late signature is no fault: enough others came first.
         guard survivors == nil || step == .consistency || step == .aborted else { return }
@@ -26,7 +26,7 @@ extension ServerSession {
         guard let roster, let survivors, let threshold else { return [] }
         guard confirmations.count >= threshold else { return abort(AggregationRefusal(.tooFewSites)) }
         let chosen = confirmations.values.sorted { $0.site < $1.site }.prefix(threshold)
-        let message = Confirmation.evidence(Array(chosen))
+        let message = SurvivorConfirmation.evidence(Array(chosen))
         return roster.sites(survivors).filter { !gone.contains($0) }.map { .send(to: $0, message: message) }
             + [enter(.unmasking, deadlineMilliseconds: descriptor.deadlines.unmasking)]
     }

@@ -44,13 +44,15 @@ package struct ServerSession: Sendable {
     package internal(set) var gone: Set<UInt32> = []
 
     var advertisements: [UInt32: Advertisement] = [:]
+    /// Of all advertisements, to refuse a key that comes twice.
+    var publicKeys: Set<[UInt8]> = []
     var roster: Roster?
     var shares: [UInt32: EncryptedShares] = [:]
     var sharers: SiteSet?
     var collection: MaskedCollection
     var survivors: SiteSet?
     var transcript: ConfirmedTranscript?
-    var confirmations: [UInt32: Confirmation] = [:]
+    var confirmations: [UInt32: SurvivorConfirmation] = [:]
     var revealed: [UInt32: RevealedShares] = [:]
     /// Sites whose revealed shares proved wrong.
     var suspects: Set<UInt32> = []

@@ -66,12 +66,12 @@ struct World {
         policy.allowedArchitectures = [digest(3)]
         policy.allowedConfigurations = [digest(4)]
         policy.allowedPrivacyModes.insert(.none)
-        let tensors = elements == 0 ? [] : [TensorSpec(name: "w", count: elements, clip: 1, cohortMax: max(n, 3))]
+        let tensors = elements == 0 ? [] : [TensorSpec(name: "w", count: elements, clip: 1, cohortMax: n + 2)]
         descriptor = RoundDescriptor(
             task: "study/training", round: 1, attempt: 1, manifestHash: manifest.hash, modelHash: digest(1),
             previousResultHash: .zero, architectureHash: digest(3), configurationHash: digest(4),
             vector: VectorSpec(tensors: tensors, maximumWeight: 1000, segmentLog2: segmentLog2), privacy: .none,
-            cohort: CohortTerms(minimum: 3, maximum: max(n, 3), threshold: rule), nonce: [UInt8](repeating: 7, count: 32))
+            cohort: CohortTerms(minimum: 3, maximum: n + 2, threshold: rule), nonce: [UInt8](repeating: 7, count: 32))
     }
 
     func client(_ position: Int, history: AggregationHistory = AggregationHistory(), random: (any RandomSource)? = nil) -> ClientSession {

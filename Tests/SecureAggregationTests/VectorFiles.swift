@@ -12,10 +12,15 @@ import Testing
 /// `protocol/vectors/secure-aggregation/NAME.json`, made by `Tests/reference/make_secure_aggregation_vectors.py`.
 enum VectorFiles {
     static func load(_ name: String) throws -> JSONValue {
-        let here = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
-        let path = "\(here)/protocol/vectors/secure-aggregation/\(name).json"
-        let bytes = try #require(read(path), "cannot read \(path)")
-        return try JSONValue.parse(bytes, dialect: .strict, limits: .default)
+        try JSONValue.parse(file("vectors/secure-aggregation/\(name).json"), dialect: .strict, limits: .default)
+    }
+
+    /// The text of `protocol/secure-aggregation.md`.
+    static func specification() throws -> String { String(decoding: try file("secure-aggregation.md"), as: UTF8.self) }
+
+    private static func file(_ name: String) throws -> [UInt8] {
+        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        return try #require(read("\(root)/protocol/\(name)"), "cannot read protocol/\(name)")
     }
 
     private static func read(_ path: String) -> [UInt8]? {
