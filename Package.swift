@@ -69,6 +69,7 @@ let tests: [(name: String, imports: [String])] = [
     ("CoordinatorTests", ["Coordinator", "Messages", "Codec", "Cryptography"]),
     ("SiteNodeTests", ["SiteNode", "Messages", "Codec", "Cryptography"]),
     ("SimulationTests", ["Simulation", "Coordinator", "SiteNode"]),
+    ("EndToEndTests", ["Simulation", "Storage", "Codec", "Cryptography", "HTTP", "Transport"]),
     ("ArchitectureTests", []),
 ]
 
