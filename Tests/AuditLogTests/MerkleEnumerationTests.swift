@@ -4,9 +4,11 @@ import Testing
 @testable import AuditLog
 
 /// Every tree up to a size, every proof of it, every proof with one bit flipped.
-/// `CONSILIUM_LONG=1` goes to 300 leaves with every bit; the short form to 64 with a few bits a hash.
+/// `CONSILIUM_LONG=1` goes to 300 leaves with 16 bits of each hash, `CONSILIUM_LONG=all` with every bit; the short form to
+/// 64 leaves with two bits.
 @Suite struct MerkleEnumerationTests {
     private static let isLong = environment("CONSILIUM_LONG") != nil
+    private static let flippedBits = environment("CONSILIUM_LONG") == "all" ? 256 : isLong ? 16 : 2
     private static let sizeMax = isLong ? 300 : 64
 
     private let leaves = (0..<sizeMax).map { MerkleTree.leafHash(Array("entry \($0)".utf8)) }
@@ -69,7 +71,8 @@ import Testing
     private func flips(_ proof: [Digest], salt: Int) -> [[Digest]] {
         var spoilt: [[Digest]] = [proof + [MerkleTree.emptyRoot]]
         for position in proof.indices {
-            for bit in Self.isLong ? Array(0..<256) : [salt % 256, (salt * 7 + 255) % 256] {
+            for number in 0..<Self.flippedBits {
+                let bit = (salt + number * (256 / Self.flippedBits)) % 256
                 var bytes = proof[position].bytes
                 bytes[bit / 8] ^= 1 << UInt8(bit % 8)
                 var changed = proof
