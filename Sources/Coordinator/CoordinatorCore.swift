@@ -22,6 +22,9 @@ package struct CoordinatorCore {
     /// Sites of a federation, at most.
     static let sitesMax = 1024
     static let openInvitationsMax = 1024
+    /// Difference of the clocks with which a site can join. Below the time that certificates are dated back, so that a
+    /// node whose clock is slow takes the certificate that its token paid for.
+    static let clockSkewMilliseconds = (CertificateAuthority.clockSkewSeconds - 60) * 1000
 
     /// - Parameter federation: the fold over the log.
     package init(
@@ -97,7 +100,7 @@ extension CoordinatorCore {
         issue: (_ requestDER: [UInt8], _ site: String) throws -> Certificate
     ) throws -> (grant: EnrolmentGrant, actions: [CoordinatorAction]) {
         let skew = abs(now.milliseconds - request.clock)
-        guard skew < 10 * 60 * 1000 else {
+        guard skew <= CoordinatorCore.clockSkewMilliseconds else {
             throw CoordinatorError.refused(
                 code: "enrolment.clock",
                 "the clocks of node and coordinator differ by \(skew / 60_000) minutes: set the node's clock (NTP), then join again; the token was not used")
@@ -155,7 +158,7 @@ extension CoordinatorCore {
         var actions = try settle([.log(entry), .disconnect(site: site)], at: now)
         for study in runs.keys.sorted() {
             guard var run = runs[study] else { continue }
-            actions += try settle(run.siteLost(known.index, at: now), at: now)
+            actions += try settle(run.siteRevoked(known.index, at: now), at: now)
             runs[study] = run.isOver ? nil : run
         }
         return actions
@@ -168,8 +171,12 @@ extension CoordinatorCore {
     /// Publishes a plan to every member; the newest plan of a study replaces the one before.
     package mutating func publish(_ bytes: [UInt8], by actor: String, at now: Timestamp) throws -> (hash: Digest, actions: [CoordinatorAction]) {
         let plan = try Plan(parsing: bytes)
-        guard federation.plans[plan.hash] == nil else {
-            throw CoordinatorError.refused(code: "plan.published", "this very plan is published already")
+        if let known = federation.plans[plan.hash] {
+            throw CoordinatorError.refused(
+                code: "plan.published",
+                known.withdrawn == nil
+                    ? "this very plan is published already"
+                    : "this very plan was published before and another one replaced it; change its text, such as the title, to publish it anew")
         }
         guard runs[plan.study] == nil else {
             throw CoordinatorError.refused(code: "run.active", "a run of this study is under way; publish the new plan when it has ended")
@@ -188,7 +195,9 @@ extension CoordinatorCore {
     /// What a node is told when it opens a session: the plans and versions in force.
     package func standingInstructions(for site: String) -> [Instruction] {
         let studies = Set(federation.plans.values.map(\.plan.study)).sorted()
-        var instructions: [Instruction] = []
+        // A site that was away when its plan was replaced hears of it now.
+        var instructions = federation.plans.values.filter { $0.withdrawn != nil && $0.consents[site] != nil }
+            .map(\.hash).sorted().map { Instruction.planWithdrawn(planHash: $0) }
         for study in studies {
             guard let current = federation.currentPlan(of: study) else { continue }
             instructions.append(.planOffer(plan: current.plan.canonicalBytes))
@@ -205,6 +214,7 @@ extension CoordinatorCore {
         guard let site = federation.sites[name], site.revoked == nil else {
             throw CoordinatorError.refused(code: "site.unknown", "the sender is not a member of this federation")
         }
+        heard(from: site.index)
         switch report {
         case .consent(let encoded):
             return try settle(acceptConsent(encoded, from: site, at: now), at: now)
@@ -222,9 +232,16 @@ extension CoordinatorCore {
             let entry = LogEntry.site(
                 .instructionRefused, name,
                 ["site": .string(name), "subject": .string(subject.hex), "code": .string(String(code.prefix(64)))])
-            return try settle([.log(entry)], at: now)
+            var actions = try settle([.log(entry)], at: now)
+            // Who will not take part in the open round is not waited for.
+            if let study = runs.keys.sorted().first(where: { runs[$0]?.openWorkHash == subject }), var run = runs[study] {
+                actions += try settle(run.siteLost(site.index, at: now), at: now)
+                runs[study] = run.isOver ? nil : run
+            }
+            return actions
         case .versionVerdict(let package, let accepted, let code):
-            guard federation.releases.contains(where: { $0.package == package }) else { return [] }
+            // A node repeats its verdict when the version is announced to it again: the same one is logged once.
+            guard let release = federation.releases.last(where: { $0.package == package }), release.verdicts[name] != accepted else { return [] }
             let entry = LogEntry.site(
                 .versionVerdict, name,
                 [
@@ -241,7 +258,7 @@ extension CoordinatorCore {
         guard consent.site == site.name else {
             throw CoordinatorError.refused(code: "consent.site", "the consent is in another site's name")
         }
-        guard let published = federation.plans[consent.planHash], published.withdrawn == nil else {
+        guard let published = federation.plans[consent.planHash], published.withdrawn == nil, published.plan.study == consent.study else {
             throw CoordinatorError.refused(code: "consent.plan", "the consent is to a plan that is not in force")
         }
         // A node repeats its consents at every connection: the same one is logged once.
@@ -314,6 +331,11 @@ extension CoordinatorCore {
                     ]))
         }
         return try settle(actions, at: now)
+    }
+
+    /// The site is there: rounds are offered to it again. The shell says so of every poll.
+    package mutating func heard(from site: UInt32) {
+        for study in runs.keys { runs[study]?.heard(from: site) }
     }
 
     /// Moves every round past its deadline on.

@@ -70,6 +70,8 @@ package struct CoordinatorDirectory: Sendable {
     static let authorityDays = 3650
     static let serverDays: Int64 = 825
 
+    private static let secretNames = ["ca.key.pem", "server.key.pem", "signing.key.pem", "operator.key"]
+
     /// Makes a new coordinator: CA, keys, configuration.
     ///
     /// - Throws: when the directory holds a coordinator already or cannot be written.
@@ -80,8 +82,14 @@ package struct CoordinatorDirectory: Sendable {
         guard !DurableFile.exists(path + "/config.json5") else {
             throw CoordinatorError.refused(code: "coordinator.exists", "\(path) holds a coordinator already: choose another directory")
         }
+        guard !DurableFile.exists(path + "/log") else {
+            throw CoordinatorError.refused(
+                code: "coordinator.exists", "\(path) holds the log of a coordinator but no config.json5: restore that file, or choose another directory")
+        }
         let keys = path + "/keys"
         try DurableFile.createDirectory(keys)
+        // What an attempt that was cut short left behind; nobody has ever used those keys.
+        for name in secretNames where DurableFile.exists(keys + "/" + name) { try DurableFile.remove(keys + "/" + name) }
         let authority = try CertificateAuthority.create(name: configuration.federation, now: now, days: authorityDays)
         let serverKey = CertificateKey.generate()
         let server = try authority.issueServer(
@@ -102,7 +110,11 @@ package struct CoordinatorDirectory: Sendable {
     package init(opening path: String) throws {
         self.path = path
         let keys = path + "/keys"
-        configuration = try CoordinatorConfiguration(parsing: DurableFile.read(path + "/config.json5", maxBytes: 1 << 16))
+        let file = path + "/config.json5"
+        let text = try DurableFile.read(file, maxBytes: 1 << 16)
+        do { configuration = try CoordinatorConfiguration(parsing: text) } catch {
+            throw CoordinatorError.configuration(path: file, problem: "\(error)")
+        }
         authority = try CertificateAuthority(
             certificate: Certificate(pem: CoordinatorDirectory.text(keys + "/ca.crt.pem")),
             key: CertificateKey(pem: KeyFile.read(keys + "/ca.key.pem")))

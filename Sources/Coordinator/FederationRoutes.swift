@@ -69,12 +69,16 @@ extension CoordinatorService {
         else {
             return responder.respond(.error(400, "a poll is a session of 16 bytes and a sequence number"))
         }
+        if let index = core.federation.sites[site]?.index { core.heard(from: index) }
         var outbox = outboxes[site] ?? Outbox()
-        if outbox.session != session {
+        let isNew = outbox.session != session
+        if isNew {
             outbox.open(session, standing: core.standingInstructions(for: site), after: after)
             logger.info("site.session", [("site", .name(site))])
         }
-        outbox.poll(after: after, responder, deadline: EventLoop.monotonicMilliseconds() + CoordinatorService.pollSeconds * 1000)
+        // The first poll of a session is answered at once, so that the node knows that it is connected.
+        let now = EventLoop.monotonicMilliseconds()
+        outbox.poll(after: after, responder, at: now, deadline: isNew ? now : now + CoordinatorService.pollSeconds * 1000)
         outboxes[site] = outbox
     }
 
@@ -103,7 +107,8 @@ extension CoordinatorService {
         let address = request.remoteAddress
         if let failed = failedEnrolments[address], failed.since.adding(seconds: 600) < now { failedEnrolments[address] = nil }
         guard (failedEnrolments[address]?.count ?? 0) < CoordinatorService.failedEnrolmentsMax else {
-            return responder.respond(.error(429, "too many failed attempts from this address: wait ten minutes"))
+            let sentence: JSONValue = ["error": "too many failed attempts from this address: wait ten minutes", "code": "enrolment.lockout"]
+            return responder.respond(.json(sentence, status: 429))
         }
         do {
             guard request.body.count <= EnrolmentRequest.bytesMax else { throw MessageError.malformed("enrolment") }

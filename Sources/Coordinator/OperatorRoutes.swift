@@ -7,6 +7,7 @@ import HTTP
 import Messages
 import Study
 import Telemetry
+import Transport
 
 extension CoordinatorService {
     func operatorHandler() -> @Sendable (HTTPRequest, HTTPResponder) -> Void {
@@ -87,6 +88,7 @@ extension CoordinatorService {
 
     private func federationJSON() -> JSONValue {
         let federation = core.federation
+        let now = EventLoop.monotonicMilliseconds()
         return [
             "federation": .string(federation.name), "nodes": .string(federationURL), "operators": .string(operatorURL),
             "authority": .string(directory.authority.certificate.fingerprint.hex),
@@ -96,7 +98,7 @@ extension CoordinatorService {
                         "name": .string(site.name), "index": .integer(Int64(site.index)), "joined": .string(site.joined.iso8601),
                         "key": .string(Hex.encode(site.key.bytes)),
                         "revoked": site.revoked.map { .string($0.iso8601) } ?? .null,
-                        "connected": .bool(!(outboxes[site.name]?.session.isEmpty ?? true)),
+                        "connected": .bool(outboxes[site.name]?.isConnected(at: now) ?? false),
                     ]
                 }),
             "openInvitations": .array(

@@ -16,7 +16,12 @@ struct Outbox {
     /// The poll that waits for something to come.
     private var waiting: (responder: HTTPResponder, deadline: UInt64)?
 
+    /// When the last poll came.
+    private var polled: UInt64 = 0
+
     static let itemsMax = 1024
+    /// Milliseconds without a poll after which a node counts as gone: longer than a poll is held.
+    static let silenceMilliseconds: UInt64 = 35_000
     /// Largest number that a poll may name; nobody gets there by counting.
     static let sequenceMax: UInt64 = 1 << 62
     static let batchBytesMax = 32 << 20
@@ -40,7 +45,8 @@ struct Outbox {
     }
 
     /// Takes a poll: forgets what the node has, answers at once or keeps the poll until `deadline`.
-    mutating func poll(after sequence: UInt64, _ responder: HTTPResponder, deadline: UInt64) {
+    mutating func poll(after sequence: UInt64, _ responder: HTTPResponder, at now: UInt64, deadline: UInt64) {
+        polled = now
         items.removeAll { $0.sequence <= sequence }
         answerWaiting(.error(409, "a newer poll of this site has come"))
         waiting = (responder, deadline)
@@ -72,6 +78,9 @@ struct Outbox {
         session = []
         items = []
     }
+
+    /// Whether a node of this site polls.
+    func isConnected(at now: UInt64) -> Bool { !session.isEmpty && now < polled + Outbox.silenceMilliseconds }
 
     /// When the waiting poll must be answered; nil without one.
     var deadline: UInt64? { waiting?.deadline }

@@ -31,6 +31,11 @@ package struct Run: Sendable {
     private(set) var open: OpenRound?
     private(set) var isOver = false
     private var roundsOpened: UInt64 = 0
+    /// Sites that let a deadline pass and have not been heard from since: a round is not offered to them, so that one
+    /// dead site does not make every round last until its deadline.
+    private var silent: Set<UInt32> = []
+    /// Sites that are no members any more.
+    private var revoked: Set<UInt32> = []
     /// Result of the last training round, which the next model must follow from.
     private var previousResult = Digest.zero
     private var step = 0
@@ -44,6 +49,7 @@ package struct Run: Sendable {
     var plan: Plan { published.plan }
     var deadline: Timestamp? { open?.deadline }
     var openRoundNumber: UInt64? { open?.work.number }
+    var openWorkHash: Digest? { open?.work.hash }
 
     init(
         identifier: String, published: Federation.PublishedPlan, sites: [Federation.Site], version: Int,
@@ -86,12 +92,22 @@ package struct Run: Sendable {
 
     mutating func deadlinePassed(at now: Timestamp) throws -> [CoordinatorAction] {
         guard var round = open else { return [] }
+        silent.formUnion(round.session.awaited)
         let actions = round.session.deadlinePassed()
         open = round
         return try follow(actions, at: now)
     }
 
-    /// The site was cut off: nothing more is expected of it.
+    /// The site polls or reports: the next round is offered to it.
+    mutating func heard(from site: UInt32) { silent.remove(site) }
+
+    /// The site is no member any more.
+    mutating func siteRevoked(_ site: UInt32, at now: Timestamp) throws -> [CoordinatorAction] {
+        revoked.insert(site)
+        return try siteLost(site, at: now)
+    }
+
+    /// Nothing more is expected of the site in this round.
     mutating func siteLost(_ site: UInt32, at now: Timestamp) throws -> [CoordinatorAction] {
         guard var round = open else { return [] }
         let actions = round.session.siteLost(site)
@@ -125,7 +141,8 @@ extension Run {
             work: work, plan: plan, attempt: attempt, sites: sites.count, elements: try elements(kind),
             manifestHash: manifest.hash, previousResult: kind == .training ? previousResult : .zero, nonce: random.bytes(32))
         var session = ServerSession(
-            descriptor: descriptor, manifest: manifest, signingKey: signingKey, now: UInt64(max(0, now.milliseconds / 1000)))
+            descriptor: descriptor, manifest: manifest, signingKey: signingKey, invited: invited,
+            now: UInt64(max(0, now.milliseconds / 1000)))
         let opened = session.open()
         open = OpenRound(work: work, attempt: attempt, session: session, deadline: now)
         let entry = LogEntry.coordinator(
@@ -133,7 +150,7 @@ extension Run {
             [
                 "run": .string(identifier), "number": .integer(Int64(number)), "kind": .string(kind.rawValue),
                 "step": .integer(Int64(step)), "attempt": .integer(Int64(attempt)),
-                "sites": .array(sites.map { .string($0.name) }), "model": .string(work.modelHash.hex),
+                "sites": .array(session.invited.compactMap(name).map { .string($0) }), "model": .string(work.modelHash.hex),
                 "plan": .string(published.hash.hex), "manifest": .string(manifest.hash.hex),
                 "context": .string(descriptor.context.hex),
             ])
@@ -148,6 +165,13 @@ extension Run {
                 .send(to: site, .roundOpen(work: work.canonicalBytes, manifest: manifest.canonicalBytes, opening: message)))
         }
         return [.log(entry)] + openings + (try follow(rest, at: now))
+    }
+
+    /// Sites that the next round is offered to: those who answer; all members when they would be too few.
+    private var invited: [UInt32] {
+        let members = sites.map(\.index).filter { !revoked.contains($0) }
+        let present = members.filter { !silent.contains($0) }
+        return present.count >= plan.cohort.sitesMin ? present : members
     }
 
     private func name(_ index: UInt32) -> String? { sites.first { $0.index == index }?.name }

@@ -18,6 +18,12 @@ package final class EgressRecord: Sendable {
     private struct State {
         var totals: [String: Total] = [:]
         var chain = SHA256.hash(Array("consilium/egress/v1".utf8))
+
+        mutating func count(_ type: String, _ bytes: Int, line: [UInt8]) {
+            totals[type, default: Total()].messages += 1
+            totals[type, default: Total()].bytes += bytes
+            chain = SHA256.hash(parts: chain.bytes, line)
+        }
     }
 
     private let file: AppendFile
@@ -38,7 +44,7 @@ package final class EgressRecord: Sendable {
             guard let value = try? JSONValue.parse(Array(line), dialect: .strict), let type = value["type"]?.stringValue,
                 let bytes = value["bytes"]?.intValue
             else { continue }
-            count(type, bytes, line: Array(line))
+            state.withLock { $0.count(type, bytes, line: Array(line)) }
         }
     }
 
@@ -48,8 +54,11 @@ package final class EgressRecord: Sendable {
     package func note(_ type: String, _ message: [UInt8]) throws {
         let line = (["t": .string(clock.now().iso8601), "type": .string(type), "bytes": .integer(Int64(message.count)),
             "sha256": .string(SHA256.hash(message).hex)] as JSONValue).canonicalBytes()
-        try state.withLock { _ in try file.append(line + [0x0a]) }
-        count(type, message.count, line: line)
+        // One turn for file and chain: the digest is over the lines in the order in which they stand in the file.
+        try state.withLock { state in
+            try file.append(line + [0x0a])
+            state.count(type, message.count, line: line)
+        }
     }
 
     /// Makes the lines so far durable.
@@ -65,13 +74,5 @@ package final class EgressRecord: Sendable {
     /// Totals by type, in order of type.
     package var totals: [(type: String, total: Total)] {
         state.withLock { state in state.totals.keys.sorted().map { ($0, state.totals[$0] ?? Total()) } }
-    }
-
-    private func count(_ type: String, _ bytes: Int, line: [UInt8]) {
-        state.withLock { state in
-            state.totals[type, default: Total()].messages += 1
-            state.totals[type, default: Total()].bytes += bytes
-            state.chain = SHA256.hash(parts: state.chain.bytes, line)
-        }
     }
 }

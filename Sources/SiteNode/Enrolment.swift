@@ -16,6 +16,7 @@ package enum Enrolment {
     /// ALPN name of the one kind of connection that needs no client certificate.
     package static let applicationProtocol = "consilium-enrol/1"
     static let servingAuthorityDays = 3650
+    private static let secretNames = ["site-signing.key.pem", "client.key.pem", "split.key", "serving.key.pem", "api-keys.json", "operator.key"]
 
     /// Makes keys, enrols, and writes the node's directory. A failure leaves nothing behind that a
     /// second attempt would trip over.
@@ -30,7 +31,8 @@ package enum Enrolment {
         }
         let keys = path + "/keys"
         try DurableFile.createDirectory(keys)
-        for name in try DurableFile.list(keys) { try DurableFile.remove(keys + "/" + name) }
+        // What an attempt that was cut short left behind, and nothing else that may lie there.
+        for name in secretNames where DurableFile.exists(keys + "/" + name) { try DurableFile.remove(keys + "/" + name) }
         let signingKey = SigningKey.generate(random: SystemRandom.shared)
         let clientKey = CertificateKey.generate()
         let now = clock.now()

@@ -42,7 +42,7 @@ extension NodeCore {
             return refuse(work, error)
         }
         var session = ClientSession(
-            identity: signingKey, siteIndex: siteIndex, manifest: manifestValue, policy: aggregationPolicy(work, offer.plan),
+            identity: signingKey, siteIndex: siteIndex, manifest: manifestValue, policy: aggregationPolicy(work, offer),
             coordinatorKey: coordinatorKey, history: state.aggregation, random: random,
             now: UInt64(max(0, now.milliseconds / 1000)))
         let actions = session.handle(opening)
@@ -105,10 +105,12 @@ extension NodeCore {
         ]
     }
 
-    private func aggregationPolicy(_ work: RoundWork, _ plan: Plan) -> NodeAggregationPolicy {
+    /// The strictest of policy, plan and consent: a descriptor that the coordinator made up binds none of them.
+    private func aggregationPolicy(_ work: RoundWork, _ offer: NodeState.Offer) -> NodeAggregationPolicy {
+        let plan = offer.plan
         var rules = NodeAggregationPolicy()
-        rules.minimumCohort = max(policy.sitesMin, 3)
-        rules.assumedColluders = policy.colluders
+        rules.minimumCohort = max(policy.sitesMin, plan.cohort.sitesMin, offer.consent?.consent.bounds.sitesMin ?? 3)
+        rules.assumedColluders = max(policy.colluders, plan.cohort.colluders)
         rules.minimumHonest = 2
         rules.maximumWeightShare = policy.weightShareMax
         rules.attemptsMax = plan.cohort.attempts

@@ -84,6 +84,12 @@ package struct NodeCore {
         }
     }
 
+    /// Goes back to a state that follows from the log, as a restart would.
+    mutating func fallBack(to durable: NodeState) {
+        state = durable
+        (active, dataset, expected) = (nil, nil, nil)
+    }
+
     /// The node stops taking part in whatever is open; a restart does the same by forgetting.
     package mutating func abandonRound() { active = nil }
 }
@@ -149,6 +155,11 @@ extension NodeCore {
         guard terms.sitesMin >= policy.sitesMin else {
             throw NodeError.refused(code: "policy.cohort", "the consent's sitesMin is below the site's policy (\(policy.sitesMin))")
         }
+        guard offer.plan.cohort.sitesMin >= terms.sitesMin else {
+            throw NodeError.refused(
+                code: "consent.cohort",
+                "the plan's smallest cohort (\(offer.plan.cohort.sitesMin)) is below the consent's sitesMin (\(terms.sitesMin)): this site would refuse every round; ask for another plan")
+        }
         let dataset = try data.dataset(for: offer.plan, includingFeedback: terms.includesFeedbackRows)
         try policy.check(dataset)
         let consent = Consent(
@@ -178,11 +189,11 @@ extension NodeCore {
         return try settle([.log(entry), .send(.consentWithdrawn(planHash: offer.hash))], at: now)
     }
 
-    /// Sends consents again that the coordinator may have missed; it takes the same one twice.
+    /// Says again what the coordinator may have missed, consents and withdrawals; it takes the same one twice.
     package func standingReports(at now: Timestamp) -> [Report] {
         state.offers.values.filter { $0.withdrawn == nil }.sorted { $0.hash < $1.hash }.compactMap { offer in
-            guard let consent = offer.consent, consent.consent.expires > now.milliseconds else { return nil }
-            return .consent(consent.encoded)
+            guard let consent = offer.consent else { return offer.isConsentWithdrawn ? .consentWithdrawn(planHash: offer.hash) : nil }
+            return consent.consent.expires > now.milliseconds ? .consent(consent.encoded) : nil
         }
     }
 }
@@ -193,16 +204,21 @@ extension NodeCore {
     private mutating func receiveRelease(
         study: String, version: Int, package: Digest, bundle: Digest, at now: Timestamp
     ) throws -> [NodeAction] {
-        guard state.verdicts[package] == nil else { return [] }
-        guard let offer = state.offer(study: study), offer.consent != nil else { return [] }
+        if let known = state.verdicts[package] {
+            // Announced again at a new connection: the first verdict may have been lost on the way.
+            return [.send(.versionVerdict(package: package, accepted: known, code: known ? "accepted" : "refused"))]
+        }
+        guard let offer = state.offer(study: study), let consent = offer.consent?.consent, consent.expires > now.milliseconds else { return [] }
         var actions: [NodeAction] = [
             .log(.node(.packageFetched, site: site, ["package": .string(package.hex), "study": .string(study), "version": .integer(Int64(version))]))
         ]
         let installation: Installation
         do {
-            installation = try accept(PackageContents(bundle: blobs(bundle)), package, offer.plan)
+            try policy.checkTerms(offer.plan)
+            installation = try accept(
+                PackageContents(bundle: blobs(bundle)), package, version, offer.plan, includingFeedback: consent.includesFeedbackRows)
         } catch {
-            let code = (error as? NodeError)?.code ?? "package.invalid"
+            let code = (error as? NodeError)?.code ?? (error as? SitePolicy.Refusal)?.code ?? "package.invalid"
             actions.append(
                 .log(.node(.packageRefused, site: site, ["package": .string(package.hex), "code": .string(code), "reason": .string(String("\(error)".prefix(400)))])))
             actions.append(.send(.versionVerdict(package: package, accepted: false, code: code)))
@@ -222,12 +238,16 @@ extension NodeCore {
     }
 
     /// Verifies a version and runs it on the site's own held-out rows.
-    private func accept(_ contents: PackageContents, _ digest: Digest, _ plan: Plan) throws -> Installation {
+    private func accept(
+        _ contents: PackageContents, _ digest: Digest, _ version: Int, _ plan: Plan, includingFeedback: Bool
+    ) throws -> Installation {
         let package = try VerifiedPackage.verify(contents, trustedKey: coordinatorKey)
-        guard package.digest == digest, package.manifest.study == plan.study, package.manifest.planHash == plan.hash else {
+        guard package.digest == digest, package.version == version, package.manifest.study == plan.study,
+            package.manifest.planHash == plan.hash
+        else {
             throw NodeError.refused(code: "package.other", "the package is not the version that was announced for the plan this site consented to")
         }
-        let work = LocalWork(plan: plan, site: site, dataset: try data.dataset(for: plan, includingFeedback: true))
+        let work = LocalWork(plan: plan, site: site, dataset: try data.dataset(for: plan, includingFeedback: includingFeedback))
         var metrics: [String: Double] = ["rows": 0]
         if work.dataset.heldOut.rowCount > 0 {
             metrics = try work.histogram(plan.evaluationLayout(), package.preprocessor, package.parameters).metrics.named

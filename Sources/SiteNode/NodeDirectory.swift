@@ -98,8 +98,8 @@ package struct NodeDirectory: Sendable {
     package init(opening path: String) throws {
         self.path = path
         let keys = path + "/keys"
-        configuration = try NodeConfiguration(parsing: DurableFile.read(path + "/config.json5", maxBytes: 1 << 16))
-        policy = try SitePolicy(parsing: DurableFile.read(path + "/policy.json5", maxBytes: 1 << 16))
+        configuration = try NodeDirectory.read(path + "/config.json5", NodeConfiguration.init(parsing:))
+        policy = try NodeDirectory.read(path + "/policy.json5", SitePolicy.init(parsing:))
         var fields = try JSONFields(
             try JSONValue.parse(DurableFile.read(keys + "/membership.json", maxBytes: 1 << 14), dialect: .strict), path: "membership")
         siteIndex = UInt32(try fields.integer("index", in: 1...Int(UInt32.max)))
@@ -114,6 +114,11 @@ package struct NodeDirectory: Sendable {
         servingKey = try CertificateKey(pem: KeyFile.read(keys + "/serving.key.pem"))
         servingChain = try Certificate.chain(pem: NodeDirectory.text(keys + "/serving.crt.pem"))
         splitKey = try KeyFile.read(keys + "/split.key").exposedCopy()
+    }
+
+    private static func read<Document>(_ path: String, _ parse: ([UInt8]) throws -> Document) throws -> Document {
+        let text = try DurableFile.read(path, maxBytes: 1 << 16)
+        do { return try parse(text) } catch { throw NodeError.configuration(path: path, problem: "\(error)") }
     }
 
     static func text(_ path: String) throws -> String {

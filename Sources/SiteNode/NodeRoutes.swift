@@ -97,6 +97,8 @@ extension NodeService {
         switch error {
         case let error as NodeError:
             return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
+        case ServingError.keyRequest:
+            return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case ServingError.unknownKey:
             return .json(["error": "there is no key of that id", "code": "key.unknown"], status: 404)
         case let error as FieldError:

@@ -66,15 +66,20 @@ package final class NodeService: @unchecked Sendable {
         }
         self.data = data
         let read: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }
-        var state = NodeState()
-        try log.forEach { stored in
-            guard let entry = LogEntry(stored) else { return }
-            try state.apply(entry, at: stored.time, blobs: read)
-        }
         core = NodeCore(
             site: configuration.site, siteIndex: directory.siteIndex, signingKey: directory.signingKey,
             coordinatorKey: directory.coordinatorKey, policy: directory.policy, random: SystemRandom.shared, data: data,
-            blobs: read, state: state)
+            blobs: read, state: try NodeService.replay(log, blobs: read))
+    }
+
+    /// The state that follows from what is durable.
+    private static func replay(_ log: AuditLog, blobs: @escaping NodeState.BlobReader) throws -> NodeState {
+        var state = NodeState()
+        try log.forEach { stored in
+            guard let entry = LogEntry(stored) else { return }
+            try state.apply(entry, at: stored.time, blobs: blobs)
+        }
+        return state
     }
 
     /// Listens, and starts the node's threads.
@@ -159,17 +164,34 @@ extension NodeService {
         running.withLock { $0 -= 1 }
     }
 
-    /// Carries out actions in order; what cannot be made durable stops the rest of the batch.
+    /// Carries out actions in order; what cannot be made durable stops the rest of the batch, and the core goes back
+    /// to what is.
     func perform(_ actions: [NodeAction]) throws {
         for action in actions {
             switch action {
-            case .store(let bytes): try blobs.put(bytes)
+            case .store(let bytes): try durably { try blobs.put(bytes) }
             case .log(let entry):
-                try log.append(seal(entry))
+                try durably { try log.append(seal(entry)) }
                 note(entry)
-            case .send(let report): try link.send(report)
+            case .send(let report): try send(report)
             case .install(let installation): try install(installation)
             }
+        }
+    }
+
+    private func durably<Result>(_ write: () throws -> Result) throws {
+        do { _ = try write() } catch {
+            // The core's state is ahead of the disk: a consent that no log holds must not be acted on.
+            core.fallBack(to: try NodeService.replay(log, blobs: core.blobs))
+            throw error
+        }
+    }
+
+    /// Sends a report. What the coordinator hears again at the next connection anyway does not fail for want of one.
+    private func send(_ report: Report) throws {
+        do { try link.send(report) } catch let error as HTTPClientError {
+            if case .aggregation = report { throw error }
+            logger.warning("report.postponed", [("type", .name(report.egressType)), ("reason", .name("\(error)"))])
         }
     }
 
@@ -255,7 +277,10 @@ extension NodeService {
     }
 
     private func reportStanding() {
-        do { for report in core.standingReports(at: clock.now()) { try link.send(report) } } catch { self.report(error) }
+        // One that the coordinator does not take, such as a consent to a plan that it replaced, holds no other back.
+        for report in core.standingReports(at: clock.now()) {
+            do { try send(report) } catch { self.report(error) }
+        }
     }
 
     func report(_ error: any Error) {

@@ -17,6 +17,8 @@ package struct NodeState: Sendable {
         package var received: Timestamp
         package var withdrawn: Timestamp?
         package var consent: SignedConsent?
+        /// Whether a consent was given and taken back.
+        package var isConsentWithdrawn = false
     }
 
     package private(set) var offers: [Digest: Offer] = [:]
@@ -78,9 +80,12 @@ package struct NodeState: Sendable {
             guard let signer = Hex.decode(key).flatMap(VerifyingKey.init(bytes:)) else { throw NodeError.corrupt("consent") }
             let consent = try SignedConsent(encoded: bytes, signer: signer)
             offers[consent.consent.planHash]?.consent = consent
+            offers[consent.consent.planHash]?.isConsentWithdrawn = false
             roundsUsedByPlan[consent.consent.planHash] = 0
         case .consentWithdrawn:
-            offers[try digest(entry, "plan")]?.consent = nil
+            let hash = try digest(entry, "plan")
+            offers[hash]?.consent = nil
+            offers[hash]?.isConsentWithdrawn = true
         case .aggregationLatch:
             guard let record = Hex.decode(try text(entry, "record")) else { throw NodeError.corrupt("latch") }
             aggregation.apply(try LatchRecord(encoded: record))

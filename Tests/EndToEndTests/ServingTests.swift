@@ -179,7 +179,7 @@ import Testing
         let good = try DurableFile.read(rows, maxBytes: 1 << 20)
         defer { try? DurableFile.writeAtomically(good, to: rows) }
         let arguments = ["node", "check", "--dir", federation.directory(site), "--study", federation.study]
-        for (bytes, word) in [(Array("1,2\n".utf8), "1"), ([], "no"), ([UInt8](repeating: 0xff, count: 5000), "1"), (Array("\"".utf8), "1")] {
+        for (bytes, word) in [(Array("1,2\n".utf8), "1"), ([], "0 rows"), ([UInt8](repeating: 0xff, count: 5000), "1"), (Array("\"".utf8), "1")] {
             try DurableFile.writeAtomically(bytes, to: rows)
             let result = try Program.run(arguments, in: federation.scratch)
             #expect(result.text.contains(word) && result.text.count > 20, "\(result.text)")
