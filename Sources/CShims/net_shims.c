@@ -24,12 +24,15 @@ int consilium_resolve(const char *host, uint16_t port, int to_listen, consilium_
     int code = getaddrinfo(host, service, &hints, &found);
     if (code != 0) return CONSILIUM_RESOLVER_ERROR + code;
     int count = 0;
-    for (struct addrinfo *each = found; each != NULL && count < capacity; each = each->ai_next) {
-        if (each->ai_addrlen > sizeof addresses[count].storage) continue;
-        memset(&addresses[count], 0, sizeof addresses[count]);
-        memcpy(&addresses[count].storage, each->ai_addr, each->ai_addrlen);
-        addresses[count].length = each->ai_addrlen;
-        count++;
+    for (int pass = 0; pass < 2; pass++) {
+        for (struct addrinfo *each = found; each != NULL && count < capacity; each = each->ai_next) {
+            int wanted_pass = to_listen && each->ai_family != AF_INET ? 1 : 0;
+            if (pass != wanted_pass || each->ai_addrlen > sizeof addresses[count].storage) continue;
+            memset(&addresses[count], 0, sizeof addresses[count]);
+            memcpy(&addresses[count].storage, each->ai_addr, each->ai_addrlen);
+            addresses[count].length = each->ai_addrlen;
+            count++;
+        }
     }
     freeaddrinfo(found);
     return count;

@@ -29,6 +29,15 @@ import Transport
         #expect(received == sent)
     }
 
+    @Test func localhostIsReachedByNameAndByAddress() throws {
+        let listener = try Listener(host: "localhost", port: 0)
+        for host in ["localhost", "127.0.0.1"] {
+            _ = try ClientStream(
+                host: host, port: listener.port, interrupter: Interrupter(),
+                until: Deadline(afterSeconds: 5))
+        }
+    }
+
     @Test func portInUseNamesAddressAndAdvice() throws {
         let listener = try Listener(host: "127.0.0.1", port: 0)
         let text = failure { _ = try Listener(host: "127.0.0.1", port: listener.port) }

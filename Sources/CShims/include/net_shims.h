@@ -23,7 +23,7 @@ typedef struct {
     struct sockaddr_storage storage;
 } consilium_address;
 
-/* Up to `capacity` stream addresses of a name or a literal, in resolver order. */
+/* Up to `capacity` stream addresses of a name or a literal, in resolver order; to listen, IPv4 first. */
 int consilium_resolve(const char *host, uint16_t port, int to_listen, consilium_address *addresses, int capacity);
 /* The resolver's own words for a code, static. */
 const char *consilium_resolver_text(int code);
