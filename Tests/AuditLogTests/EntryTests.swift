@@ -8,9 +8,14 @@ import Testing
 @Suite struct EntryTests {
     private func entry() -> LogEntry {
         LogEntry(
-            .roundStart, actor: "coordinator \"A\"\\\n\u{1}\u{7f}é😀", role: "coordinator", site: "basel", model: "m", round: 3,
-            subjectCommitment: SHA256.hash([1]), payloadCommitment: SHA256.hash([2]), payloadDigest: SHA256.hash([3]),
-            details: ["z": [1, -2, .object([:]), .array([])], "a b": .null, "A": ["x": true, "b": "ü"], "0": .integer(-9_007_199_254_740_991)])
+            .roundStart, actor: "coordinator \"A\"\\\n\u{1}\u{7f}é😀", role: "coordinator",
+            site: "basel", model: "m", round: 3,
+            subjectCommitment: SHA256.hash([1]), payloadCommitment: SHA256.hash([2]),
+            payloadDigest: SHA256.hash([3]),
+            details: [
+                "z": [1, -2, .object([:]), .array([])], "a b": .null, "A": ["x": true, "b": "ü"],
+                "0": .integer(-9_007_199_254_740_991),
+            ])
     }
 
     @Test func writesWhatTheCanonicalFormOfCodecIs() throws {
@@ -31,24 +36,34 @@ import Testing
     }
 
     @Test func scansOnlyTheCanonicalForm() throws {
-        let good = String(decoding: try entry().encoded(seq: 12, time: Timestamp(milliseconds: 5)), as: UTF8.self)
+        let good = String(
+            decoding: try entry().encoded(seq: 12, time: Timestamp(milliseconds: 5)), as: UTF8.self)
         _ = try StoredEntry(Array(good.utf8))
         let changes: [(String, String)] = [
-            ("\"seq\":12", "\"seq\":012"), ("\"seq\":12", "\"seq\":+12"), ("\"seq\":12", "\"seq\":12.0"), ("\"seq\":12", "\"seq\":1e1"),
-            ("\"seq\":12", "\"seq\": 12"), ("\"v\":1", "\"v\":2"), ("\"v\":1}", "\"v\":1} "), ("\"v\":1}", "\"v\":1,\"w\":1}"),
-            ("\"role\"", "\"Role\""), ("\\u0001", "\\u0009"), ("\\u0001", "\u{1}"), ("\\n", "\\u000a"), ("é", "\\u00e9"), ("\\\"", "\\/"),
-            ("\"z\"", "\"!\""), (":true", ":tru"), ("-9007199254740991", "-9007199254740992"), ("[1,-2", "[1,-0"), ("[1,-2", "[1,,-2"),
-            (",\"round\":3", ""), ("\"round\":3,\"seq\":12", "\"seq\":12,\"round\":3"), ("\"type\":\"round.start\"", "\"type\":\"Round\""),
+            ("\"seq\":12", "\"seq\":012"), ("\"seq\":12", "\"seq\":+12"),
+            ("\"seq\":12", "\"seq\":12.0"), ("\"seq\":12", "\"seq\":1e1"),
+            ("\"seq\":12", "\"seq\": 12"), ("\"v\":1", "\"v\":2"), ("\"v\":1}", "\"v\":1} "),
+            ("\"v\":1}", "\"v\":1,\"w\":1}"),
+            ("\"role\"", "\"Role\""), ("\\u0001", "\\u0009"), ("\\u0001", "\u{1}"),
+            ("\\n", "\\u000a"), ("é", "\\u00e9"), ("\\\"", "\\/"),
+            ("\"z\"", "\"!\""), (":true", ":tru"), ("-9007199254740991", "-9007199254740992"),
+            ("[1,-2", "[1,-0"), ("[1,-2", "[1,,-2"),
+            (",\"round\":3", ""), ("\"round\":3,\"seq\":12", "\"seq\":12,\"round\":3"),
+            ("\"type\":\"round.start\"", "\"type\":\"Round\""),
             ("coordinator \\\"A", ""), ("\"t\":5", "\"t\":-5"), ("{\"actor\"", "{ \"actor\""),
         ]
         for (from, to) in changes where from != ",\"round\":3" {
             let range = try #require(good.firstRange(of: from), "\(from)")
             let bad = good.replacingCharacters(in: range, with: to)
             if from == "coordinator \\\"A" { continue }
-            #expect(throws: EntryError.self, "\(from) -> \(to)") { try StoredEntry(Array(bad.utf8)) }
+            #expect(throws: EntryError.self, "\(from) -> \(to)") {
+                try StoredEntry(Array(bad.utf8))
+            }
         }
         for end in 0..<good.utf8.count {
-            #expect(throws: EntryError.self) { try StoredEntry(Array(Array(good.utf8).prefix(end))) }
+            #expect(throws: EntryError.self) {
+                try StoredEntry(Array(Array(good.utf8).prefix(end)))
+            }
         }
     }
 
@@ -59,7 +74,8 @@ import Testing
         for _ in 0..<20_000 {
             var bytes = good
             for _ in 0..<Int.random(in: 1...4, using: &random) {
-                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+                bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(
+                    in: 0...255, using: &random)
             }
             guard (try? EntryScanner.scan(bytes[...])) != nil else { continue }
             // What the scanner takes is what Codec calls canonical.
@@ -70,7 +86,10 @@ import Testing
     @Test func namesEveryTypeOnce() {
         let names = EntryType.allCases.map(\.rawValue)
         #expect(Set(names).count == names.count)
-        #expect(names.allSatisfy { $0.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == UInt8(ascii: ".") } })
+        #expect(
+            names.allSatisfy {
+                $0.utf8.allSatisfy { (0x61...0x7A).contains($0) || $0 == UInt8(ascii: ".") }
+            })
     }
 
     @Test func commitsWithSaltOnly() {
@@ -78,7 +97,10 @@ import Testing
         let commitment = Commitment.make(Array("patient 7".utf8), salt: salt)
         #expect(Commitment.verify(commitment, payload: Array("patient 7".utf8), salt: salt))
         #expect(!Commitment.verify(commitment, payload: Array("patient 8".utf8), salt: salt))
-        #expect(!Commitment.verify(commitment, payload: Array("patient 7".utf8), salt: [UInt8](repeating: 4, count: 32)))
+        #expect(
+            !Commitment.verify(
+                commitment, payload: Array("patient 7".utf8), salt: [UInt8](repeating: 4, count: 32)
+            ))
         #expect(!Commitment.verify(commitment, payload: Array("patient 7".utf8), salt: []))
     }
 }

@@ -15,7 +15,8 @@ enum GoVerifier {
     static let program: String? = {
         guard let vectors = Vectors.directory else { return nil }
         let output = build.path + "/verify-log"
-        let command = "GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=\(build.path)/cache "
+        let command =
+            "GO111MODULE=off GOPATH=/usr/share/gocode GOCACHE=\(build.path)/cache "
             + "go build -o \(output) \(vectors)/verifier/verify-log.go >/dev/null 2>&1"
         guard run(command) == 0 else {
             print("skipped: the Go verifier (needs golang-go and golang-golang-x-mod-dev)")

@@ -14,7 +14,8 @@ import Testing
         let log = try Fixture.open(directory.path)
         try Fixture.fill(log, size)
         #expect(log.size == UInt64(size))
-        let report = try AuditVerifier.verify(directory: directory.path + "/log", verifierKey: Fixture.vkey)
+        let report = try AuditVerifier.verify(
+            directory: directory.path + "/log", verifierKey: Fixture.vkey)
         #expect(report.size == UInt64(size))
         #expect(report.root == log.head.root)
         #expect(report.counts == (size == 0 ? [:] : ["prediction": size]))
@@ -32,7 +33,9 @@ import Testing
         }
         // No file but those of this size: older partial ones are gone.
         var want: Set<String> = ["checkpoint", "vkey", "tile/0/000", "tile/entries/000"]
-        for path in ["tile/0/001.p/14", "tile/entries/001.p/14", "tile/1/000.p/1"] { want.insert(path) }
+        for path in ["tile/0/001.p/14", "tile/entries/001.p/14", "tile/1/000.p/1"] {
+            want.insert(path)
+        }
         #expect(try Set(Files.all(directory.path + "/log").keys) == want)
     }
 
@@ -64,14 +67,19 @@ import Testing
         for index in [0, 1, 255, 256, 511, 512, 699] as [UInt64] {
             let receipt = try log.receipt(index)
             try TlogProof(receipt.bytes).verify(entry: try log.bytes(at: index), policy: policy)
-            #expect(throws: NoteError.notIncluded) { try receipt.verify(entry: Array("another".utf8), policy: policy) }
+            #expect(throws: NoteError.notIncluded) {
+                try receipt.verify(entry: Array("another".utf8), policy: policy)
+            }
         }
         for size in [1, 2, 255, 256, 257, 512, 699] as [UInt64] {
-            #expect(MerkleProof.isConsistent(
-                size1: size, root1: try log.root(at: size), size2: 700, root2: log.head.root,
-                proof: try log.consistencyProof(size, 700)))
+            #expect(
+                MerkleProof.isConsistent(
+                    size1: size, root1: try log.root(at: size), size2: 700, root2: log.head.root,
+                    proof: try log.consistencyProof(size, 700)))
         }
-        #expect(throws: AuditLogError.outOfRange(index: 700, size: 700)) { try log.inclusionProof(700) }
+        #expect(throws: AuditLogError.outOfRange(index: 700, size: 700)) {
+            try log.inclusionProof(700)
+        }
     }
 
     @Test func serialisesManyWriters() throws {
@@ -81,7 +89,9 @@ import Testing
         let threads = (0..<16).map { writer in
             WorkerThread {
                 for number in 0..<40 {
-                    guard let seq = try? log.append(Fixture.entry(writer * 1000 + number)) else { return }
+                    guard let seq = try? log.append(Fixture.entry(writer * 1000 + number)) else {
+                        return
+                    }
                     seen.withLock { $0[seq] = writer * 1000 + number }
                 }
             }
@@ -109,12 +119,19 @@ import Testing
         let directory = TemporaryDirectory()
         let log = try Fixture.open(directory.path)
         try Fixture.fill(log, 300)
-        for (path, bytes) in try Files.all(directory.path + "/log") { #expect(try log.file(path)?.bytes == bytes, "\(path)") }
+        for (path, bytes) in try Files.all(directory.path + "/log") {
+            #expect(try log.file(path)?.bytes == bytes, "\(path)")
+        }
         // A partial file of an earlier size is still to be had.
-        #expect(try log.file("tile/entries/001.p/3")?.bytes == EntryBundle.prefix(try #require(try log.file("tile/entries/001.p/44")?.bytes), count: 3))
+        #expect(
+            try log.file("tile/entries/001.p/3")?.bytes
+                == EntryBundle.prefix(
+                    try #require(try log.file("tile/entries/001.p/44")?.bytes), count: 3))
         for path in [
-            "", "..", "../log.state/head", "tile/../checkpoint", "/checkpoint", "checkpoint/", "tile/0/002", "tile/0/001.p/45",
-            "tile/1/000", "tile/7/000", "tile/entries/001", "tile/0/x001/000", "checkpoint\u{0}", "tile/0/000.p/0",
+            "", "..", "../log.state/head", "tile/../checkpoint", "/checkpoint", "checkpoint/",
+            "tile/0/002", "tile/0/001.p/45",
+            "tile/1/000", "tile/7/000", "tile/entries/001", "tile/0/x001/000", "checkpoint\u{0}",
+            "tile/0/000.p/0",
         ] { #expect(try log.file(path) == nil, "\(path)") }
     }
 
@@ -143,11 +160,13 @@ import Testing
         _ = consume log
         #expect(throws: AuditLogError.otherKey(directory: directory.path + "/log")) {
             try AuditLog.open(
-                directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.key(8), clock: SystemClock())
+                directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.key(8),
+                clock: SystemClock())
         }
         #expect(throws: AuditLogError.self) {
             try AuditLog.create(
-                directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.logKey, clock: SystemClock())
+                directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.logKey,
+                clock: SystemClock())
         }
         #expect(try Fixture.open(directory.path).size == 3)
     }
@@ -160,7 +179,9 @@ import Testing
         let tile = directory.path + "/log/tile"
         #expect(unsafe rename(tile, tile + ".away") == 0)
         try DurableFile.writeAtomically([], to: tile)
-        for number in 10..<13 { #expect(throws: AuditLogError.self) { try log.append(Fixture.entry(number)) } }
+        for number in 10..<13 {
+            #expect(throws: AuditLogError.self) { try log.append(Fixture.entry(number)) }
+        }
         #expect(log.size == 10)
         try DurableFile.remove(tile)
         #expect(unsafe rename(tile + ".away", tile) == 0)
@@ -178,16 +199,20 @@ import Testing
         try Fixture.fill(log, 100)
         let isDone = Locked(false)
         let writer = WorkerThread {
-            for number in 0..<3000 where !isDone.withLock({ $0 }) { _ = try? log.append(Fixture.entry(number)) }
+            for number in 0..<3000 where !isDone.withLock({ $0 }) {
+                _ = try? log.append(Fixture.entry(number))
+            }
         }
-        for _ in 0..<20 {
+        for _ in 0..<60 {
             let reader = try LogReader(DirectorySource(directory.path + "/log"))
             var count: UInt64 = 0
             try reader.forEach { _ in count += 1 }
             #expect(count == reader.head.size)
-            _ = try AuditVerifier.verify(directory: directory.path + "/log", verifierKey: Fixture.vkey)
+            _ = try AuditVerifier.verify(
+                directory: directory.path + "/log", verifierKey: Fixture.vkey)
             let receipt = try reader.receipt(count - 1)
-            try receipt.verify(entry: log.bytes(at: count - 1), policy: TrustPolicy(log: log.verifierKey))
+            try receipt.verify(
+                entry: log.bytes(at: count - 1), policy: TrustPolicy(log: log.verifierKey))
         }
         isDone.withLock { $0 = true }
         writer.join()

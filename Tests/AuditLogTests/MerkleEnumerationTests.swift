@@ -22,10 +22,13 @@ import Testing
             for index in 0..<size {
                 let proof = tree.inclusion(index, size)
                 let isGood = MerkleProof.includes(
-                    leafHash: leaves[index], index: UInt64(index), size: UInt64(size), proof: proof, root: root)
+                    leafHash: leaves[index], index: UInt64(index), size: UInt64(size), proof: proof,
+                    root: root)
                 if !isGood { falselyRejected += 1 }
-                for flipped in flips(proof, salt: size ^ index) where MerkleProof.includes(
-                    leafHash: leaves[index], index: UInt64(index), size: UInt64(size), proof: flipped, root: root)
+                for flipped in flips(proof, salt: size ^ index)
+                where MerkleProof.includes(
+                    leafHash: leaves[index], index: UInt64(index), size: UInt64(size),
+                    proof: flipped, root: root)
                 { accepted += 1 }
             }
         }
@@ -43,10 +46,13 @@ import Testing
                 let proof = tree.consistency(size1, size2)
                 func holds(_ proof: [Digest]) -> Bool {
                     MerkleProof.isConsistent(
-                        size1: UInt64(size1), root1: roots[size1], size2: UInt64(size2), root2: roots[size2], proof: proof)
+                        size1: UInt64(size1), root1: roots[size1], size2: UInt64(size2),
+                        root2: roots[size2], proof: proof)
                 }
                 if !holds(proof) { falselyRejected += 1 }
-                for flipped in flips(proof, salt: size1 ^ size2) where holds(flipped) { accepted += 1 }
+                for flipped in flips(proof, salt: size1 ^ size2) where holds(flipped) {
+                    accepted += 1
+                }
             }
         }
         #expect(falselyRejected == 0)
@@ -58,7 +64,9 @@ import Testing
         var differences = 0
         for _ in 0..<(Self.isLong ? 10_000 : 300) {
             let entries = (0..<Int.random(in: 0...80, using: &random)).map { _ in
-                (0..<Int.random(in: 0...20, using: &random)).map { _ in UInt8.random(in: 0...255, using: &random) }
+                (0..<Int.random(in: 0...20, using: &random)).map { _ in
+                    UInt8.random(in: 0...255, using: &random)
+                }
             }
             var frontier = MerkleFrontier()
             for entry in entries { frontier.append(MerkleTree.leafHash(entry)) }

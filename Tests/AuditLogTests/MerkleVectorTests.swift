@@ -16,7 +16,9 @@ import Testing
                 // The published node has children of four bytes, which a Digest cannot be.
                 let (left, right) = (try vector.hex("left_hex"), try vector.hex("right_hex"))
                 #expect(SHA256.hash([1] + left + right) == want)
-                if let left = Digest(bytes: left), let right = Digest(bytes: right) { #expect(MerkleTree.nodeHash(left, right) == want) }
+                if let left = Digest(bytes: left), let right = Digest(bytes: right) {
+                    #expect(MerkleTree.nodeHash(left, right) == want)
+                }
             }
         }
     }
@@ -39,20 +41,26 @@ import Testing
     }
 
     private func check(_ file: JSONValue, _ tree: MemoryTree) throws {
-        for vector in try file.list("roots") { #expect(try tree.root(vector.int("size")) == vector.digest("root_hex")) }
+        for vector in try file.list("roots") {
+            #expect(try tree.root(vector.int("size")) == vector.digest("root_hex"))
+        }
         for vector in try file.list("inclusion") {
             let (index, size) = (try vector.int("index"), try vector.int("size"))
             let proof = try vector.digests("proof_hex")
             #expect(tree.inclusion(index, size) == proof)
-            #expect(MerkleProof.includes(
-                leafHash: tree.rows[0][index], index: UInt64(index), size: UInt64(size), proof: proof, root: tree.root(size)))
+            #expect(
+                MerkleProof.includes(
+                    leafHash: tree.rows[0][index], index: UInt64(index), size: UInt64(size),
+                    proof: proof, root: tree.root(size)))
         }
         for vector in try file.list("consistency") {
             let (size1, size2) = (try vector.int("size1"), try vector.int("size2"))
             let proof = try vector.digests("proof_hex")
             #expect(tree.consistency(size1, size2) == proof)
-            #expect(MerkleProof.isConsistent(
-                size1: UInt64(size1), root1: tree.root(size1), size2: UInt64(size2), root2: tree.root(size2), proof: proof))
+            #expect(
+                MerkleProof.isConsistent(
+                    size1: UInt64(size1), root1: tree.root(size1), size2: UInt64(size2),
+                    root2: tree.root(size2), proof: proof))
         }
     }
 
@@ -60,7 +68,8 @@ import Testing
         guard let file = try Vectors.json("merkle/inclusion-probes.json") else { return }
         for probe in try file.list("cases") {
             let accepted = MerkleProof.includes(
-                leafHash: try probe.base64("leafHash"), index: try probe.uint64("leafIdx"), size: try probe.uint64("treeSize"),
+                leafHash: try probe.base64("leafHash"), index: try probe.uint64("leafIdx"),
+                size: try probe.uint64("treeSize"),
                 proof: try proof(probe), root: try probe.base64("root"))
             let isBad = probe["wantErr"] == .bool(true)
             let id = try probe.text("id")
@@ -72,7 +81,8 @@ import Testing
         guard let file = try Vectors.json("merkle/consistency-probes.json") else { return }
         for probe in try file.list("cases") {
             let accepted = MerkleProof.isConsistent(
-                size1: try probe.uint64("size1"), root1: try probe.base64("root1"), size2: try probe.uint64("size2"),
+                size1: try probe.uint64("size1"), root1: try probe.base64("root1"),
+                size2: try probe.uint64("size2"),
                 root2: try probe.base64("root2"), proof: try proof(probe))
             let isBad = probe["wantErr"] == .bool(true)
             let id = try probe.text("id")

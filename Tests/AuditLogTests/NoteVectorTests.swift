@@ -19,9 +19,13 @@ import Testing
         bad += try file.list("bad_vkey_increments").map { try $0.asText() }
         let whole = Array(try file.text("bad_vkey_substrings_of"))
         for start in whole.indices {
-            for end in start...whole.count where end - start < whole.count { bad.append(String(whole[start..<end])) }
+            for end in start...whole.count where end - start < whole.count {
+                bad.append(String(whole[start..<end]))
+            }
         }
-        for text in bad { #expect(throws: NoteError.self, "\(text.debugDescription)") { try VerifierKey(text) } }
+        for text in bad {
+            #expect(throws: NoteError.self, "\(text.debugDescription)") { try VerifierKey(text) }
+        }
     }
 
     @Test func opensGoodNotesAndNoBadOnes() throws {
@@ -37,7 +41,9 @@ import Testing
                 #expect(try opened.text == vector.base64("text_b64"), "\(id)")
                 let names = opened.signers.map { "\($0.key.name)+\(Hex.encode($0.key.keyIDBytes))" }
                 #expect(try names == vector.list("verified").map(\.stringValue), "\(id)")
-                if opened.note.bytes != note { #expect(id.contains("repeat"), "\(id) is written back differently") }
+                if opened.note.bytes != note {
+                    #expect(id.contains("repeat"), "\(id) is written back differently")
+                }
             case "either": break
             case let word: #expect(verdict == word, "\(id)")
             }
@@ -65,9 +71,12 @@ import Testing
         guard let vector = try Vectors.json("tlog/notes.json")?["signer_key"] else { return }
         let key = try VerifierKey(try vector.text("vkey"))
         let signer = NoteSigner(
-            name: key.name, kind: .log, key: try SigningKey(seed: SecretBytes(copying: try vector.hex("seed_hex"))))
+            name: key.name, kind: .log,
+            key: try SigningKey(seed: SecretBytes(copying: try vector.hex("seed_hex"))))
         #expect(signer.verifierKey == key)
-        #expect(try Array(signer.sign(vector.base64("text_b64")).line.utf8) == vector.base64("signature_line_b64"))
+        #expect(
+            try Array(signer.sign(vector.base64("text_b64")).line.utf8)
+                == vector.base64("signature_line_b64"))
     }
 
     @Test func parsesGoodCheckpointsAndNoBadOnes() throws {
@@ -99,10 +108,13 @@ import Testing
             let opened = try OpenedNote(note, known: [key])
             let time = try #require(opened.signers.first?.timeSeconds)
             #expect(try time == vector.uint64("timestamp") || time == UInt64(Int64.max), "\(id)")
-            #expect(try Cosignature.message(text: opened.text, timeSeconds: time) == vector.base64("signed_message_b64"), "\(id)")
+            #expect(
+                try Cosignature.message(text: opened.text, timeSeconds: time)
+                    == vector.base64("signed_message_b64"), "\(id)")
             guard id == "ok-kat" else { continue }
             let seed = try SigningKey(seed: SecretBytes(copying: try file.hex("witness_seed_hex")))
-            let line = NoteSigner(name: key.name, kind: .witness, key: seed).cosign(opened.text, timeSeconds: time)
+            let line = NoteSigner(name: key.name, kind: .witness, key: seed).cosign(
+                opened.text, timeSeconds: time)
             #expect(opened.note.signatures.contains(line))
         }
     }

@@ -9,14 +9,17 @@ import Testing
     @Test func acceptsGoodProofFilesAndNoBadOnes() throws {
         guard let file = try Vectors.json("tlog/proofs.json") else { return }
         let policy = TrustPolicy(
-            log: try VerifierKey(try file.text("log_vkey")), witnesses: [try VerifierKey(try file.text("witness_vkey"))],
+            log: try VerifierKey(try file.text("log_vkey")),
+            witnesses: [try VerifierKey(try file.text("witness_vkey"))],
             threshold: 1)
         for vector in try file.list("cases") {
             let id = try vector.text("id")
             let entry = try vector.hex("leaf_data_hex")
             let bytes = try vector.base64("proof_b64")
             guard try vector.text("expect") == "ok" else {
-                #expect(throws: NoteError.self, "\(id)") { try TlogProof(bytes).verify(entry: entry, policy: policy) }
+                #expect(throws: NoteError.self, "\(id)") {
+                    try TlogProof(bytes).verify(entry: entry, policy: policy)
+                }
                 continue
             }
             let proof = try TlogProof(bytes)
@@ -26,7 +29,8 @@ import Testing
     }
 
     @Test func makesTheKnownAnswerFile() throws {
-        guard let file = try Vectors.json("tlog/proofs.json"), let directory = Vectors.directory else { return }
+        guard let file = try Vectors.json("tlog/proofs.json"), let directory = Vectors.directory
+        else { return }
         let log = NoteSigner(
             name: try VerifierKey(try file.text("log_vkey")).name, kind: .log,
             key: try SigningKey(seed: SecretBytes(copying: try file.hex("log_seed_hex"))))
@@ -35,12 +39,18 @@ import Testing
             key: try SigningKey(seed: SecretBytes(copying: try file.hex("witness_seed_hex"))))
         let leaves = try file.list("tree_leaves_hex").map { try $0.asHex() }
         let tree = MemoryTree(leafHashes: leaves.map { MerkleTree.leafHash($0) })
-        let head = Checkpoint(origin: log.verifierKey.name.text, size: UInt64(leaves.count), root: tree.root(leaves.count))
-        let note = head.signed(by: log).adding([witness.cosign(head.text, timeSeconds: try file.uint64("time"))])
+        let head = Checkpoint(
+            origin: log.verifierKey.name.text, size: UInt64(leaves.count),
+            root: tree.root(leaves.count))
+        let note = head.signed(by: log).adding([
+            witness.cosign(head.text, timeSeconds: try file.uint64("time"))
+        ])
         #expect(try SHA256.hash(note.bytes) == file.digest("note_sha256"))
         let proof = TlogProof(index: 5, hashes: tree.inclusion(5, leaves.count), checkpoint: note)
         #expect(try SHA256.hash(proof.bytes) == file.digest("file_sha256"))
-        #expect(try proof.bytes == DurableFile.read("\(directory)/tlog/kat.tlog-proof", maxBytes: 1 << 16))
+        #expect(
+            try proof.bytes
+                == DurableFile.read("\(directory)/tlog/kat.tlog-proof", maxBytes: 1 << 16))
     }
 
     @Test func readsAPolicyFile() throws {
@@ -69,7 +79,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "quorum other\n", "quorum none\nquorum none\n", "log x\nquorum none\n", "group none any none\nquorum none\n",
+        "", "quorum other\n", "quorum none\nquorum none\n", "log x\nquorum none\n",
+        "group none any none\nquorum none\n",
         "sink a b\nquorum none\n", "quorum none\u{1}\n", "group g 0\nquorum none\n",
     ])
     func refusesABrokenPolicy(_ text: String) {

@@ -10,7 +10,8 @@ import Testing
 
     private func record(_ number: Int, subject: String? = nil) -> Record {
         Record(
-            id: "p-\(number)", kind: "prediction", subject: subject, payload: Array("payload \(number) of \(subject ?? "nobody")".utf8),
+            id: "p-\(number)", kind: "prediction", subject: subject,
+            payload: Array("payload \(number) of \(subject ?? "nobody")".utf8),
             random: random)
     }
 
@@ -24,7 +25,10 @@ import Testing
         let store = try RecordStore(directory: directory.path + "/records")
         #expect(store.count == 50)
         for record in records { #expect(try store.get(record.id) == record) }
-        #expect(try store.records(of: "patient-3").map(\.id) == ["p-3", "p-8", "p-13", "p-18", "p-23", "p-28", "p-33", "p-38", "p-43", "p-48"])
+        #expect(
+            try store.records(of: "patient-3").map(\.id) == [
+                "p-3", "p-8", "p-13", "p-18", "p-23", "p-28", "p-33", "p-38", "p-43", "p-48",
+            ])
         #expect(try store.get("p-99") == nil)
     }
 
@@ -35,9 +39,11 @@ import Testing
         for number in 0..<20 {
             let record = record(number, subject: number % 2 == 0 ? "patient-4711" : "patient-1234")
             try store?.put(record)
-            try log.append(LogEntry(
-                .prediction, actor: "clinician", role: "clinician", subjectCommitment: record.subjectCommitment,
-                payloadCommitment: record.payloadCommitment))
+            try log.append(
+                LogEntry(
+                    .prediction, actor: "clinician", role: "clinician",
+                    subjectCommitment: record.subjectCommitment,
+                    payloadCommitment: record.payloadCommitment))
         }
         let commitment = try #require(try log.entry(at: 0).subjectCommitment)
         let salt = try #require(try store?.get("p-0")).salt
@@ -59,7 +65,9 @@ import Testing
 
     private func contains(_ bytes: [UInt8], _ pattern: [UInt8]) -> Bool {
         guard bytes.count >= pattern.count else { return false }
-        return (0...bytes.count - pattern.count).contains { bytes[$0] == pattern[0] && bytes[$0...].starts(with: pattern) }
+        return (0...bytes.count - pattern.count).contains {
+            bytes[$0] == pattern[0] && bytes[$0...].starts(with: pattern)
+        }
     }
 
     @Test func survivesATornTailAtEveryByteAndFinishesErasures() throws {
@@ -84,7 +92,9 @@ import Testing
         marked[4] = 0
         try DurableFile.writeAtomically(marked, to: path + "/" + name)
         #expect(try RecordStore(directory: path).count == 2)
-        #expect(!contains(try DurableFile.read(path + "/" + name, maxBytes: 1 << 20), Array("p-0".utf8)))
+        #expect(
+            !contains(try DurableFile.read(path + "/" + name, maxBytes: 1 << 20), Array("p-0".utf8))
+        )
         // A flipped bit in the middle loses that record only.
         var flipped = whole
         flipped[RecordSegment.headerBytes + 5] ^= 1

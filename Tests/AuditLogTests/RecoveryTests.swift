@@ -8,7 +8,9 @@ import Testing
 /// Crashes, played in one process: the files of a log are taken, spoilt as a crash spoils them, and opened again.
 @Suite struct RecoveryTests {
     /// A log with a few commits, closed; its files and those of its state.
-    private func makeLog(_ directory: TemporaryDirectory, _ commits: [Int]) throws -> (log: [String: [UInt8]], state: [String: [UInt8]], segment: String) {
+    private func makeLog(_ directory: TemporaryDirectory, _ commits: [Int]) throws -> (
+        log: [String: [UInt8]], state: [String: [UInt8]], segment: String
+    ) {
         let log = try Fixture.open(directory.path)
         for count in commits { try Fixture.fill(log, count) }
         log.close()
@@ -26,15 +28,20 @@ import Testing
         let frame = try nextFrame(after: bytes)
         for cut in 0..<frame.count {
             try Files.restore(log, to: directory.path + "/log")
-            try Files.restore(state.merging([segment: bytes + frame[..<cut]]) { $1 }, to: directory.path + "/log.state")
+            try Files.restore(
+                state.merging([segment: bytes + frame[..<cut]]) { $1 },
+                to: directory.path + "/log.state")
             let opened = try Fixture.open(directory.path)
             #expect(opened.size == 3, "cut at \(cut)")
             #expect(try opened.append(Fixture.entry(3)) == 3)
-            #expect(try AuditVerifier.verify(directory: directory.path + "/log").size == 4, "cut at \(cut)")
+            #expect(
+                try AuditVerifier.verify(directory: directory.path + "/log").size == 4,
+                "cut at \(cut)")
         }
         // The whole frame was durable: it is kept, whether it was acknowledged or not.
         try Files.restore(log, to: directory.path + "/log")
-        try Files.restore(state.merging([segment: bytes + frame]) { $1 }, to: directory.path + "/log.state")
+        try Files.restore(
+            state.merging([segment: bytes + frame]) { $1 }, to: directory.path + "/log.state")
         #expect(try Fixture.open(directory.path).size == 4)
         #expect(try AuditVerifier.verify(directory: directory.path + "/log").size == 4)
     }
@@ -43,12 +50,18 @@ import Testing
         let contents = PendingContents(bytes)
         var edge = TreeEdge()
         for frame in contents.frames {
-            for entry in frame.entries.dropFirst(Int(edge.size) - Int(frame.first)) { edge.append(entry) { _, _ in } }
+            for entry in frame.entries.dropFirst(Int(edge.size) - Int(frame.first)) {
+                edge.append(entry) { _, _ in }
+            }
         }
-        let entry = try Fixture.entry(3).encoded(seq: edge.size, time: Timestamp(milliseconds: 1_900_000_000_000))
+        let entry = try Fixture.entry(3).encoded(
+            seq: edge.size, time: Timestamp(milliseconds: 1_900_000_000_000))
         var frame = PendingFrame(first: edge.size, entries: [entry], note: [])
         edge.append(entry) { _, _ in }
-        frame.note = Checkpoint(origin: Fixture.origin, size: edge.size, root: edge.root).signed(by: Fixture.logSigner).bytes
+        frame.note =
+            Checkpoint(origin: Fixture.origin, size: edge.size, root: edge.root).signed(
+                by: Fixture.logSigner
+            ).bytes
         return frame.encoded(after: Array(bytes.suffix(32))).bytes
     }
 
@@ -57,7 +70,10 @@ import Testing
         let directory = TemporaryDirectory()
         let (log, state, _) = try makeLog(directory, [size])
         for path in log.keys.sorted() {
-            for damage in [nil, [], Array(log[path]!.dropLast()), [UInt8](repeating: 0, count: log[path]!.count)] as [[UInt8]?] {
+            for damage in [
+                nil, [], Array(log[path]!.dropLast()),
+                [UInt8](repeating: 0, count: log[path]!.count),
+            ] as [[UInt8]?] {
                 var torn = log
                 torn[path] = damage
                 // A vkey of other bytes is another key's log, not a torn file.
@@ -95,8 +111,12 @@ import Testing
         _ = consume opened
         // Log and segments from yesterday, the head from today.
         try Files.restore(old.log, to: directory.path + "/log")
-        try Files.restore(old.state.merging(["head": try #require(new.log["checkpoint"])]) { $1 }, to: directory.path + "/log.state")
-        #expect(throws: AuditLogError.rolledBack(signed: 600, found: 300)) { try Fixture.open(directory.path) }
+        try Files.restore(
+            old.state.merging(["head": try #require(new.log["checkpoint"])]) { $1 },
+            to: directory.path + "/log.state")
+        #expect(throws: AuditLogError.rolledBack(signed: 600, found: 300)) {
+            try Fixture.open(directory.path)
+        }
         // All of it from yesterday: only a witness can tell.
         try Files.restore(old.log, to: directory.path + "/log")
         try Files.restore(old.state, to: directory.path + "/log.state")
@@ -104,7 +124,9 @@ import Testing
         #expect(throws: AuditLogError.behindWitness(witnessed: 600, own: 300)) {
             try behind.confirm(witnessed: try #require(new.log["checkpoint"]))
         }
-        #expect(throws: AuditLogError.behindWitness(witnessed: 600, own: 300)) { try behind.append(Fixture.entry(0)) }
+        #expect(throws: AuditLogError.behindWitness(witnessed: 600, own: 300)) {
+            try behind.append(Fixture.entry(0))
+        }
     }
 
     @Test func refusesAnotherHistoryOfTheSameSize() throws {
@@ -114,7 +136,9 @@ import Testing
         try Fixture.fill(log, 5)
         let fork = try Fixture.open(other.path)
         for number in 0..<5 { try fork.append(Fixture.entry(number + 50)) }
-        #expect(throws: AuditLogError.forked(size: 5)) { try log.confirm(witnessed: fork.checkpoint) }
+        #expect(throws: AuditLogError.forked(size: 5)) {
+            try log.confirm(witnessed: fork.checkpoint)
+        }
         #expect(throws: AuditLogError.forked(size: 5)) { try log.append(Fixture.entry(5)) }
     }
 
@@ -137,7 +161,8 @@ import Testing
         Files.removeTree(directory.path + "/log.state")
         #expect(throws: AuditLogError.self) { try Fixture.open(directory.path) }
         let log = try AuditLog.adopt(
-            directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.logKey, clock: SystemClock())
+            directory: directory.path + "/log", origin: Fixture.origin, signer: Fixture.logKey,
+            clock: SystemClock())
         #expect(log.size == 300)
         #expect(log.checkpoint == made.log["checkpoint"])
         try log.append(Fixture.entry(300))

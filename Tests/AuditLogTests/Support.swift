@@ -76,17 +76,22 @@ enum Fixture {
     static var vkey: String { logSigner.verifierKey.text }
 
     static func witness(_ number: UInt8) -> NoteSigner {
-        NoteSigner(name: KeyName("witness.example/site-\(number)")!, kind: .witness, key: key(100 + number))
+        NoteSigner(
+            name: KeyName("witness.example/site-\(number)")!, kind: .witness, key: key(100 + number)
+        )
     }
 
     static func open(_ directory: String, clock: any Clock = SystemClock()) throws -> AuditLog {
-        try AuditLog.openOrCreate(directory: directory + "/log", origin: origin, signer: logKey, clock: clock)
+        try AuditLog.openOrCreate(
+            directory: directory + "/log", origin: origin, signer: logKey, clock: clock)
     }
 
     static func entry(_ number: Int) -> LogEntry {
         LogEntry(
-            .prediction, actor: "clinician-\(number % 7)", role: "clinician", site: "basel", model: "model-1",
-            subjectCommitment: SHA256.hash([UInt8(truncatingIfNeeded: number)]), details: ["number": .integer(Int64(number))])
+            .prediction, actor: "clinician-\(number % 7)", role: "clinician", site: "basel",
+            model: "model-1",
+            subjectCommitment: SHA256.hash([UInt8(truncatingIfNeeded: number)]),
+            details: ["number": .integer(Int64(number))])
     }
 
     /// Whether the log took the entry; not when its queue is full.
@@ -148,7 +153,10 @@ struct MemoryTree {
     init(leafHashes: [Digest]) {
         rows = [leafHashes]
         while let last = rows.last, last.count > 1 {
-            rows.append(stride(from: 0, to: last.count - 1, by: 2).map { MerkleTree.nodeHash(last[$0], last[$0 + 1]) })
+            rows.append(
+                stride(from: 0, to: last.count - 1, by: 2).map {
+                    MerkleTree.nodeHash(last[$0], last[$0 + 1])
+                })
         }
     }
 

@@ -19,7 +19,9 @@ import Testing
         sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * share))]
     }
 
-    private func milliseconds(_ seconds: Double) -> String { String(Double(Int(seconds * 1e6)) / 1e3) + " ms" }
+    private func milliseconds(_ seconds: Double) -> String {
+        String(Double(Int(seconds * 1e6)) / 1e3) + " ms"
+    }
 
     /// What the disk itself does: append 4 KiB, fdatasync, 500 times.
     private func diskLatency(_ directory: String) throws -> (median: Double, p99: Double) {
@@ -59,9 +61,15 @@ import Testing
         for thread in threads { thread.join() }
         let elapsed = now() - start
         let sorted = times.withLock { $0.sorted() }
-        print("fdatasync of the disk: median \(milliseconds(disk.median)), p99 \(milliseconds(disk.p99))")
-        print("appends: \(sorted.count) in \(elapsed) s, \(Int(Double(sorted.count) / elapsed)) a second, entry of \(try log.bytes(at: 5).count) bytes")
-        print("acknowledgement: median \(milliseconds(quantile(sorted, 0.5))), p99 \(milliseconds(quantile(sorted, 0.99))), max \(milliseconds(sorted.last ?? 0))")
+        print(
+            "fdatasync of the disk: median \(milliseconds(disk.median)), p99 \(milliseconds(disk.p99))"
+        )
+        print(
+            "appends: \(sorted.count) in \(elapsed) s, \(Int(Double(sorted.count) / elapsed)) a second, entry of \(try log.bytes(at: 5).count) bytes"
+        )
+        print(
+            "acknowledgement: median \(milliseconds(quantile(sorted, 0.5))), p99 \(milliseconds(quantile(sorted, 0.99))), max \(milliseconds(sorted.last ?? 0))"
+        )
         log.close()
         let report = try AuditVerifier.verify(directory: directory.path + "/log")
         #expect(report.size == UInt64(sorted.count))
@@ -85,7 +93,8 @@ import Testing
         _ = consume log
         for threads in [1, 2] {
             start = now()
-            let report = try AuditVerifier.verify(directory: directory.path + "/log", threads: threads)
+            let report = try AuditVerifier.verify(
+                directory: directory.path + "/log", threads: threads)
             print("verified \(report.size) entries in \(now() - start) s on \(threads) threads")
         }
         start = now()
@@ -108,7 +117,8 @@ import Testing
                 for number in 0..<2000 {
                     let record = Record(
                         id: "\(writer)-\(number)", kind: "prediction", subject: "s\(number)",
-                        payload: [UInt8](repeating: 7, count: 300), salt: [UInt8](repeating: 1, count: 32))
+                        payload: [UInt8](repeating: 7, count: 300),
+                        salt: [UInt8](repeating: 1, count: 32))
                     guard (try? store.put(record)) != nil else { return }
                 }
                 done.withLock { $0 += 2000 }
@@ -116,6 +126,8 @@ import Testing
         }
         for thread in threads { thread.join() }
         let count = done.withLock { $0 }
-        print("records: \(count) in \(now() - start) s, \(Int(Double(count) / (now() - start))) a second")
+        print(
+            "records: \(count) in \(now() - start) s, \(Int(Double(count) / (now() - start))) a second"
+        )
     }
 }

@@ -10,7 +10,11 @@ import Testing
         for vector in try file.list("good") {
             let text = try vector.text("path")
             let path = try #require(TilePath(text), "\(text)")
-            if let level = vector["level"]?.intValue { #expect(path.kind == .hashes(level: level), "\(text)") } else { #expect(path.kind == .entries) }
+            if let level = vector["level"]?.intValue {
+                #expect(path.kind == .hashes(level: level), "\(text)")
+            } else {
+                #expect(path.kind == .entries)
+            }
             #expect(try path.index == vector.uint64("index"), "\(text)")
             #expect(try path.width == vector.int("width"), "\(text)")
             #expect(path.text == text)
@@ -21,7 +25,9 @@ import Testing
         }
         for vector in try file.list("layout") {
             let want = try vector.list("levels").map {
-                TileLayout(level: try $0.int("level"), full: try $0.uint64("full"), partialWidth: try $0.int("partial_width"))
+                TileLayout(
+                    level: try $0.int("level"), full: try $0.uint64("full"),
+                    partialWidth: try $0.int("partial_width"))
             }
             #expect(try TileLayout.levels(size: vector.uint64("size")) == want)
         }
@@ -37,7 +43,9 @@ import Testing
             if size > 0 { edge.append(Array(words[size - 1].utf8)) { _, _ in } }
             #expect(try edge.root == vector.digest("root_hex"))
             let note = try vector.base64("checkpoint_b64")
-            #expect(try Checkpoint(note, signedBy: key) == Checkpoint(origin: key.name.text, size: UInt64(size), root: edge.root))
+            #expect(
+                try Checkpoint(note, signedBy: key)
+                    == Checkpoint(origin: key.name.text, size: UInt64(size), root: edge.root))
             var files = ["checkpoint": note, "vkey": Array((key.text + "\n").utf8)]
             for (path, bytes) in edge.partialFiles { files[path.text] = bytes }
             if size > 0 {
@@ -65,7 +73,9 @@ import Testing
             #expect(try files.count == vector.int("files"))
             let paths = files.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
             let manifest = paths.map { "\(files[$0]?.hex ?? "")  \($0)\n" }.joined()
-            #expect(try SHA256.hash(Array(manifest.utf8)) == vector.digest("manifest_sha256"), "size \(edge.size)")
+            #expect(
+                try SHA256.hash(Array(manifest.utf8)) == vector.digest("manifest_sha256"),
+                "size \(edge.size)")
         }
     }
 }

@@ -9,17 +9,21 @@ import Testing
 enum Vectors {
     static let directory: String? = {
         let root = Array(#filePath.split(separator: "/").dropLast(3)).joined(separator: "/")
-        let candidates = [environment("CONSILIUM_VECTORS"), "/\(root)/../shared/vectors"].compactMap { $0 }
+        let candidates = [environment("CONSILIUM_VECTORS"), "/\(root)/../shared/vectors"].compactMap
+        { $0 }
         return candidates.first { DurableFile.exists("\($0)/tlog/notes.json") }
     }()
 
     /// A vector file; nil, with a message, when the vectors are not on this machine.
     static func json(_ name: String) throws -> JSONValue? {
         guard let directory else {
-            print("skipped: the vectors are not on this machine (set CONSILIUM_VECTORS); wanted \(name)")
+            print(
+                "skipped: the vectors are not on this machine (set CONSILIUM_VECTORS); wanted \(name)"
+            )
             return nil
         }
-        return try JSONValue.parse(DurableFile.read("\(directory)/\(name)", maxBytes: 16 << 20), dialect: .strict)
+        return try JSONValue.parse(
+            DurableFile.read("\(directory)/\(name)", maxBytes: 16 << 20), dialect: .strict)
     }
 }
 

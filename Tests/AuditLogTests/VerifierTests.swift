@@ -25,11 +25,15 @@ import Testing
             var spoilt = files
             let offset = Int.random(in: 0..<files[path]!.count, using: &random)
             spoilt[path]![offset] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            if (try? AuditVerifier.verify(MemorySource(spoilt), verifierKey: Fixture.vkey, threads: 1)) != nil {
+            if (try? AuditVerifier.verify(
+                MemorySource(spoilt), verifierKey: Fixture.vkey, threads: 1)) != nil
+            {
                 undetected.append("\(path) at \(offset)")
             }
             // With the key of the log's own vkey file the log must at least agree with itself.
-            if !Self.isLong, (try? AuditVerifier.verify(MemorySource(spoilt), threads: 1)) != nil { undetected.append("\(path) at \(offset), own key") }
+            if !Self.isLong, (try? AuditVerifier.verify(MemorySource(spoilt), threads: 1)) != nil {
+                undetected.append("\(path) at \(offset), own key")
+            }
         }
         #expect(undetected == [])
     }
@@ -40,10 +44,14 @@ import Testing
         for path in files.keys.sorted() {
             var spoilt = files
             spoilt[path] = nil
-            if path != "vkey" { #expect(throws: AuditFinding.self, "\(path) missing") { try verify(spoilt) } }
+            if path != "vkey" {
+                #expect(throws: AuditFinding.self, "\(path) missing") { try verify(spoilt) }
+            }
             for change in [Array(files[path]!.dropLast()), files[path]! + [0], []] {
                 spoilt[path] = change
-                #expect(throws: AuditFinding.self, "\(path) of another length") { try verify(spoilt) }
+                #expect(throws: AuditFinding.self, "\(path) of another length") {
+                    try verify(spoilt)
+                }
             }
             for other in files.keys.sorted() where other != path && files[other] != files[path] {
                 spoilt[path] = files[other]
@@ -61,9 +69,16 @@ import Testing
         // The digit of an entry's number: still JSON, another entry.
         let bundle = "tile/entries/001"
         let entries = try #require(EntryBundle.entries(files[bundle]!))
-        let place = try #require(entries[7].indices.first { files[bundle]![$0...].starts(with: Array("basel".utf8)) })
+        let place = try #require(
+            entries[7].indices.first { files[bundle]![$0...].starts(with: Array("basel".utf8)) })
         files[bundle]![place] = UInt8(ascii: "B")
-        #expect(throws: AuditFinding.file("tile/0/001", problem: "hash 7 is not that of entry 263 in tile/entries/001: one of the two was changed")) {
+        #expect(
+            throws: AuditFinding.file(
+                "tile/0/001",
+                problem:
+                    "hash 7 is not that of entry 263 in tile/entries/001: one of the two was changed"
+            )
+        ) {
             try verify(files)
         }
     }
@@ -80,8 +95,11 @@ import Testing
 
     @Test func refusesAnotherKey() throws {
         let files = try files(3)
-        let other = NoteSigner(name: KeyName(Fixture.origin)!, kind: .log, key: Fixture.key(9)).verifierKey.text
-        #expect(throws: AuditFinding.otherKey) { try AuditVerifier.verify(MemorySource(files), verifierKey: other) }
+        let other = NoteSigner(name: KeyName(Fixture.origin)!, kind: .log, key: Fixture.key(9))
+            .verifierKey.text
+        #expect(throws: AuditFinding.otherKey) {
+            try AuditVerifier.verify(MemorySource(files), verifierKey: other)
+        }
     }
 
     @Test func acceptsWhatReplacedAPartialFile() throws {
@@ -93,7 +111,9 @@ import Testing
         try Fixture.fill(log, 300)
         var files = try Files.all(directory.path + "/log")
         files["checkpoint"] = checkpoint
-        files["tile/1/000.p/1"] = early["tile/1/000.p/1"].map { _ in Array(files["tile/1/000.p/2"]!.prefix(32)) }
+        files["tile/1/000.p/1"] = early["tile/1/000.p/1"].map { _ in
+            Array(files["tile/1/000.p/2"]!.prefix(32))
+        }
         #expect(try AuditVerifier.verify(MemorySource(files)).size == 300)
     }
 }

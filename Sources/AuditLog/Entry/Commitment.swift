@@ -17,6 +17,7 @@ package enum Commitment {
 
     /// Whether a commitment is to this payload under this salt. Constant time in the value.
     package static func verify(_ commitment: Digest, payload: [UInt8], salt: [UInt8]) -> Bool {
-        salt.count == saltBytes && constantTimeEqual(make(payload, salt: salt).bytes, commitment.bytes)
+        salt.count == saltBytes
+            && constantTimeEqual(make(payload, salt: salt).bytes, commitment.bytes)
     }
 }

@@ -27,7 +27,9 @@ struct EncodedEntry: Sendable {
         writer.field("payload_sha256", entry.payloadDigest)
         try writer.field("role", identifier: entry.role)
         if let round = entry.round {
-            guard (0...CanonicalWriter.integerMax).contains(round) else { throw .field("round", problem: "out of range") }
+            guard (0...CanonicalWriter.integerMax).contains(round) else {
+                throw .field("round", problem: "out of range")
+            }
             writer.key("round")
             writer.text("\(round)")
         }
@@ -93,14 +95,19 @@ struct CanonicalWriter {
     }
 
     mutating func value(_ value: JSONValue, depth: Int, field: String) throws(EntryError) {
-        guard depth < Self.depthMax else { throw .field(field, problem: "nests deeper than \(Self.depthMax)") }
+        guard depth < Self.depthMax else {
+            throw .field(field, problem: "nests deeper than \(Self.depthMax)")
+        }
         switch value {
         case .null: text("null")
         case .bool(let flag): text(flag ? "true" : "false")
         case .integer(let number):
-            guard number.magnitude <= UInt64(Self.integerMax) else { throw .field(field, problem: "an integer beyond 2^53") }
+            guard number.magnitude <= UInt64(Self.integerMax) else {
+                throw .field(field, problem: "an integer beyond 2^53")
+            }
             text("\(number)")
-        case .number: throw .field(field, problem: "holds a binary float; write fractions as decimal strings")
+        case .number:
+            throw .field(field, problem: "holds a binary float; write fractions as decimal strings")
         case .string(let string): self.string(string)
         case .array(let values):
             bytes.append(UInt8(ascii: "["))
@@ -121,10 +128,13 @@ struct CanonicalWriter {
     }
 
     /// Keys are printable ASCII without quote and backslash, so their byte order is the order RFC 8785 asks for.
-    private static func sortedKeys(_ members: [String: JSONValue], field: String) throws(EntryError) -> [String] {
+    private static func sortedKeys(_ members: [String: JSONValue], field: String) throws(EntryError)
+        -> [String]
+    {
         for key in members.keys {
             guard (1...keyBytesMax).contains(key.utf8.count), key.utf8.allSatisfy(isKeyByte) else {
-                throw .field(field, problem: "a key must be 1 to \(keyBytesMax) printable ASCII characters")
+                throw .field(
+                    field, problem: "a key must be 1 to \(keyBytesMax) printable ASCII characters")
             }
         }
         return members.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
@@ -139,7 +149,9 @@ struct CanonicalWriter {
         bytes.append(UInt8(ascii: "\""))
         for byte in value.utf8 {
             switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes.append(UInt8(ascii: "\\")); bytes.append(byte)
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                bytes.append(UInt8(ascii: "\\"))
+                bytes.append(byte)
             case 0x08: text("\\b")
             case 0x09: text("\\t")
             case 0x0A: text("\\n")

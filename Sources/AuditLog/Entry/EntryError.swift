@@ -14,7 +14,8 @@ extension EntryError: CustomStringConvertible {
         case .tooLarge(let bytes):
             "the entry has \(bytes) bytes, at most \(LogEntry.bytesMax) are allowed; log a digest, keep the payload in records"
         case .field(let name, let problem): "entry field \(name): \(problem)"
-        case .notCanonical(let offset, let problem): "entry is not canonical at byte \(offset): \(problem)"
+        case .notCanonical(let offset, let problem):
+            "entry is not canonical at byte \(offset): \(problem)"
         }
     }
 }

@@ -32,7 +32,9 @@ struct EntryScanner {
         try expect("\"actor\":")
         try identifier()
         if take(",\"details\":") {
-            guard peek == UInt8(ascii: "{"), !take("{}") else { throw problem("details are an object with members") }
+            guard peek == UInt8(ascii: "{"), !take("{}") else {
+                throw problem("details are an object with members")
+            }
             try value(depth: 0)
         }
         if take(",\"model\":") { try identifier() }
@@ -40,7 +42,9 @@ struct EntryScanner {
         if take(",\"payload_sha256\":") { try digest() }
         try expect(",\"role\":")
         try identifier()
-        if take(",\"round\":") { _ = try integer(isSigned: false, max: UInt64(CanonicalWriter.integerMax)) }
+        if take(",\"round\":") {
+            _ = try integer(isSigned: false, max: UInt64(CanonicalWriter.integerMax))
+        }
         try expect(",\"seq\":")
         let seq = try integer(isSigned: false, max: Checkpoint.sizeMax)
         if take(",\"site\":") { try identifier() }
@@ -75,7 +79,9 @@ struct EntryScanner {
         var previous: ArraySlice<UInt8>?
         repeat {
             let key = try key()
-            if let previous, !previous.lexicographicallyPrecedes(key) { throw problem("keys are not in order") }
+            if let previous, !previous.lexicographicallyPrecedes(key) {
+                throw problem("keys are not in order")
+            }
             previous = key
             try expect(":")
             try value(depth: depth + 1)
@@ -92,7 +98,9 @@ struct EntryScanner {
 
     private mutating func key() throws(EntryError) -> ArraySlice<UInt8> {
         let key = try string()
-        guard (1...CanonicalWriter.keyBytesMax).contains(key.count), key.allSatisfy(CanonicalWriter.isKeyByte) else {
+        guard (1...CanonicalWriter.keyBytesMax).contains(key.count),
+            key.allSatisfy(CanonicalWriter.isKeyByte)
+        else {
             throw problem("a key of another form")
         }
         return key
@@ -110,7 +118,9 @@ struct EntryScanner {
             if byte == UInt8(ascii: "\\") { try escape() }
         }
         let content = bytes[first..<position]
-        guard isASCII || String(validating: content, as: UTF8.self) != nil else { throw problem("not UTF-8") }
+        guard isASCII || String(validating: content, as: UTF8.self) != nil else {
+            throw problem("not UTF-8")
+        }
         try expect("\"")
         return content
     }
@@ -119,7 +129,8 @@ struct EntryScanner {
         guard let kind = peek else { throw problem("cut short") }
         position += 1
         switch kind {
-        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "b"), UInt8(ascii: "f"), UInt8(ascii: "n"),
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "b"), UInt8(ascii: "f"),
+            UInt8(ascii: "n"),
             UInt8(ascii: "r"), UInt8(ascii: "t"):
             return
         case UInt8(ascii: "u"):
@@ -145,7 +156,9 @@ struct EntryScanner {
         let isNegative = isSigned && take("-")
         let first = position
         while let byte = peek, (0x30...0x39).contains(byte) { position += 1 }
-        guard let value = DecimalNumber.parse(bytes[first..<position]), value <= max, !(isNegative && value == 0) else {
+        guard let value = DecimalNumber.parse(bytes[first..<position]), value <= max,
+            !(isNegative && value == 0)
+        else {
             throw problem("not a canonical integer in range")
         }
         return value
@@ -163,14 +176,17 @@ struct EntryScanner {
 
     private mutating func digest() throws(EntryError) {
         let hex = try string()
-        guard hex.count == 64, hex.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }) else {
+        guard hex.count == 64,
+            hex.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
+        else {
             throw problem("not a digest in lower-case hexadecimal")
         }
     }
 
     private mutating func typeName() throws(EntryError) -> ArraySlice<UInt8> {
         let name = try string()
-        guard (1...64).contains(name.count), name.allSatisfy({ (0x61...0x7A).contains($0) || $0 == UInt8(ascii: ".") })
+        guard (1...64).contains(name.count),
+            name.allSatisfy({ (0x61...0x7A).contains($0) || $0 == UInt8(ascii: ".") })
         else { throw problem("a type is lower-case letters and dots") }
         return name
     }
@@ -185,7 +201,9 @@ struct EntryScanner {
         guard bytes.endIndex - position >= count else { return false }
         // Safe: a StaticString's code units live as long as the program; the count is its own.
         let units = unsafe UnsafeBufferPointer(start: text.utf8Start, count: count)
-        for offset in 0..<count where unsafe bytes[position + offset] != units[offset] { return false }
+        for offset in 0..<count where unsafe bytes[position + offset] != units[offset] {
+            return false
+        }
         position += count
         return true
     }

@@ -38,8 +38,10 @@ package struct LogEntry: Equatable, Sendable {
     package var details: [String: JSONValue]
 
     package init(
-        _ type: EntryType, actor: String, role: String, site: String? = nil, model: String? = nil, round: Int? = nil,
-        subjectCommitment: Digest? = nil, payloadCommitment: Digest? = nil, payloadDigest: Digest? = nil,
+        _ type: EntryType, actor: String, role: String, site: String? = nil, model: String? = nil,
+        round: Int? = nil,
+        subjectCommitment: Digest? = nil, payloadCommitment: Digest? = nil,
+        payloadDigest: Digest? = nil,
         details: [String: JSONValue] = [:]
     ) {
         self.type = type
@@ -85,17 +87,22 @@ package struct StoredEntry: Equatable, Sendable {
     package var entry: LogEntry? {
         guard let type else { return nil }
         return LogEntry(
-            type, actor: actor, role: role, site: site, model: model, round: round, subjectCommitment: subjectCommitment,
+            type, actor: actor, role: role, site: site, model: model, round: round,
+            subjectCommitment: subjectCommitment,
             payloadCommitment: payloadCommitment, payloadDigest: payloadDigest, details: details)
     }
 
     /// Parses the bytes of a leaf. Anything but the canonical form is refused.
     package init(_ bytes: [UInt8]) throws(EntryError) {
         let scanned = try EntryScanner.scan(bytes[...])
-        guard let value = try? JSONValue.parse(bytes, dialect: .strict), case .object(let object) = value else {
+        guard let value = try? JSONValue.parse(bytes, dialect: .strict),
+            case .object(let object) = value
+        else {
             throw .notCanonical(offset: 0, problem: "not a JSON object")
         }
-        func digest(_ key: String) -> Digest? { object[key]?.stringValue.flatMap { Digest(hex: $0) } }
+        func digest(_ key: String) -> Digest? {
+            object[key]?.stringValue.flatMap { Digest(hex: $0) }
+        }
         self.bytes = bytes
         seq = scanned.seq
         time = Timestamp(milliseconds: scanned.milliseconds)

@@ -11,7 +11,9 @@ extension AuditLog {
                 try append(entry) { result in
                     state.withLock { state in
                         state.waiting -= 1
-                        if case .failure(let error) = result, state.failure == nil { state.failure = error }
+                        if case .failure(let error) = result, state.failure == nil {
+                            state.failure = error
+                        }
                     }
                     open.withLock { open.signal() }
                 }

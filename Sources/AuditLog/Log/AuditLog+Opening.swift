@@ -12,7 +12,8 @@ extension AuditLog {
     package static func create(
         directory: String, origin: String, signer: SigningKey, clock: any Clock
     ) throws(AuditLogError) -> AuditLog {
-        let opening = try LogOpening(directory: directory, origin: origin, signer: signer, clock: clock)
+        let opening = try LogOpening(
+            directory: directory, origin: origin, signer: signer, clock: clock)
         guard try !opening.hasLog() else { throw .exists(directory: directory) }
         return try opening.create()
     }
@@ -23,7 +24,8 @@ extension AuditLog {
     package static func open(
         directory: String, origin: String, signer: SigningKey, clock: any Clock
     ) throws(AuditLogError) -> AuditLog {
-        let opening = try LogOpening(directory: directory, origin: origin, signer: signer, clock: clock)
+        let opening = try LogOpening(
+            directory: directory, origin: origin, signer: signer, clock: clock)
         return try opening.recover()
     }
 
@@ -31,7 +33,8 @@ extension AuditLog {
     package static func openOrCreate(
         directory: String, origin: String, signer: SigningKey, clock: any Clock
     ) throws(AuditLogError) -> AuditLog {
-        let opening = try LogOpening(directory: directory, origin: origin, signer: signer, clock: clock)
+        let opening = try LogOpening(
+            directory: directory, origin: origin, signer: signer, clock: clock)
         return try opening.hasLog() ? try opening.recover() : try opening.create()
     }
 
@@ -40,7 +43,8 @@ extension AuditLog {
     package static func adopt(
         directory: String, origin: String, signer: SigningKey, clock: any Clock
     ) throws(AuditLogError) -> AuditLog {
-        let opening = try LogOpening(directory: directory, origin: origin, signer: signer, clock: clock)
+        let opening = try LogOpening(
+            directory: directory, origin: origin, signer: signer, clock: clock)
         return try opening.adopt()
     }
 }
@@ -53,8 +57,12 @@ struct LogOpening {
     let clock: any Clock
     let directoryLock: DirectoryLock
 
-    init(directory: String, origin: String, signer: SigningKey, clock: any Clock) throws(AuditLogError) {
-        guard let name = KeyName(origin) else { throw .note(.malformed("the origin of a log is a key name")) }
+    init(directory: String, origin: String, signer: SigningKey, clock: any Clock)
+        throws(AuditLogError)
+    {
+        guard let name = KeyName(origin) else {
+            throw .note(.malformed("the origin of a log is a key name"))
+        }
         files = LogFiles(directory: directory)
         state = StateDirectory(ofLog: directory)
         self.signer = NoteSigner(name: name, kind: .log, key: signer)
@@ -82,13 +90,17 @@ struct LogOpening {
         let note = sign(edge)
         try files.replace(AuditVerifier.keyFile, with: keyFileBytes)
         try files.replace(AuditVerifier.headFile, with: note)
-        return try finish(edge, note: note, fresh: [], oldSegments: try segments().map(state.segment), lastMilliseconds: 0)
+        return try finish(
+            edge, note: note, fresh: [], oldSegments: try segments().map(state.segment),
+            lastMilliseconds: 0)
     }
 
     var keyFileBytes: [UInt8] { Array((signer.verifierKey.text + "\n").utf8) }
 
     func sign(_ edge: TreeEdge) -> [UInt8] {
-        Checkpoint(origin: signer.verifierKey.name.text, size: edge.size, root: edge.root).signed(by: signer).bytes
+        Checkpoint(origin: signer.verifierKey.name.text, size: edge.size, root: edge.root).signed(
+            by: signer
+        ).bytes
     }
 
     func segments() throws(AuditLogError) -> [Int] {
@@ -99,17 +111,21 @@ struct LogOpening {
     /// Begins a segment, makes all files durable, moves the head, removes the old segments; then the log is open.
     /// - Parameter fresh: files that were written and are not known to be durable.
     func finish(
-        _ edge: TreeEdge, note: [UInt8], fresh: [String], oldSegments: [String], lastMilliseconds: Int64
+        _ edge: TreeEdge, note: [UInt8], fresh: [String], oldSegments: [String],
+        lastMilliseconds: Int64
     ) throws(AuditLogError) -> AuditLog {
         let number = (try segments().last ?? 0) + 1
         let path = state.segment(number)
         let segment = try storage { () throws(StorageError) in
             try PendingSegment(path: path, preamble: PendingFrame(preambleOf: edge, note: note))
         }
-        let paths = fresh + edge.partialPaths.map(\.text) + [AuditVerifier.headFile, AuditVerifier.keyFile]
-        try LogFlusher.run(FlushJob(paths: paths, head: note, segments: oldSegments), files: files, state: state)
+        let paths =
+            fresh + edge.partialPaths.map(\.text) + [AuditVerifier.headFile, AuditVerifier.keyFile]
+        try LogFlusher.run(
+            FlushJob(paths: paths, head: note, segments: oldSegments), files: files, state: state)
         let writer = LogWriter(
-            files: files, state: state, signer: signer, clock: clock, directoryLock: directoryLock, edge: edge,
+            files: files, state: state, signer: signer, clock: clock, directoryLock: directoryLock,
+            edge: edge,
             note: note, lastMilliseconds: lastMilliseconds, segment: segment, segmentNumber: number)
         return AuditLog(writer: writer, minimum: try readMinimum())
     }
@@ -117,7 +133,9 @@ struct LogOpening {
     private func readMinimum() throws(AuditLogError) -> UInt64 {
         guard DurableFile.exists(state.minimum) else { return 0 }
         let path = state.minimum
-        let bytes = try storage { () throws(StorageError) in try DurableFile.read(path, maxBytes: 32) }
+        let bytes = try storage { () throws(StorageError) in
+            try DurableFile.read(path, maxBytes: 32)
+        }
         guard bytes.last == 0x0A, let value = DecimalNumber.parse(bytes.dropLast()) else {
             throw .corrupt(file: path, problem: "is not a number")
         }

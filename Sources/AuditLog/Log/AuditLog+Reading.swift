@@ -15,7 +15,9 @@ extension AuditLog {
 
     /// The head of all acknowledged entries.
     package var head: Checkpoint {
-        writer.published.withLock { Checkpoint(origin: origin, size: $0.edge.size, root: $0.edge.root) }
+        writer.published.withLock {
+            Checkpoint(origin: origin, size: $0.edge.size, root: $0.edge.root)
+        }
     }
 
     /// The head as a signed note, the bytes of the file `checkpoint`.
@@ -23,7 +25,9 @@ extension AuditLog {
 
     /// The bytes of one entry. Reads one bundle.
     package func bytes(at index: UInt64) throws(AuditLogError) -> [UInt8] {
-        guard let entry = try bytes(in: index..<index + 1).first else { throw .outOfRange(index: index, size: size) }
+        guard let entry = try bytes(in: index..<index + 1).first else {
+            throw .outOfRange(index: index, size: size)
+        }
         return entry
     }
 
@@ -35,7 +39,9 @@ extension AuditLog {
     /// The bytes of several entries, in order. Reads each bundle once.
     package func bytes(in range: Range<UInt64>) throws(AuditLogError) -> [[UInt8]] {
         let edge = writer.published.withLock { $0.edge }
-        guard range.upperBound <= edge.size else { throw .outOfRange(index: range.upperBound - 1, size: edge.size) }
+        guard range.upperBound <= edge.size else {
+            throw .outOfRange(index: range.upperBound - 1, size: edge.size)
+        }
         let below = minimumIndex
         guard range.isEmpty || range.lowerBound >= below else { throw .pruned(below: below) }
         var entries: [[UInt8]] = []
@@ -44,7 +50,9 @@ extension AuditLog {
             let start = index & ~255
             let end = min(start + 256, range.upperBound)
             let bundle = try self.bundle(start / 256, edge: edge)
-            for entry in bundle[Int(index - start)..<Int(end - start)] { entries.append(Array(entry)) }
+            for entry in bundle[Int(index - start)..<Int(end - start)] {
+                entries.append(Array(entry))
+            }
             index = end
         }
         return entries
@@ -64,21 +72,29 @@ extension AuditLog {
     }
 
     /// The proof that entry `index` is in the tree of the first `size` entries (all of them by default).
-    package func inclusionProof(_ index: UInt64, size: UInt64? = nil) throws(AuditLogError) -> [Digest] {
+    package func inclusionProof(_ index: UInt64, size: UInt64? = nil) throws(AuditLogError)
+        -> [Digest]
+    {
         let edge = writer.published.withLock { $0.edge }
         let size = size ?? edge.size
-        guard size <= edge.size, index < size else { throw .outOfRange(index: index, size: min(size, edge.size)) }
-        return try MerkleProof.inclusion(index: index, size: size) { height, number throws(AuditLogError) in
+        guard size <= edge.size, index < size else {
+            throw .outOfRange(index: index, size: min(size, edge.size))
+        }
+        return try MerkleProof.inclusion(index: index, size: size) {
+            height, number throws(AuditLogError) in
             try node(height, number, edge)
         }
     }
 
     /// The proof that the tree of the first `size1` entries is the beginning of that of the first `size2`.
-    package func consistencyProof(_ size1: UInt64, _ size2: UInt64) throws(AuditLogError) -> [Digest] {
+    package func consistencyProof(_ size1: UInt64, _ size2: UInt64) throws(AuditLogError)
+        -> [Digest]
+    {
         let edge = writer.published.withLock { $0.edge }
         guard size2 <= edge.size else { throw .outOfRange(index: size2, size: edge.size) }
         guard size1 > 0, size1 <= size2 else { throw .outOfRange(index: size1, size: size2) }
-        return try MerkleProof.consistency(size1: size1, size2: size2) { height, number throws(AuditLogError) in
+        return try MerkleProof.consistency(size1: size1, size2: size2) {
+            height, number throws(AuditLogError) in
             try node(height, number, edge)
         }
     }
@@ -87,17 +103,26 @@ extension AuditLog {
     package func root(at size: UInt64) throws(AuditLogError) -> Digest {
         let edge = writer.published.withLock { $0.edge }
         guard size <= edge.size else { throw .outOfRange(index: size, size: edge.size) }
-        return try MerkleProof.root(0, size) { height, number throws(AuditLogError) in try node(height, number, edge) }
+        return try MerkleProof.root(0, size) { height, number throws(AuditLogError) in
+            try node(height, number, edge)
+        }
     }
 
     /// A receipt for one entry: checked offline with `TlogProof.verify`.
     /// - Parameter checkpoint: a checkpoint of this log, such as one with cosignatures; the current one by default.
-    package func receipt(_ index: UInt64, checkpoint note: [UInt8]? = nil) throws(AuditLogError) -> TlogProof {
+    package func receipt(_ index: UInt64, checkpoint note: [UInt8]? = nil) throws(AuditLogError)
+        -> TlogProof
+    {
         do {
             let signed = try SignedNote(note ?? checkpoint)
-            let head = try Checkpoint(text: OpenedNote(signed, known: [verifierKey]).text, origin: origin)
-            guard index < head.size else { throw AuditLogError.outOfRange(index: index, size: head.size) }
-            return TlogProof(index: index, hashes: try inclusionProof(index, size: head.size), checkpoint: signed)
+            let head = try Checkpoint(
+                text: OpenedNote(signed, known: [verifierKey]).text, origin: origin)
+            guard index < head.size else {
+                throw AuditLogError.outOfRange(index: index, size: head.size)
+            }
+            return TlogProof(
+                index: index, hashes: try inclusionProof(index, size: head.size), checkpoint: signed
+            )
         } catch let error as NoteError {
             throw .note(error)
         } catch let error as AuditLogError {
@@ -111,11 +136,13 @@ extension AuditLog {
     /// so nothing outside the log can be named. Partial tiles of earlier sizes are cut from the current one.
     package func file(_ path: String) throws(AuditLogError) -> LogFile? {
         if path == AuditVerifier.headFile {
-            return LogFile(bytes: checkpoint, contentType: "text/plain; charset=utf-8", isImmutable: false)
+            return LogFile(
+                bytes: checkpoint, contentType: "text/plain; charset=utf-8", isImmutable: false)
         }
         if path == AuditVerifier.keyFile {
             let bytes = Array((verifierKey.text + "\n").utf8)
-            return LogFile(bytes: bytes, contentType: "text/plain; charset=utf-8", isImmutable: false)
+            return LogFile(
+                bytes: bytes, contentType: "text/plain; charset=utf-8", isImmutable: false)
         }
         guard let tile = TilePath(path), let bytes = try tileBytes(tile) else { return nil }
         return LogFile(bytes: bytes, contentType: "application/octet-stream", isImmutable: true)
@@ -125,8 +152,14 @@ extension AuditLog {
         let edge = writer.published.withLock { $0.edge }
         let level = if case .hashes(let level) = tile.kind { level } else { 0 }
         let layouts = TileLayout.levels(size: edge.size)
-        guard level < layouts.count, tile.width <= layouts[level].width(of: tile.index) else { return nil }
-        if tile.kind == .entries && tile.index < UInt64.max / 512 && (tile.index + 1) * 256 <= minimumIndex { return nil }
+        guard level < layouts.count, tile.width <= layouts[level].width(of: tile.index) else {
+            return nil
+        }
+        if tile.kind == .entries && tile.index < UInt64.max / 512
+            && (tile.index + 1) * 256 <= minimumIndex
+        {
+            return nil
+        }
         let isEdge = tile.index == layouts[level].full
         switch tile.kind {
         case .hashes:
@@ -139,11 +172,15 @@ extension AuditLog {
     }
 
     private func fullFile(_ path: TilePath) throws(AuditLogError) -> [UInt8] {
-        guard let bytes = try writer.files.read(path.text) else { throw .corrupt(file: path.text, problem: "is missing") }
+        guard let bytes = try writer.files.read(path.text) else {
+            throw .corrupt(file: path.text, problem: "is missing")
+        }
         return bytes
     }
 
-    private func bundle(_ index: UInt64, edge: TreeEdge) throws(AuditLogError) -> [ArraySlice<UInt8>] {
+    private func bundle(_ index: UInt64, edge: TreeEdge) throws(AuditLogError) -> [ArraySlice<
+        UInt8
+    >] {
         let isEdge = index == edge.bundleStart / 256
         let path = TilePath(.entries, index: index)
         let bytes = isEdge ? edge.bundle : try fullFile(path)
@@ -155,7 +192,9 @@ extension AuditLog {
     }
 
     /// The root of a complete subtree, from the tile that holds it or its leaves.
-    private func node(_ height: Int, _ index: UInt64, _ edge: TreeEdge) throws(AuditLogError) -> Digest {
+    private func node(_ height: Int, _ index: UInt64, _ edge: TreeEdge) throws(AuditLogError)
+        -> Digest
+    {
         let level = height / 8
         let first = index << UInt64(height % 8)
         let tile = TilePath(.hashes(level: level), index: first / 256)

@@ -14,7 +14,8 @@ package struct Retention: Equatable, Sendable {
     /// - Throws: `retention` below six months.
     package init(days: Int = Retention.daysDefault) throws(AuditLogError) {
         guard days >= Self.daysMin else {
-            throw .retention("\(days) days is below the minimum of \(Self.daysMin); raise retentionDays")
+            throw .retention(
+                "\(days) days is below the minimum of \(Self.daysMin); raise retentionDays")
         }
         self.days = days
     }
@@ -28,14 +29,19 @@ extension AuditLog {
     /// that says so is appended first. Whole bundles only; does nothing when none is old enough.
     /// - Returns: the new minimum index.
     @discardableResult
-    package func prune(_ retention: Retention, actor: String, now: Timestamp) throws(AuditLogError) -> UInt64 {
+    package func prune(_ retention: Retention, actor: String, now: Timestamp) throws(AuditLogError)
+        -> UInt64
+    {
         let oldest = Timestamp(milliseconds: now.milliseconds - Int64(retention.days) * 86_400_000)
         let below = minimumIndex
         var bundle = below / 256
-        while (bundle + 1) * 256 <= size, try entry(at: bundle * 256 + 255).time < oldest { bundle += 1 }
+        while (bundle + 1) * 256 <= size, try entry(at: bundle * 256 + 255).time < oldest {
+            bundle += 1
+        }
         guard bundle * 256 > below else { return below }
         let details: [String: JSONValue] = [
-            "below": .integer(Int64(bundle * 256)), "retention_days": .integer(Int64(retention.days)),
+            "below": .integer(Int64(bundle * 256)),
+            "retention_days": .integer(Int64(retention.days)),
         ]
         try append(LogEntry(.logPruned, actor: actor, role: "operator", details: details))
         let path = writer.state.minimum

@@ -21,7 +21,9 @@ extension AuditLog {
     /// The latest checkpoint that came back from witnesses, if any.
     package var cosignedCheckpoint: SignedNote? {
         let path = writer.state.cosigned
-        guard let bytes = try? DurableFile.read(path, maxBytes: SignedNote.bytesMax) else { return nil }
+        guard let bytes = try? DurableFile.read(path, maxBytes: SignedNote.bytesMax) else {
+            return nil
+        }
         return try? SignedNote(bytes)
     }
 
@@ -36,7 +38,8 @@ extension AuditLog {
     ) throws(AuditLogError) -> SignedNote {
         do {
             let note = try SignedNote(checkpoint)
-            let cosigned = SignedNote(text: note.text, signatures: try SignedNote.Signature.parse(lines: lines))
+            let cosigned = SignedNote(
+                text: note.text, signatures: try SignedNote.Signature.parse(lines: lines))
             let opened = try OpenedNote(cosigned, known: witnesses)
             let own = try OpenedNote(note, known: [verifierKey])
             let head = try Checkpoint(text: own.text, origin: origin)
@@ -55,7 +58,9 @@ extension AuditLog {
 
     private func keep(_ note: SignedNote, size: UInt64) throws(AuditLogError) -> SignedNote {
         var note = note
-        if let kept = cosignedCheckpoint, let head = try? Checkpoint(text: kept.text, origin: origin) {
+        if let kept = cosignedCheckpoint,
+            let head = try? Checkpoint(text: kept.text, origin: origin)
+        {
             if head.size > size { return note }
             if kept.text == note.text { note = kept.adding(note.signatures) }
         }

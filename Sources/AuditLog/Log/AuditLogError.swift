@@ -46,7 +46,8 @@ extension AuditLogError: CustomStringConvertible {
             "the audit log stopped after a failure (\(cause)); check the disk and restart the process, which recovers from what is on disk"
         case .overloaded: "the audit log cannot keep up; send less at a time and try again"
         case .closed: "the audit log is closed"
-        case .exists(let directory): "\(directory) holds a log already; open it, or choose another directory"
+        case .exists(let directory):
+            "\(directory) holds a log already; open it, or choose another directory"
         case .notALog(let directory, let missing):
             "\(directory) is not a log of this process: \(missing) is missing; if this is a restored copy, run the recovery command, which asks the witnesses first"
         case .otherKey(let directory):
@@ -60,7 +61,8 @@ extension AuditLogError: CustomStringConvertible {
         case .corrupt(let file, let problem):
             "\(file): \(problem); acknowledged entries are affected, so nothing was repaired: restore this file from a copy"
         case .outOfRange(let index, let size): "there is no entry \(index) in a log of \(size)"
-        case .pruned(let below): "entries below \(below) are past their retention and are not given out"
+        case .pruned(let below):
+            "entries below \(below) are past their retention and are not given out"
         case .retention(let problem): "audit log retention: \(problem)"
         }
     }

@@ -62,7 +62,9 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
         thread?.join()
     }
 
-    private func enqueue(_ item: Item, completion: Completion?) throws(AuditLogError) -> (Batch, Int) {
+    private func enqueue(_ item: Item, completion: Completion?) throws(AuditLogError) -> (
+        Batch, Int
+    ) {
         lock.lock()
         defer { lock.unlock() }
         guard !isClosed else { throw .closed }
@@ -85,7 +87,9 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
             batch.outcome = outcome
             batch.done.broadcast()
             batch.done.unlock()
-            for (position, completion) in batch.completions { completion(outcome.map { $0[position] }) }
+            for (position, completion) in batch.completions {
+                completion(outcome.map { $0[position] })
+            }
         }
     }
 

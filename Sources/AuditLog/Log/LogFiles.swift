@@ -36,7 +36,9 @@ struct LogFiles: Sendable {
         var offset = 0
         while offset < bytes.count {
             // Safe: the rest of the array, with its own count.
-            let count = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(file, $0.baseAddress! + offset, $0.count - offset) }
+            let count = unsafe bytes.withUnsafeBytes {
+                unsafe Glibc.write(file, $0.baseAddress! + offset, $0.count - offset)
+            }
             if count < 0 && errno == EINTR { continue }
             guard count > 0 else { throw failure("write", path) }
             offset += count
@@ -47,7 +49,9 @@ struct LogFiles: Sendable {
     func replace(_ path: String, with bytes: [UInt8]) throws(AuditLogError) {
         let temporary = path + ".new"
         try write(bytes, to: temporary)
-        guard unsafe rename(directory + "/" + temporary, directory + "/" + path) == 0 else { throw failure("rename", path) }
+        guard unsafe rename(directory + "/" + temporary, directory + "/" + path) == 0 else {
+            throw failure("rename", path)
+        }
     }
 
     /// Removes the partial forms of a tile but the one of width `kept`; all of them and their directory for 256.
@@ -66,7 +70,9 @@ struct LogFiles: Sendable {
 
     /// Removes the directory of partial forms of a tile that is now full.
     func removePartialDirectory(of tile: TilePath) {
-        guard unsafe rmdir(directory + "/" + tile.partialDirectory) != 0, errno == ENOTEMPTY else { return }
+        guard unsafe rmdir(directory + "/" + tile.partialDirectory) != 0, errno == ENOTEMPTY else {
+            return
+        }
         removePartials(of: tile, keeping: TilePath.widthMax)
     }
 
@@ -92,14 +98,16 @@ struct LogFiles: Sendable {
     }
 
     private func open(_ path: String) -> Int32 {
-        unsafe Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, Self.fileMode)
+        unsafe Glibc.open(
+            path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, Self.fileMode)
     }
 
     private func makeDirectories(above path: String) throws(AuditLogError) {
         var made = ""
         for part in path.split(separator: "/").dropLast() {
             made += (made.isEmpty ? "" : "/") + part
-            guard unsafe mkdir(directory + "/" + made, Self.directoryMode) == 0 || errno == EEXIST else {
+            guard unsafe mkdir(directory + "/" + made, Self.directoryMode) == 0 || errno == EEXIST
+            else {
                 throw failure("create", made)
             }
         }

@@ -23,7 +23,9 @@ final class LogFlusher: Sendable {
         self.failed = failed
         thread = GroupCommit(batchItemsMax: 1, queueBatchesMax: Self.queueMax) { jobs in
             do throws(AuditLogError) {
-                for job in jobs where failed.withLock({ $0 }) == nil { try Self.run(job, files: files, state: state) }
+                for job in jobs where failed.withLock({ $0 }) == nil {
+                    try Self.run(job, files: files, state: state)
+                }
             } catch {
                 failed.withLock { $0 = .poisoned(cause: error.description) }
             }

@@ -14,7 +14,9 @@ extension LogOpening {
             throw .notALog(directory: files.directory, missing: state.head)
         }
         let headPath = state.head
-        let headNote = try storage { () throws(StorageError) in try DurableFile.read(headPath, maxBytes: SignedNote.bytesMax) }
+        let headNote = try storage { () throws(StorageError) in
+            try DurableFile.read(headPath, maxBytes: SignedNote.bytesMax)
+        }
         let head: Checkpoint
         do {
             head = try Checkpoint(headNote, signedBy: signer.verifierKey)
@@ -45,17 +47,27 @@ extension LogOpening {
         return try open(rebuild, oldSegments: try segments().map(state.segment))
     }
 
-    private func open(_ rebuild: LogRebuild, oldSegments: [String]) throws(AuditLogError) -> AuditLog {
+    private func open(_ rebuild: LogRebuild, oldSegments: [String]) throws(AuditLogError)
+        -> AuditLog
+    {
         let edge = rebuild.edge
         let note = sign(edge)
-        for (path, bytes) in rebuild.mended + edge.partialFiles { try files.write(bytes, to: path.text) }
+        for (path, bytes) in rebuild.mended + edge.partialFiles {
+            try files.write(bytes, to: path.text)
+        }
         try files.replace(AuditVerifier.keyFile, with: keyFileBytes)
         try files.replace(AuditVerifier.headFile, with: note)
         let log = try finish(
-            edge, note: note, fresh: rebuild.mended.map(\.path.text), oldSegments: oldSegments, lastMilliseconds: rebuild.lastMilliseconds)
+            edge, note: note, fresh: rebuild.mended.map(\.path.text), oldSegments: oldSegments,
+            lastMilliseconds: rebuild.lastMilliseconds)
         for layout in TileLayout.levels(size: edge.size) {
-            files.removePartials(of: TilePath(.hashes(level: layout.level), index: layout.full), keeping: layout.partialWidth)
-            if layout.level == 0 { files.removePartials(of: TilePath(.entries, index: layout.full), keeping: layout.partialWidth) }
+            files.removePartials(
+                of: TilePath(.hashes(level: layout.level), index: layout.full),
+                keeping: layout.partialWidth)
+            if layout.level == 0 {
+                files.removePartials(
+                    of: TilePath(.entries, index: layout.full), keeping: layout.partialWidth)
+            }
         }
         for path in rebuild.filled { files.removePartials(of: path, keeping: TilePath.widthMax) }
         return log
@@ -76,7 +88,8 @@ extension LogOpening {
         do {
             return try Checkpoint(note, signedBy: signer.verifierKey)
         } catch {
-            throw .corrupt(file: state.path, problem: "a pending segment holds a head of another key")
+            throw .corrupt(
+                file: state.path, problem: "a pending segment holds a head of another key")
         }
     }
 }
@@ -96,7 +109,8 @@ struct PendingEntries {
     init(segments: [String]) throws(AuditLogError) {
         for path in segments {
             let bytes = try storage { () throws(StorageError) in
-                try DurableFile.read(path, maxBytes: LogWriter.segmentBytesMax + 2 * PendingFrame.bundleBytesMax)
+                try DurableFile.read(
+                    path, maxBytes: LogWriter.segmentBytesMax + 2 * PendingFrame.bundleBytesMax)
             }
             for frame in PendingContents(bytes).frames { try join(frame, of: path) }
         }
@@ -106,14 +120,19 @@ struct PendingEntries {
         if lastNote == nil { first = frame.first }
         let next = first + UInt64(entries.count)
         guard frame.first >= first, frame.first <= next else {
-            throw .corrupt(file: path, problem: "entries \(next) to \(frame.first) are missing between two pending segments")
+            throw .corrupt(
+                file: path,
+                problem:
+                    "entries \(next) to \(frame.first) are missing between two pending segments")
         }
         let known = Int(next - frame.first)
         for (offset, entry) in frame.entries.enumerated() {
             if offset >= known {
                 entries.append(entry)
             } else if entries[entries.count - known + offset] != entry {
-                throw .corrupt(file: path, problem: "two pending segments differ in entry \(frame.first + UInt64(offset))")
+                throw .corrupt(
+                    file: path,
+                    problem: "two pending segments differ in entry \(frame.first + UInt64(offset))")
             }
         }
         lastNote = frame.note

@@ -36,8 +36,12 @@ struct LogRebuild {
         let hasPending = pending.lastNote != nil
         try readBundles(upTo: hasPending ? pending.first : publishedSize, isFresh: false)
         for entry in pending.entries { try take(entry, file: "a pending segment", isFresh: true) }
-        if hasPending && pendingEnd < publishedSize { try readBundles(upTo: publishedSize, isFresh: true) }
-        guard edge.size >= largestHead else { throw .rolledBack(signed: largestHead, found: edge.size) }
+        if hasPending && pendingEnd < publishedSize {
+            try readBundles(upTo: publishedSize, isFresh: true)
+        }
+        guard edge.size >= largestHead else {
+            throw .rolledBack(signed: largestHead, found: edge.size)
+        }
     }
 
     /// Reads entries from the bundles on disk until the tree has `end` of them.
@@ -47,7 +51,8 @@ struct LogRebuild {
             let width = Int(min(256, end - index * 256))
             let (bytes, file) = try bundle(index, width: width)
             guard let entries = EntryBundle.entries(bytes), entries.count >= width else {
-                throw .corrupt(file: file, problem: "is not \(width) entries, each with its length before it")
+                throw .corrupt(
+                    file: file, problem: "is not \(width) entries, each with its length before it")
             }
             try compareLeaves(entries.prefix(width), index: index, file: file)
             for entry in entries[Int(edge.size - index * 256)..<width] {
@@ -56,7 +61,9 @@ struct LogRebuild {
         }
     }
 
-    private func bundle(_ index: UInt64, width: Int) throws(AuditLogError) -> (bytes: [UInt8], file: String) {
+    private func bundle(_ index: UInt64, width: Int) throws(AuditLogError) -> (
+        bytes: [UInt8], file: String
+    ) {
         let path = TilePath(.entries, index: index, width: width)
         if let bytes = try files.read(path.text) { return (bytes, path.text) }
         if let bytes = try files.read(path.full.text) { return (bytes, path.full.text) }
@@ -70,16 +77,21 @@ struct LogRebuild {
         guard suspect == nil else { return }
         let tile = TilePath(.hashes(level: 0), index: index, width: entries.count)
         guard let hashes = try files.read(tile.text) else { return }
-        for (offset, entry) in entries.enumerated() where hashes.count >= (offset + 1) * Digest.byteCount {
+        for (offset, entry) in entries.enumerated()
+        where hashes.count >= (offset + 1) * Digest.byteCount {
             let stored = hashes[offset * Digest.byteCount..<(offset + 1) * Digest.byteCount]
             if !MerkleTree.leafHash(entry).bytes.elementsEqual(stored) {
-                suspect = (file, "entry \(index * 256 + UInt64(offset)) is not the one that was hashed into the tree")
+                suspect = (
+                    file,
+                    "entry \(index * 256 + UInt64(offset)) is not the one that was hashed into the tree"
+                )
                 return
             }
         }
     }
 
-    private mutating func take(_ entry: [UInt8], file: String, isFresh: Bool) throws(AuditLogError) {
+    private mutating func take(_ entry: [UInt8], file: String, isFresh: Bool) throws(AuditLogError)
+    {
         let scanned: ScannedEntry
         do {
             scanned = try EntryScanner.scan(entry[...])
@@ -97,7 +109,9 @@ struct LogRebuild {
     }
 
     /// Notes a full file that is not what it must be, or that may not be durable.
-    private mutating func mend(_ path: TilePath, _ bytes: [UInt8], isFresh: Bool) throws(AuditLogError) {
+    private mutating func mend(_ path: TilePath, _ bytes: [UInt8], isFresh: Bool)
+        throws(AuditLogError)
+    {
         if isFresh { filled.append(path) }
         if !isFresh {
             if path.kind == .entries { return }

@@ -44,8 +44,10 @@ final class LogWriter: @unchecked Sendable {
 
     /// Takes over a log that is durable and published as it stands.
     init(
-        files: LogFiles, state: StateDirectory, signer: NoteSigner, clock: any Clock, directoryLock: DirectoryLock,
-        edge: TreeEdge, note: [UInt8], lastMilliseconds: Int64, segment: PendingSegment, segmentNumber: Int
+        files: LogFiles, state: StateDirectory, signer: NoteSigner, clock: any Clock,
+        directoryLock: DirectoryLock,
+        edge: TreeEdge, note: [UInt8], lastMilliseconds: Int64, segment: PendingSegment,
+        segmentNumber: Int
     ) {
         self.files = files
         self.state = state
@@ -118,12 +120,16 @@ final class LogWriter: @unchecked Sendable {
     /// A failed sync is final: the kernel may have dropped the pages. A failed write is not: nothing was acknowledged,
     /// and the next commit goes to a new file.
     private func stop(_ error: StorageError) -> AuditLogError {
-        if error.operation == "sync" { failed.withLock { $0 = .poisoned(cause: error.description) } }
+        if error.operation == "sync" {
+            failed.withLock { $0 = .poisoned(cause: error.description) }
+        }
         return .storage(error)
     }
 
     private func sign(_ edge: TreeEdge) -> [UInt8] {
-        Checkpoint(origin: signer.verifierKey.name.text, size: edge.size, root: edge.root).signed(by: signer).bytes
+        Checkpoint(origin: signer.verifierKey.name.text, size: edge.size, root: edge.root).signed(
+            by: signer
+        ).bytes
     }
 
     /// Writes the files of the present size; the checkpoint last, then the partial files nobody needs any more.
@@ -148,7 +154,8 @@ final class LogWriter: @unchecked Sendable {
         let path = state.segment(segmentNumber + 1)
         let new: PendingSegment
         do {
-            new = try PendingSegment(path: path, preamble: PendingFrame(preambleOf: edge, note: note))
+            new = try PendingSegment(
+                path: path, preamble: PendingFrame(preambleOf: edge, note: note))
         } catch {
             throw stop(error)
         }

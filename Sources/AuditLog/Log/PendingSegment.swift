@@ -57,7 +57,8 @@ struct PendingContents: Sendable {
     init(_ bytes: [UInt8]) {
         var previous = PendingFrame.noDigest
         while goodBytes < bytes.count {
-            guard let (frame, end, digest) = Self.frame(bytes, at: goodBytes, after: previous) else {
+            guard let (frame, end, digest) = Self.frame(bytes, at: goodBytes, after: previous)
+            else {
                 tornBytes = bytes.count - goodBytes
                 return
             }
@@ -72,8 +73,10 @@ struct PendingContents: Sendable {
     ) -> (frame: PendingFrame, end: Int, digest: [UInt8])? {
         guard bytes.count - start >= PendingFrame.headerBytes else { return nil }
         var reader = ByteReader(Array(bytes[start..<start + PendingFrame.headerBytes]))
-        guard let magic = try? reader.raw(4), magic == PendingFrame.magic, let first = try? reader.u64(),
-            let count = try? reader.u32(), let bundleBytes = try? reader.u32(), let noteBytes = try? reader.u32(),
+        guard let magic = try? reader.raw(4), magic == PendingFrame.magic,
+            let first = try? reader.u64(),
+            let count = try? reader.u32(), let bundleBytes = try? reader.u32(),
+            let noteBytes = try? reader.u32(),
             bundleBytes <= PendingFrame.bundleBytesMax, noteBytes <= SignedNote.bytesMax
         else { return nil }
         let bundleStart = start + PendingFrame.headerBytes
@@ -82,9 +85,11 @@ struct PendingContents: Sendable {
         guard bytes.count - end >= 32 else { return nil }
         let digest = SHA256.hash(parts: previous, Array(bytes[start..<end])).bytes
         guard digest.elementsEqual(bytes[end..<end + 32]),
-            let entries = EntryBundle.entries(Array(bytes[bundleStart..<noteStart])), entries.count == Int(count)
+            let entries = EntryBundle.entries(Array(bytes[bundleStart..<noteStart])),
+            entries.count == Int(count)
         else { return nil }
-        let frame = PendingFrame(first: first, entries: entries.map { Array($0) }, note: Array(bytes[noteStart..<end]))
+        let frame = PendingFrame(
+            first: first, entries: entries.map { Array($0) }, note: Array(bytes[noteStart..<end]))
         return (frame, end + 32, digest)
     }
 }

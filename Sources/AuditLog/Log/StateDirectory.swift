@@ -22,13 +22,16 @@ struct StateDirectory: Sendable {
 
     func segment(_ number: Int) -> String {
         let digits = String(number)
-        return path + "/" + Self.prefix + String(repeating: "0", count: max(0, Self.digits - digits.count)) + digits
+        return path + "/" + Self.prefix
+            + String(repeating: "0", count: max(0, Self.digits - digits.count)) + digits
     }
 
     /// Numbers of the segments that are there, ascending.
     func segments() throws(StorageError) -> [Int] {
         try DurableFile.list(path).compactMap { name in
-            guard name.hasPrefix(Self.prefix), name.utf8.count == Self.prefix.utf8.count + Self.digits else { return nil }
+            guard name.hasPrefix(Self.prefix),
+                name.utf8.count == Self.prefix.utf8.count + Self.digits
+            else { return nil }
             return Int(name.dropFirst(Self.prefix.count))
         }
     }

@@ -45,9 +45,15 @@ struct TreeEdge: Sendable {
     var partialFiles: [(path: TilePath, bytes: [UInt8])] {
         var files: [(path: TilePath, bytes: [UInt8])] = []
         for layout in TileLayout.levels(size: size) where layout.partialWidth > 0 {
-            files.append((TilePath(.hashes(level: layout.level), index: layout.full, width: layout.partialWidth), levels[layout.level]))
+            files.append(
+                (
+                    TilePath(
+                        .hashes(level: layout.level), index: layout.full, width: layout.partialWidth
+                    ), levels[layout.level]
+                ))
             if layout.level == 0 {
-                files.append((TilePath(.entries, index: layout.full, width: layout.partialWidth), bundle))
+                files.append(
+                    (TilePath(.entries, index: layout.full, width: layout.partialWidth), bundle))
             }
         }
         return files
@@ -55,9 +61,13 @@ struct TreeEdge: Sendable {
 
     /// Paths of the partial files only.
     var partialPaths: [TilePath] {
-        TileLayout.levels(size: size).filter { $0.partialWidth > 0 }.flatMap { layout -> [TilePath] in
-            let tile = TilePath(.hashes(level: layout.level), index: layout.full, width: layout.partialWidth)
-            return layout.level == 0 ? [tile, TilePath(.entries, index: layout.full, width: layout.partialWidth)] : [tile]
+        TileLayout.levels(size: size).filter { $0.partialWidth > 0 }.flatMap {
+            layout -> [TilePath] in
+            let tile = TilePath(
+                .hashes(level: layout.level), index: layout.full, width: layout.partialWidth)
+            return layout.level == 0
+                ? [tile, TilePath(.entries, index: layout.full, width: layout.partialWidth)]
+                : [tile]
         }
     }
 }

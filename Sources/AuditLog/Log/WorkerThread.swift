@@ -15,7 +15,8 @@ import Glibc
         let body = unsafe Unmanaged.passRetained(Body(run))
         var handle = pthread_t()
         // Safe: the thread takes over the one retain of its body.
-        let result = unsafe pthread_create(&handle, nil, { unsafe WorkerThread.main($0) }, body.toOpaque())
+        let result = unsafe pthread_create(
+            &handle, nil, { unsafe WorkerThread.main($0) }, body.toOpaque())
         precondition(result == 0, "the system gives this process no more threads")
         self.handle = handle
     }

@@ -25,7 +25,9 @@ package struct Checkpoint: Equatable, Sendable {
         guard lines.count == 4, lines[3].isEmpty, text.last == 0x0A, !lines[0].isEmpty else {
             throw .malformed("a checkpoint has three lines: origin, size, root")
         }
-        if let expected, !lines[0].elementsEqual(expected.utf8) { throw .otherOrigin(expected: expected) }
+        if let expected, !lines[0].elementsEqual(expected.utf8) {
+            throw .otherOrigin(expected: expected)
+        }
         guard let size = DecimalNumber.parse(lines[1]), size <= Self.sizeMax else {
             throw .malformed("the size of a checkpoint is a decimal number below 2^63")
         }
@@ -56,7 +58,8 @@ package struct Checkpoint: Equatable, Sendable {
 enum DecimalNumber {
     /// nil when the bytes are anything else, or the number exceeds 64 bits.
     static func parse(_ digits: ArraySlice<UInt8>) -> UInt64? {
-        guard let first = digits.first, digits.count <= 20, first != 0x30 || digits.count == 1 else { return nil }
+        guard let first = digits.first, digits.count <= 20, first != 0x30 || digits.count == 1
+        else { return nil }
         var value: UInt64 = 0
         for byte in digits {
             guard (0x30...0x39).contains(byte) else { return nil }

@@ -24,12 +24,14 @@ extension NoteError: CustomStringConvertible {
         case .malformed(let problem): "malformed: \(problem)"
         case .invalidSignature(let name):
             "the signature of \(name) does not match the text: it was changed, or signed with another key of that name"
-        case .unverified: "none of the known keys signed this; check that the verifier key belongs to this log"
+        case .unverified:
+            "none of the known keys signed this; check that the verifier key belongs to this log"
         case .ambiguousKey(let name): "the key \(name) is configured twice; remove one"
         case .otherOrigin(let expected): "this is a checkpoint of another log, not of \(expected)"
         case .wrongEmptyRoot: "an empty log has the root SHA-256(\"\"), this one states another"
         case .notIncluded: "the proof does not lead from this entry to the signed root"
-        case .noQuorum: "too few trusted witnesses cosigned this checkpoint; ask the log for a cosigned one"
+        case .noQuorum:
+            "too few trusted witnesses cosigned this checkpoint; ask the log for a cosigned one"
         }
     }
 }

@@ -45,12 +45,14 @@ package struct OpenedNote: Equatable, Sendable {
     ) throws(NoteError) -> Signer {
         switch key.kind {
         case .log:
-            guard signature.blob.count == 64, key.publicKey.isValid(signature.blob, for: text) else {
+            guard signature.blob.count == 64, key.publicKey.isValid(signature.blob, for: text)
+            else {
                 throw .invalidSignature(keyName: key.name.text)
             }
             return Signer(key: key, timeSeconds: nil)
         case .witness:
-            guard let cosignature = Cosignature(blob: signature.blob), cosignature.isValid(for: text, key: key.publicKey)
+            guard let cosignature = Cosignature(blob: signature.blob),
+                cosignature.isValid(for: text, key: key.publicKey)
             else { throw .invalidSignature(keyName: key.name.text) }
             return Signer(key: key, timeSeconds: cosignature.timeSeconds)
         }

@@ -35,14 +35,20 @@ package struct SignedNote: Equatable, Sendable {
     package init(_ bytes: [UInt8]) throws(NoteError) {
         guard bytes.count <= Self.bytesMax else { throw .malformed("larger than a note may be") }
         guard String(validating: bytes, as: UTF8.self) != nil else { throw .malformed("not UTF-8") }
-        guard !bytes.contains(where: { $0 < 0x20 && $0 != 0x0A }) else { throw .malformed("a control character") }
+        guard !bytes.contains(where: { $0 < 0x20 && $0 != 0x0A }) else {
+            throw .malformed("a control character")
+        }
         guard bytes.last == 0x0A, let split = Self.lastEmptyLine(bytes) else {
             throw .malformed("no empty line with signatures after it")
         }
         text = Array(bytes[...split])
         signatures = []
-        for line in bytes[(split + 2)...].dropLast().split(separator: 0x0A, omittingEmptySubsequences: false) {
-            guard signatures.count < Self.signaturesMax else { throw .malformed("too many signatures") }
+        for line in bytes[(split + 2)...].dropLast().split(
+            separator: 0x0A, omittingEmptySubsequences: false)
+        {
+            guard signatures.count < Self.signaturesMax else {
+                throw .malformed("too many signatures")
+            }
             signatures.append(try Signature(line: line))
         }
     }
@@ -62,7 +68,9 @@ package struct SignedNote: Equatable, Sendable {
     /// The same note with more signature lines; a line that is already there is not repeated.
     package func adding(_ more: [Signature]) -> SignedNote {
         var note = self
-        for signature in more where !note.signatures.contains(signature) { note.signatures.append(signature) }
+        for signature in more where !note.signatures.contains(signature) {
+            note.signatures.append(signature)
+        }
         return note
     }
 
@@ -84,14 +92,24 @@ extension SignedNote.Signature {
 
     /// Parses a line without its newline.
     init(line: ArraySlice<UInt8>) throws(NoteError) {
-        guard line.starts(with: Self.dash) else { throw .malformed("a signature line starts with an em dash and a space") }
-        let fields = line.dropFirst(Self.dash.count).split(separator: 0x20, omittingEmptySubsequences: false)
-        guard fields.count == 2 else { throw .malformed("a signature line has a name and a signature") }
-        guard let name = KeyName(String(decoding: fields[0], as: UTF8.self)) else { throw .malformed("the name of a key") }
-        guard let blob = Base64.decode(String(decoding: fields[1], as: UTF8.self)), blob.count > 4 else {
+        guard line.starts(with: Self.dash) else {
+            throw .malformed("a signature line starts with an em dash and a space")
+        }
+        let fields = line.dropFirst(Self.dash.count).split(
+            separator: 0x20, omittingEmptySubsequences: false)
+        guard fields.count == 2 else {
+            throw .malformed("a signature line has a name and a signature")
+        }
+        guard let name = KeyName(String(decoding: fields[0], as: UTF8.self)) else {
+            throw .malformed("the name of a key")
+        }
+        guard let blob = Base64.decode(String(decoding: fields[1], as: UTF8.self)), blob.count > 4
+        else {
             throw .malformed("a signature is not base64 of a key ID and a signature")
         }
-        self.init(name: name, keyID: blob.prefix(4).reduce(0) { $0 << 8 | UInt32($1) }, blob: Array(blob.dropFirst(4)))
+        self.init(
+            name: name, keyID: blob.prefix(4).reduce(0) { $0 << 8 | UInt32($1) },
+            blob: Array(blob.dropFirst(4)))
     }
 
     /// Parses signature lines, each with its newline, such as a witness answers with.
@@ -101,7 +119,9 @@ extension SignedNote.Signature {
         else { throw .malformed("signature lines end with a newline") }
         var signatures: [SignedNote.Signature] = []
         for line in lines.dropLast().split(separator: 0x0A, omittingEmptySubsequences: false) {
-            guard signatures.count < SignedNote.signaturesMax else { throw .malformed("too many signatures") }
+            guard signatures.count < SignedNote.signaturesMax else {
+                throw .malformed("too many signatures")
+            }
             signatures.append(try SignedNote.Signature(line: line))
         }
         return signatures
@@ -109,8 +129,10 @@ extension SignedNote.Signature {
 
     /// The line with its newline.
     package var line: String {
-        let id = [UInt8(truncatingIfNeeded: keyID >> 24), UInt8(truncatingIfNeeded: keyID >> 16),
-                  UInt8(truncatingIfNeeded: keyID >> 8), UInt8(truncatingIfNeeded: keyID)]
+        let id = [
+            UInt8(truncatingIfNeeded: keyID >> 24), UInt8(truncatingIfNeeded: keyID >> 16),
+            UInt8(truncatingIfNeeded: keyID >> 8), UInt8(truncatingIfNeeded: keyID),
+        ]
         return "\u{2014} \(name) \(Base64.encode(id + blob))\n"
     }
 }

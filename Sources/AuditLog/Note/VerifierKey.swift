@@ -11,13 +11,17 @@ package struct KeyName: Hashable, Sendable, CustomStringConvertible {
 
     /// nil when the name breaks the rules.
     package init?(_ text: String) {
-        let isGood = text.unicodeScalars.allSatisfy { $0 != "+" && !$0.properties.isWhitespace && $0.value >= 0x20 }
+        let isGood = text.unicodeScalars.allSatisfy {
+            $0 != "+" && !$0.properties.isWhitespace && $0.value >= 0x20
+        }
         guard isGood, !text.isEmpty, text.utf8.count <= Self.bytesMax else { return nil }
         self.text = text
     }
 
     /// Names are compared byte by byte, not by Unicode equivalence.
-    package static func == (left: KeyName, right: KeyName) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+    package static func == (left: KeyName, right: KeyName) -> Bool {
+        left.text.utf8.elementsEqual(right.text.utf8)
+    }
     package func hash(into hasher: inout Hasher) { for byte in text.utf8 { hasher.combine(byte) } }
     package var description: String { text }
 }
@@ -49,7 +53,9 @@ package struct VerifierKey: Hashable, Sendable {
     package init(_ text: String) throws(NoteError) {
         let parts = text.split(separator: "+", maxSplits: 2, omittingEmptySubsequences: false)
         guard parts.count == 3 else { throw .malformed("a verifier key is NAME+ID+KEY") }
-        guard let name = KeyName(String(parts[0])) else { throw .malformed("the name of the verifier key") }
+        guard let name = KeyName(String(parts[0])) else {
+            throw .malformed("the name of the verifier key")
+        }
         guard let blob = Base64.decode(String(parts[2])), blob.count == 33 else {
             throw .malformed("the verifier key is not base64 of 33 bytes")
         }
@@ -60,7 +66,9 @@ package struct VerifierKey: Hashable, Sendable {
             throw .malformed("the verifier key is not an Ed25519 key")
         }
         self.init(name: name, kind: kind, publicKey: publicKey)
-        guard self.text == text else { throw .malformed("the ID of the verifier key does not belong to it") }
+        guard self.text == text else {
+            throw .malformed("the ID of the verifier key does not belong to it")
+        }
     }
 
     /// The text form (vkey).
@@ -69,7 +77,9 @@ package struct VerifierKey: Hashable, Sendable {
     }
 
     var keyIDBytes: [UInt8] {
-        [UInt8(truncatingIfNeeded: keyID >> 24), UInt8(truncatingIfNeeded: keyID >> 16),
-         UInt8(truncatingIfNeeded: keyID >> 8), UInt8(truncatingIfNeeded: keyID)]
+        [
+            UInt8(truncatingIfNeeded: keyID >> 24), UInt8(truncatingIfNeeded: keyID >> 16),
+            UInt8(truncatingIfNeeded: keyID >> 8), UInt8(truncatingIfNeeded: keyID),
+        ]
     }
 }

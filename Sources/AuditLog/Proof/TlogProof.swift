@@ -29,23 +29,32 @@ package struct TlogProof: Equatable, Sendable {
 
     /// Parses a proof file.
     package init(_ bytes: [UInt8]) throws(NoteError) {
-        guard bytes.count <= SignedNote.bytesMax else { throw .malformed("larger than a proof may be") }
+        guard bytes.count <= SignedNote.bytesMax else {
+            throw .malformed("larger than a proof may be")
+        }
         var rest = bytes[...]
         func line() throws(NoteError) -> ArraySlice<UInt8> {
-            guard let end = rest.firstIndex(of: 0x0A) else { throw .malformed("a proof is cut short") }
+            guard let end = rest.firstIndex(of: 0x0A) else {
+                throw .malformed("a proof is cut short")
+            }
             defer { rest = rest[(end + 1)...] }
             return rest[..<end]
         }
-        guard try line().elementsEqual(Self.header) else { throw .malformed("the first line names another format") }
+        guard try line().elementsEqual(Self.header) else {
+            throw .malformed("the first line names another format")
+        }
         var current = try line()
         if current.starts(with: Self.extraTag) {
             let text = String(decoding: current.dropFirst(Self.extraTag.count), as: UTF8.self)
-            guard let value = Base64.decode(text) else { throw .malformed("the extra line is not base64") }
+            guard let value = Base64.decode(text) else {
+                throw .malformed("the extra line is not base64")
+            }
             extra = value
             current = try line()
         }
         guard current.starts(with: Self.indexTag),
-            let index = DecimalNumber.parse(current.dropFirst(Self.indexTag.count)), index <= Checkpoint.sizeMax
+            let index = DecimalNumber.parse(current.dropFirst(Self.indexTag.count)),
+            index <= Checkpoint.sizeMax
         else { throw .malformed("the index line") }
         self.index = index
         hashes = []
@@ -74,8 +83,10 @@ package struct TlogProof: Equatable, Sendable {
     @discardableResult
     package func verify(entry: [UInt8], policy: TrustPolicy) throws(NoteError) -> Checkpoint {
         let head = try policy.checkpoint(checkpoint)
-        guard MerkleProof.includes(
-            leafHash: MerkleTree.leafHash(entry), index: index, size: head.size, proof: hashes, root: head.root)
+        guard
+            MerkleProof.includes(
+                leafHash: MerkleTree.leafHash(entry), index: index, size: head.size, proof: hashes,
+                root: head.root)
         else { throw .notIncluded }
         return head
     }

@@ -16,7 +16,8 @@ package struct TrustPolicy: Equatable, Sendable {
             switch self {
             case .none: true
             case .witness(let key): cosigners.contains(key)
-            case .group(let threshold, let members): members.count { $0.isMet(by: cosigners) } >= threshold
+            case .group(let threshold, let members):
+                members.count { $0.isMet(by: cosigners) } >= threshold
             }
         }
     }
@@ -32,7 +33,9 @@ package struct TrustPolicy: Equatable, Sendable {
     package init(log: VerifierKey, witnesses: [VerifierKey] = [], threshold: Int = 0) {
         logs = [log]
         self.witnesses = witnesses
-        quorum = threshold == 0 ? .none : .group(threshold: threshold, members: witnesses.map { .witness($0) })
+        quorum =
+            threshold == 0
+            ? .none : .group(threshold: threshold, members: witnesses.map { .witness($0) })
     }
 
     /// Opens a checkpoint of a trusted log and asks for the quorum.
@@ -40,9 +43,13 @@ package struct TrustPolicy: Equatable, Sendable {
     ///   `noQuorum` when too few cosigned.
     package func checkpoint(_ note: SignedNote) throws(NoteError) -> Checkpoint {
         let opened = try OpenedNote(note, known: logs + witnesses)
-        guard let log = opened.signers.first(where: { $0.key.kind == .log }) else { throw .unverified }
+        guard let log = opened.signers.first(where: { $0.key.kind == .log }) else {
+            throw .unverified
+        }
         let head = try Checkpoint(text: opened.text, origin: log.key.name.text)
-        guard quorum.isMet(by: opened.signers.map(\.key).filter { $0.kind == .witness }) else { throw .noQuorum }
+        guard quorum.isMet(by: opened.signers.map(\.key).filter { $0.kind == .witness }) else {
+            throw .noQuorum
+        }
         return head
     }
 
@@ -52,11 +59,15 @@ package struct TrustPolicy: Equatable, Sendable {
         guard !bytes.contains(where: { $0 < 0x20 && $0 != 0x09 && $0 != 0x0A || $0 == 0x7F }) else {
             throw .malformed("a control character in the policy")
         }
-        guard String(validating: bytes, as: UTF8.self) != nil else { throw .malformed("the policy is not UTF-8") }
+        guard String(validating: bytes, as: UTF8.self) != nil else {
+            throw .malformed("the policy is not UTF-8")
+        }
         let lines = bytes.split(separator: 0x0A)
         guard lines.count <= Self.linesMax else { throw .malformed("too many lines in the policy") }
         for line in lines {
-            let words = line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).map { String(decoding: $0, as: UTF8.self) }
+            let words = line.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).map {
+                String(decoding: $0, as: UTF8.self)
+            }
             if let first = words.first, !first.hasPrefix("#") { try parser.take(words) }
         }
         guard let quorum = parser.quorum else { throw .malformed("the policy has no quorum line") }
@@ -87,8 +98,13 @@ struct TrustPolicyParser {
             try define(words[1], try group(threshold: words[2], members: words[3...]))
         case ("quorum", 2):
             guard quorum == nil else { throw .malformed("the policy has two quorum lines") }
-            guard words[1] != "none" else { return quorum = TrustPolicy.Quorum.none }
-            guard let value = named[Array(words[1].utf8)] else { throw .malformed("the quorum is not defined before its line") }
+            guard words[1] != "none" else {
+                quorum = TrustPolicy.Quorum.none
+                return
+            }
+            guard let value = named[Array(words[1].utf8)] else {
+                throw .malformed("the quorum is not defined before its line")
+            }
             quorum = value
         default:
             throw .malformed("a policy line is log, witness, group or quorum with its words")
@@ -99,8 +115,12 @@ struct TrustPolicyParser {
         _ text: String, _ kind: VerifierKey.Kind, apartFrom others: [VerifierKey]
     ) throws(NoteError) -> VerifierKey {
         let key = try VerifierKey(text)
-        guard key.kind == kind else { throw .malformed("a log key has type 01, a witness key type 04") }
-        guard !others.contains(where: { $0.publicKey == key.publicKey }) else { throw .ambiguousKey(keyName: key.name.text) }
+        guard key.kind == kind else {
+            throw .malformed("a log key has type 01, a witness key type 04")
+        }
+        guard !others.contains(where: { $0.publicKey == key.publicKey }) else {
+            throw .ambiguousKey(keyName: key.name.text)
+        }
         return key
     }
 
@@ -110,19 +130,28 @@ struct TrustPolicyParser {
         }
     }
 
-    private mutating func group(threshold: String, members: ArraySlice<String>) throws(NoteError) -> TrustPolicy.Quorum {
+    private mutating func group(threshold: String, members: ArraySlice<String>) throws(NoteError)
+        -> TrustPolicy.Quorum
+    {
         var quorums: [TrustPolicy.Quorum] = []
         for member in members {
-            guard let value = named[Array(member.utf8)] else { throw .malformed("a member of a group is not defined before it") }
-            guard usedAsMember.insert(Array(member.utf8)).inserted else { throw .malformed("a name is a member twice") }
+            guard let value = named[Array(member.utf8)] else {
+                throw .malformed("a member of a group is not defined before it")
+            }
+            guard usedAsMember.insert(Array(member.utf8)).inserted else {
+                throw .malformed("a name is a member twice")
+            }
             quorums.append(value)
         }
-        let count = switch threshold {
-        case "any": 1
-        case "all": quorums.count
-        default: Int(DecimalNumber.parse(Array(threshold.utf8)[...]) ?? 0)
+        let count =
+            switch threshold {
+            case "any": 1
+            case "all": quorums.count
+            default: Int(DecimalNumber.parse(Array(threshold.utf8)[...]) ?? 0)
+            }
+        guard (1...quorums.count).contains(count) else {
+            throw .malformed("the threshold of a group")
         }
-        guard (1...quorums.count).contains(count) else { throw .malformed("the threshold of a group") }
         return .group(threshold: count, members: quorums)
     }
 }

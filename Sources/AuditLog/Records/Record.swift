@@ -19,8 +19,11 @@ package struct Record: Equatable, Sendable {
     package var salt: [UInt8]
 
     /// With a salt of `random`.
-    package init(id: String, kind: String, subject: String?, payload: [UInt8], random: any RandomSource) {
-        self.init(id: id, kind: kind, subject: subject, payload: payload, salt: Commitment.salt(random))
+    package init(
+        id: String, kind: String, subject: String?, payload: [UInt8], random: any RandomSource
+    ) {
+        self.init(
+            id: id, kind: kind, subject: subject, payload: payload, salt: Commitment.salt(random))
     }
 
     package init(id: String, kind: String, subject: String?, payload: [UInt8], salt: [UInt8]) {
@@ -35,13 +38,19 @@ package struct Record: Equatable, Sendable {
     package var payloadCommitment: Digest { Commitment.make(payload, salt: salt) }
 
     /// The commitment to the subject, for the log.
-    package var subjectCommitment: Digest? { subject.map { Commitment.make(Array($0.utf8), salt: salt) } }
+    package var subjectCommitment: Digest? {
+        subject.map { Commitment.make(Array($0.utf8), salt: salt) }
+    }
 
     func encoded() throws(AuditLogError) -> [UInt8] {
-        guard (1...Self.textBytesMax).contains(id.utf8.count), (1...Self.textBytesMax).contains(kind.utf8.count),
+        guard (1...Self.textBytesMax).contains(id.utf8.count),
+            (1...Self.textBytesMax).contains(kind.utf8.count),
             (subject?.utf8.count ?? 0) <= Self.textBytesMax, payload.count <= Self.payloadBytesMax,
             salt.count == Commitment.saltBytes
-        else { throw .entry(.field("record", problem: "an id, kind, subject or payload beyond its limit")) }
+        else {
+            throw .entry(
+                .field("record", problem: "an id, kind, subject or payload beyond its limit"))
+        }
         var writer = ByteWriter(reserving: payload.count + 256)
         writer.text(id)
         writer.text(kind)

@@ -30,16 +30,22 @@ final class RecordCore: @unchecked Sendable {
         let names = try storage { () throws(StorageError) in try DurableFile.list(directory) }
         lastNumber = 0
         for name in names {
-            guard name.hasPrefix(Self.prefix), let number = Int(name.dropFirst(Self.prefix.count)) else { continue }
+            guard name.hasPrefix(Self.prefix), let number = Int(name.dropFirst(Self.prefix.count))
+            else { continue }
             let path = directory + "/" + name
             let segment = try storage { () throws(StorageError) in try RecordSegment(path) }
-            let (good, all, damaged) = try segment.scan(number) { location, body throws(AuditLogError) in
+            let (good, all, damaged) = try segment.scan(number) {
+                location, body throws(AuditLogError) in
                 guard let record = try? Record(encoded: body) else {
-                    throw .corrupt(file: path, problem: "record at byte \(location.offset) is not one of this version")
+                    throw .corrupt(
+                        file: path,
+                        problem: "record at byte \(location.offset) is not one of this version")
                 }
                 index.add(record, at: location)
             }
-            if good < all { try storage { () throws(StorageError) in try AppendFile(path).truncate(to: good) } }
+            if good < all {
+                try storage { () throws(StorageError) in try AppendFile(path).truncate(to: good) }
+            }
             damagedCount += damaged
             segments[number] = segment
             lastNumber = max(lastNumber, number)
@@ -64,7 +70,9 @@ final class RecordCore: @unchecked Sendable {
             let body = try segment.body(at: location)
         else { return nil }
         guard let record = try? Record(encoded: body) else {
-            throw .corrupt(file: segment.path, problem: "record at byte \(location.offset) is not one of this version")
+            throw .corrupt(
+                file: segment.path,
+                problem: "record at byte \(location.offset) is not one of this version")
         }
         return record
     }
@@ -101,7 +109,9 @@ final class RecordCore: @unchecked Sendable {
         var locations: [RecordLocation] = []
         for record in records {
             let body = try record.encoded()
-            locations.append(RecordLocation(segment: number, offset: file.size + bytes.count, bodyBytes: body.count))
+            locations.append(
+                RecordLocation(
+                    segment: number, offset: file.size + bytes.count, bodyBytes: body.count))
             bytes += RecordSegment.frame(body)
         }
         let start = file.size
@@ -123,7 +133,9 @@ final class RecordCore: @unchecked Sendable {
         lastNumber += 1
         let number = lastNumber
         let path = path(number)
-        let (file, segment) = try storage { () throws(StorageError) in (try AppendFile(path), try RecordSegment(path)) }
+        let (file, segment) = try storage { () throws(StorageError) in
+            (try AppendFile(path), try RecordSegment(path))
+        }
         segments.withLock { $0[number] = segment }
         writing = (number, file)
         return (number, file)
@@ -145,6 +157,7 @@ final class RecordCore: @unchecked Sendable {
 
     private func path(_ number: Int) -> String {
         let digits = String(number)
-        return "\(directory)/\(Self.prefix)\(String(repeating: "0", count: max(0, 10 - digits.count)))\(digits)"
+        return
+            "\(directory)/\(Self.prefix)\(String(repeating: "0", count: max(0, 10 - digits.count)))\(digits)"
     }
 }

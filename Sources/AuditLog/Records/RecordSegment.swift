@@ -39,7 +39,8 @@ struct RecordLocation: Hashable, Sendable {
     /// The body of a live frame; nil when it was erased.
     func body(at location: RecordLocation) throws(AuditLogError) -> [UInt8]? {
         let frame = try read(location.offset, Self.headerBytes + location.bodyBytes)
-        guard frame.count == Self.headerBytes + location.bodyBytes, frame.starts(with: Self.magic) else {
+        guard frame.count == Self.headerBytes + location.bodyBytes, frame.starts(with: Self.magic)
+        else {
             throw .corrupt(file: path, problem: "record at byte \(location.offset) is cut short")
         }
         guard frame[4] == 1 else { return nil }
@@ -70,13 +71,16 @@ struct RecordLocation: Hashable, Sendable {
         var damaged = 0
         while offset < all {
             guard let frame = try frame(at: offset, fileBytes: all) else {
-                guard let next = try nextFrame(after: offset, fileBytes: all) else { return (offset, all, damaged) }
+                guard let next = try nextFrame(after: offset, fileBytes: all) else {
+                    return (offset, all, damaged)
+                }
                 try blank(offset, next)
                 damaged += 1
                 offset = next
                 continue
             }
-            let location = RecordLocation(segment: number, offset: offset, bodyBytes: frame.body.count)
+            let location = RecordLocation(
+                segment: number, offset: offset, bodyBytes: frame.body.count)
             if frame.isLive {
                 try visit(location, frame.body)
             } else if !frame.isBlank {
@@ -96,13 +100,17 @@ struct RecordLocation: Hashable, Sendable {
     /// The frame at an offset: whole and, if live, with the right digest.
     private func frame(at offset: Int, fileBytes: Int) throws(AuditLogError) -> Frame? {
         let header = try read(offset, Self.headerBytes)
-        guard header.count == Self.headerBytes, header.starts(with: Self.magic), header[4] <= 1 else { return nil }
+        guard header.count == Self.headerBytes, header.starts(with: Self.magic), header[4] <= 1
+        else { return nil }
         let length = header[5..<9].reduce(0) { $0 << 8 | Int($1) }
-        guard length <= Self.bodyBytesMax, offset + Self.headerBytes + length <= fileBytes else { return nil }
+        guard length <= Self.bodyBytesMax, offset + Self.headerBytes + length <= fileBytes else {
+            return nil
+        }
         let body = try read(offset + Self.headerBytes, length)
         guard body.count == length else { return nil }
         if header[4] == 1 {
-            return SHA256.hash(body).bytes.elementsEqual(header[9...]) ? Frame(isLive: true, isBlank: false, body: body) : nil
+            return SHA256.hash(body).bytes.elementsEqual(header[9...])
+                ? Frame(isLive: true, isBlank: false, body: body) : nil
         }
         let isBlank = header[9...].allSatisfy { $0 == 0 } && body.allSatisfy { $0 == 0 }
         return Frame(isLive: false, isBlank: isBlank, body: body)
@@ -113,7 +121,9 @@ struct RecordLocation: Hashable, Sendable {
         let bytes = try read(offset, fileBytes - offset)
         for start in stride(from: Self.headerBytes, to: bytes.count - Self.headerBytes + 1, by: 1)
         where bytes[start] == Self.magic[0] && bytes[start...].starts(with: Self.magic) {
-            if let frame = try frame(at: offset + start, fileBytes: fileBytes), frame.isLive { return offset + start }
+            if let frame = try frame(at: offset + start, fileBytes: fileBytes), frame.isLive {
+                return offset + start
+            }
         }
         return nil
     }

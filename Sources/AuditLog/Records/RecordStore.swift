@@ -21,7 +21,9 @@ package final class RecordStore: Sendable {
     package init(directory: String) throws(AuditLogError) {
         let core = try RecordCore(directory: directory)
         self.core = core
-        commits = GroupCommit(batchItemsMax: Self.batchRecordsMax, queueBatchesMax: Self.queueBatchesMax) {
+        commits = GroupCommit(
+            batchItemsMax: Self.batchRecordsMax, queueBatchesMax: Self.queueBatchesMax
+        ) {
             core.commit($0)
         }
     }
@@ -61,7 +63,9 @@ package final class RecordStore: Sendable {
     /// Erases everything about a subject, durably: afterwards none of its bytes is in the store's files.
     /// - Returns: how many records. The caller logs that (`records.erased`), without the subject.
     @discardableResult
-    package func erase(subject: String) throws(AuditLogError) -> Int { try core.erase(subject: subject) }
+    package func erase(subject: String) throws(AuditLogError) -> Int {
+        try core.erase(subject: subject)
+    }
 
     /// Erases one record by its id.
     @discardableResult
@@ -97,7 +101,9 @@ struct RecordIndex: Sendable {
     mutating func add(_ record: Record, at location: RecordLocation) {
         byID[record.id] = location
         live.insert(location)
-        if let subject = record.subject { bySubject[Self.key(subject), default: []].append(location) }
+        if let subject = record.subject {
+            bySubject[Self.key(subject), default: []].append(location)
+        }
     }
 
     mutating func remove(_ locations: [RecordLocation]) {

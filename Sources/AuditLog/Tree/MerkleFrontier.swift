@@ -11,7 +11,9 @@ package struct MerkleFrontier: Equatable, Sendable {
 
     /// Appends a leaf hash. `completed` is told every subtree that becomes complete with it, the leaf first:
     /// (height, root of its 2^height leaves). One node hash a leaf on average.
-    package mutating func append(_ leaf: Digest, completed: (_ height: Int, _ root: Digest) -> Void = { _, _ in }) {
+    package mutating func append(
+        _ leaf: Digest, completed: (_ height: Int, _ root: Digest) -> Void = { _, _ in }
+    ) {
         var hash = leaf
         var height = 0
         completed(0, hash)

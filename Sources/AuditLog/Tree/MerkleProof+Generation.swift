@@ -3,7 +3,8 @@ import Cryptography
 
 extension MerkleProof {
     /// Looks up the hash of the complete subtree of 2^height leaves with number `index` in its row.
-    package typealias NodeLookup<Failure: Error> = (_ height: Int, _ index: UInt64) throws(Failure) -> Digest
+    package typealias NodeLookup<Failure: Error> = (_ height: Int, _ index: UInt64) throws(Failure)
+        -> Digest
 
     /// The inclusion proof of leaf `index` in the tree of the first `size` leaves, from the leaf upwards.
     /// Needs `index < size`. About log2(size) look-ups, twice that at a ragged right edge.
@@ -18,7 +19,9 @@ extension MerkleProof {
     package static func consistency<Failure: Error>(
         size1: UInt64, size2: UInt64, node: NodeLookup<Failure>
     ) throws(Failure) -> [Digest] {
-        precondition(size1 > 0 && size1 <= size2, "a consistency proof starts at a tree with leaves and grows")
+        precondition(
+            size1 > 0 && size1 <= size2,
+            "a consistency proof starts at a tree with leaves and grows")
         return size1 == size2 ? [] : try subproof(size1, 0, size2, true, node)
     }
 
@@ -33,7 +36,8 @@ extension MerkleProof {
             return try node(height, low >> UInt64(height))
         }
         let middle = low + split(count)
-        return MerkleTree.nodeHash(try root(low, middle, node: node), try root(middle, high, node: node))
+        return MerkleTree.nodeHash(
+            try root(low, middle, node: node), try root(middle, high, node: node))
     }
 
     private static func path<Failure: Error>(
@@ -55,7 +59,9 @@ extension MerkleProof {
         }
         let middle = low + split(high - low)
         if size <= middle {
-            return try subproof(size, low, middle, isWhole, node) + [try root(middle, high, node: node)]
+            return try subproof(size, low, middle, isWhole, node) + [
+                try root(middle, high, node: node)
+            ]
         }
         return try subproof(size, middle, high, false, node) + [try root(low, middle, node: node)]
     }

@@ -29,7 +29,8 @@ package enum MerkleProof {
     ) -> Bool {
         guard size1 > 0, size1 <= size2 else { return false }
         if size1 == size2 { return proof.isEmpty && root1 == root2 }
-        guard let first = Digest(bytes: root1), let second = Digest(bytes: root2), let hashes = digests(proof)
+        guard let first = Digest(bytes: root1), let second = Digest(bytes: root2),
+            let hashes = digests(proof)
         else { return false }
         return walkConsistency(size1, first, size2, second, hashes)
     }
@@ -49,7 +50,9 @@ package enum MerkleProof {
         return parsed.count == hashes.count ? parsed : nil
     }
 
-    private static func rootOfInclusion(_ leaf: Digest, index: UInt64, size: UInt64, proof: [Digest]) -> Digest? {
+    private static func rootOfInclusion(
+        _ leaf: Digest, index: UInt64, size: UInt64, proof: [Digest]
+    ) -> Digest? {
         guard index < size else { return nil }
         var node = index
         var last = size - 1
@@ -58,7 +61,10 @@ package enum MerkleProof {
             guard last != 0 else { return nil }
             if node & 1 == 1 || node == last {
                 hash = MerkleTree.nodeHash(sibling, hash)
-                while node & 1 == 0 && node != 0 { node >>= 1; last >>= 1 }
+                while node & 1 == 0 && node != 0 {
+                    node >>= 1
+                    last >>= 1
+                }
             } else {
                 hash = MerkleTree.nodeHash(hash, sibling)
             }
@@ -74,9 +80,13 @@ package enum MerkleProof {
         var path = proof[...]
         var node = size1 - 1
         var last = size2 - 1
-        while node & 1 == 1 { node >>= 1; last >>= 1 }
+        while node & 1 == 1 {
+            node >>= 1
+            last >>= 1
+        }
         let isPowerOfTwo = size1 & (size1 - 1) == 0
-        guard let seed = isPowerOfTwo ? root1 : path.popFirst(), !path.isEmpty || !isPowerOfTwo else { return false }
+        guard let seed = isPowerOfTwo ? root1 : path.popFirst(), !path.isEmpty || !isPowerOfTwo
+        else { return false }
         var first = seed
         var second = seed
         for sibling in path {
@@ -84,7 +94,10 @@ package enum MerkleProof {
             if node & 1 == 1 || node == last {
                 first = MerkleTree.nodeHash(sibling, first)
                 second = MerkleTree.nodeHash(sibling, second)
-                while node & 1 == 0 && node != 0 { node >>= 1; last >>= 1 }
+                while node & 1 == 0 && node != 0 {
+                    node >>= 1
+                    last >>= 1
+                }
             } else {
                 second = MerkleTree.nodeHash(second, sibling)
             }

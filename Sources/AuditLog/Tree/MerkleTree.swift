@@ -37,7 +37,9 @@ package enum MerkleTree {
     /// The root over a power-of-two count of neighbouring node hashes, as they lie in a tile.
     static func root(ofComplete hashes: ArraySlice<UInt8>) -> Digest {
         var row = digests(hashes)
-        precondition(row.count > 0 && row.count & (row.count - 1) == 0, "a complete subtree has a power of two of leaves")
+        precondition(
+            row.count > 0 && row.count & (row.count - 1) == 0,
+            "a complete subtree has a power of two of leaves")
         while row.count > 1 {
             row = stride(from: 0, to: row.count, by: 2).map { nodeHash(row[$0], row[$0 + 1]) }
         }
@@ -47,7 +49,9 @@ package enum MerkleTree {
     /// The concatenated hashes of a tile, one by one.
     static func digests(_ hashes: ArraySlice<UInt8>) -> [Digest] {
         precondition(hashes.count % Digest.byteCount == 0, "a tile holds whole hashes")
-        return stride(from: hashes.startIndex, to: hashes.endIndex, by: Digest.byteCount).map { digest(in: hashes, at: $0) }
+        return stride(from: hashes.startIndex, to: hashes.endIndex, by: Digest.byteCount).map {
+            digest(in: hashes, at: $0)
+        }
     }
 
     private static func digest(in bytes: ArraySlice<UInt8>, at offset: Int) -> Digest {

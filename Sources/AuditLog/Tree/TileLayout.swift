@@ -11,7 +11,8 @@ package struct TileLayout: Equatable, Sendable {
         var levels: [TileLayout] = []
         var hashes = size
         while hashes > 0 {
-            levels.append(TileLayout(level: levels.count, full: hashes >> 8, partialWidth: Int(hashes & 255)))
+            levels.append(
+                TileLayout(level: levels.count, full: hashes >> 8, partialWidth: Int(hashes & 255)))
             hashes >>= 8
         }
         return levels

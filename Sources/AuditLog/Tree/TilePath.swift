@@ -26,7 +26,9 @@ package struct TilePath: Hashable, Sendable {
     /// Needs a level in 0...63 and a width in 1...256.
     package init(_ kind: Kind, index: UInt64, width: Int = TilePath.widthMax) {
         precondition((1...Self.widthMax).contains(width), "a tile has 1 to 256 elements")
-        if case .hashes(let level) = kind { precondition((0...Self.levelMax).contains(level), "levels go to 63") }
+        if case .hashes(let level) = kind {
+            precondition((0...Self.levelMax).contains(level), "levels go to 63")
+        }
         self.kind = kind
         self.index = index
         self.width = width
@@ -34,12 +36,18 @@ package struct TilePath: Hashable, Sendable {
 
     /// Parses a path; nil when it is anything but the canonical spelling of a tile's name.
     package init?(_ path: String) {
-        let parts = Array(path.utf8).split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
-        guard path.utf8.count <= Self.pathBytesMax, parts.count >= 3, parts[0].elementsEqual("tile".utf8) else { return nil }
+        let parts = Array(path.utf8).split(
+            separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        guard path.utf8.count <= Self.pathBytesMax, parts.count >= 3,
+            parts[0].elementsEqual("tile".utf8)
+        else { return nil }
         var groups = parts[2...]
         var width = Self.widthMax
-        if let partial = groups.dropLast().last, partial.count == 5, partial.suffix(2).elementsEqual(".p".utf8) {
-            guard let value = Self.number(groups.removeLast()), (1..<Self.widthMax).contains(value) else { return nil }
+        if let partial = groups.dropLast().last, partial.count == 5,
+            partial.suffix(2).elementsEqual(".p".utf8)
+        {
+            guard let value = Self.number(groups.removeLast()), (1..<Self.widthMax).contains(value)
+            else { return nil }
             width = value
             groups[groups.endIndex - 1] = partial.dropLast(2)
         }
@@ -71,10 +79,11 @@ package struct TilePath: Hashable, Sendable {
     private static let pathBytesMax = 64
 
     private var fullText: String {
-        let prefix = switch kind {
-        case .hashes(let level): "tile/\(level)/"
-        case .entries: "tile/entries/"
-        }
+        let prefix =
+            switch kind {
+            case .hashes(let level): "tile/\(level)/"
+            case .entries: "tile/entries/"
+            }
         var rest = index / 1000
         var groups = Self.threeDigits(index % 1000)
         while rest > 0 {

@@ -21,10 +21,12 @@ extension AuditFinding: CustomStringConvertible {
         switch self {
         case .missing(let file): "\(file) is missing"
         case .head(let file, let error): "\(file): \(error)"
-        case .otherKey: "the vkey file holds another key than the one you trust: do not use this log"
+        case .otherKey:
+            "the vkey file holds another key than the one you trust: do not use this log"
         case .file(let path, let problem): "\(path): \(problem)"
         case .entry(let index, let file, let problem): "entry \(index) in \(file): \(problem)"
-        case .rootMismatch: "the entries do not lead to the signed root: the log was rewritten after it was signed"
+        case .rootMismatch:
+            "the entries do not lead to the signed root: the log was rewritten after it was signed"
         case .unreadable(let error): "\(error)"
         }
     }

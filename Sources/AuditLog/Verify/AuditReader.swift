@@ -9,7 +9,8 @@ package enum AuditReader {
         // Size is the second line of the head; the verifier checks its signature.
         let lines = note.split(separator: 0x0a)
         guard lines.count > 2, let size = DecimalNumber.parse(lines[1]) else {
-            throw AuditLogError.corrupt(file: AuditVerifier.headFile, problem: "is not a checkpoint")
+            throw AuditLogError.corrupt(
+                file: AuditVerifier.headFile, problem: "is not a checkpoint")
         }
         var entries: [StoredEntry] = []
         var index: UInt64 = 0

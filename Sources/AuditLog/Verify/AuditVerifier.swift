@@ -26,17 +26,20 @@ package enum AuditVerifier {
     ///   - threads: how many read at the same time.
     /// - Throws: the first finding, in the order of entries.
     package static func verify(
-        directory: String, verifierKey: String? = nil, witnesses: [VerifierKey] = [], leaves: Leaves = .events,
+        directory: String, verifierKey: String? = nil, witnesses: [VerifierKey] = [],
+        leaves: Leaves = .events,
         threads: Int = 2, progress: ProgressReport? = nil
     ) throws(AuditFinding) -> AuditReport {
         try verify(
-            DirectorySource(directory), verifierKey: verifierKey, witnesses: witnesses, leaves: leaves,
+            DirectorySource(directory), verifierKey: verifierKey, witnesses: witnesses,
+            leaves: leaves,
             threads: threads, progress: progress)
     }
 
     /// Checks a log from any source.
     package static func verify(
-        _ source: some TileSource, verifierKey: String? = nil, witnesses: [VerifierKey] = [], leaves: Leaves = .events,
+        _ source: some TileSource, verifierKey: String? = nil, witnesses: [VerifierKey] = [],
+        leaves: Leaves = .events,
         threads: Int = 2, progress: ProgressReport? = nil
     ) throws(AuditFinding) -> AuditReport {
         let key = try key(source, expected: verifierKey)
@@ -47,14 +50,17 @@ package enum AuditVerifier {
         let root = try upperLevels(bundles, size: head.size, source: source)
         guard root == head.root else { throw .rootMismatch }
         return AuditReport(
-            origin: head.origin, size: head.size, root: head.root, verifierKey: key.text, cosigners: opened.cosigners,
+            origin: head.origin, size: head.size, root: head.root, verifierKey: key.text,
+            cosigners: opened.cosigners,
             counts: bundles.counts, firstTime: bundles.firstTime, lastTime: bundles.lastTime)
     }
 
     static let keyFile = "vkey"
     static let headFile = "checkpoint"
 
-    static func key(_ source: some TileSource, expected: String?) throws(AuditFinding) -> VerifierKey {
+    static func key(_ source: some TileSource, expected: String?) throws(AuditFinding)
+        -> VerifierKey
+    {
         let file = try read(source, keyFile)
         let own = file.map { String(decoding: $0, as: UTF8.self) }
         do {
@@ -63,7 +69,9 @@ package enum AuditVerifier {
                 return try VerifierKey(expected)
             }
             guard let own else { throw AuditFinding.missing(file: keyFile) }
-            guard own.hasSuffix("\n") else { throw AuditFinding.file(keyFile, problem: "does not end with a newline") }
+            guard own.hasSuffix("\n") else {
+                throw AuditFinding.file(keyFile, problem: "does not end with a newline")
+            }
             return try VerifierKey(String(own.dropLast()))
         } catch let error as NoteError {
             throw .head(file: keyFile, error)
@@ -82,7 +90,9 @@ package enum AuditVerifier {
             let note = try OpenedNote(bytes, known: [key] + witnesses)
             guard note.isSigned(by: key) else { throw NoteError.unverified }
             let head = try Checkpoint(text: note.text, origin: key.name.text)
-            return (head, note.signers.filter { $0.key.kind == .witness }.map(\.key.name.text).sorted())
+            return (
+                head, note.signers.filter { $0.key.kind == .witness }.map(\.key.name.text).sorted()
+            )
         } catch {
             throw .head(file: headFile, error)
         }
@@ -99,18 +109,28 @@ package enum AuditVerifier {
             for start in stride(from: 0, to: row.count, by: TilePath.widthMax) {
                 let hashes = row[start..<min(start + TilePath.widthMax, row.count)].flatMap(\.bytes)
                 let width = hashes.count / Digest.byteCount
-                let path = TilePath(.hashes(level: layout.level), index: UInt64(start / TilePath.widthMax), width: width)
-                try checkTile(path, hashes: hashes, source: source) { _ in "is not the hash of the tile below it" }
-                if width == TilePath.widthMax { parents.append(MerkleTree.root(ofComplete: hashes[...])) }
+                let path = TilePath(
+                    .hashes(level: layout.level), index: UInt64(start / TilePath.widthMax),
+                    width: width)
+                try checkTile(path, hashes: hashes, source: source) { _ in
+                    "is not the hash of the tile below it"
+                }
+                if width == TilePath.widthMax {
+                    parents.append(MerkleTree.root(ofComplete: hashes[...]))
+                }
             }
             rows.append(parents)
         }
         return MerkleProof.root(0, size) { height, index in
             let level = height / 8
             let first = Int(index << UInt64(height % 8)) - (level == 0 ? Int(size & ~255) : 0)
-            return MerkleTree.root(ofComplete: rows[level][first..<first + (1 << (height % 8))].flatMap(\.bytes)[...])
+            return MerkleTree.root(
+                ofComplete: rows[level][first..<first + (1 << (height % 8))].flatMap(\.bytes)[...])
         }
     }
+
+    /// How often a file that is being replaced is looked for.
+    private static let looksMax = 256
 
     /// Reads a partial file, or the full or wider one that may have taken its place, cut to the width.
     static func readWidth(
@@ -118,10 +138,13 @@ package enum AuditVerifier {
     ) throws(AuditFinding) -> (bytes: [UInt8], file: String) {
         if let bytes = try read(source, path.text) { return (bytes, path.text) }
         guard !path.isFull else { throw .missing(file: path.text) }
-        if let bytes = try read(source, path.full.text) { return (cut(bytes), path.full.text) }
-        for width in source.partialWidths(of: path) where (path.width..<TilePath.widthMax).contains(width) {
-            let wider = TilePath(path.kind, index: path.index, width: width)
-            if let bytes = try read(source, wider.text) { return (cut(bytes), wider.text) }
+        // A log that is being written removes a file only when the next wider one is complete, so the narrowest of the
+        // wider ones is complete; it may be gone again before we read it, so look a few times.
+        for _ in 0..<Self.looksMax {
+            let wider = source.partialWidths(of: path).first { $0 > path.width }
+            guard let wider, wider < TilePath.widthMax else { break }
+            let file = TilePath(path.kind, index: path.index, width: wider).text
+            if let bytes = try read(source, file) { return (cut(bytes), file) }
         }
         if let bytes = try read(source, path.full.text) { return (cut(bytes), path.full.text) }
         throw .missing(file: path.text)
@@ -136,7 +159,9 @@ package enum AuditVerifier {
         guard bytes.count == hashes.count else {
             throw .file(file, problem: "has \(bytes.count) bytes, must have \(hashes.count)")
         }
-        let first = (zip(bytes, hashes).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? 0) / Digest.byteCount
+        let first =
+            (zip(bytes, hashes).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? 0)
+            / Digest.byteCount
         throw .file(file, problem: "hash \(first) \(problem(first))")
     }
 

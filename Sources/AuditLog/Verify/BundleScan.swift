@@ -51,7 +51,8 @@ final class BundleScan: Sendable {
     private let shared: Locked<Shared>
 
     init(
-        source: any TileSource, size: UInt64, leaves: AuditVerifier.Leaves, progress: AuditVerifier.ProgressReport?
+        source: any TileSource, size: UInt64, leaves: AuditVerifier.Leaves,
+        progress: AuditVerifier.ProgressReport?
     ) {
         self.source = source
         self.size = size
@@ -82,7 +83,8 @@ final class BundleScan: Sendable {
                     break
                 }
             }
-            let entries = min(size, UInt64(bundles.upperBound) * 256) - UInt64(bundles.lowerBound) * 256
+            let entries =
+                min(size, UInt64(bundles.upperBound) * 256) - UInt64(bundles.lowerBound) * 256
             shared.withLock { shared in
                 shared.counts.merge(counts, uniquingKeysWith: +)
                 shared.doneEntries += entries
@@ -101,11 +103,14 @@ final class BundleScan: Sendable {
         }
     }
 
-    private func check(_ bundle: Int, counts: inout [[UInt8]: Int]) throws(AuditFinding) -> Summary {
+    private func check(_ bundle: Int, counts: inout [[UInt8]: Int]) throws(AuditFinding) -> Summary
+    {
         let first = UInt64(bundle) * 256
         let width = Int(min(256, size - first))
         let path = TilePath(.entries, index: UInt64(bundle), width: width)
-        let (bytes, file) = try AuditVerifier.readWidth(path, source: source) { EntryBundle.prefix($0, count: width) }
+        let (bytes, file) = try AuditVerifier.readWidth(path, source: source) {
+            EntryBundle.prefix($0, count: width)
+        }
         guard let entries = EntryBundle.entries(bytes), entries.count == width else {
             throw .file(file, problem: "is not \(width) entries, each with its length before it")
         }
@@ -126,7 +131,8 @@ final class BundleScan: Sendable {
     }
 
     private func checkEvent(
-        _ entry: ArraySlice<UInt8>, index: UInt64, file: String, _ summary: inout Summary, _ counts: inout [[UInt8]: Int]
+        _ entry: ArraySlice<UInt8>, index: UInt64, file: String, _ summary: inout Summary,
+        _ counts: inout [[UInt8]: Int]
     ) throws(AuditFinding) {
         let event: ScannedEntry
         do {
@@ -134,7 +140,9 @@ final class BundleScan: Sendable {
         } catch {
             throw .entry(index, file: file, problem: "\(error)")
         }
-        guard event.seq == index else { throw .entry(index, file: file, problem: "is numbered \(event.seq)") }
+        guard event.seq == index else {
+            throw .entry(index, file: file, problem: "is numbered \(event.seq)")
+        }
         guard event.milliseconds >= summary.lastMilliseconds else {
             throw .entry(index, file: file, problem: "is dated before the entry in front of it")
         }
@@ -143,7 +151,9 @@ final class BundleScan: Sendable {
         counts[Array(event.type), default: 0] += 1
     }
 
-    private func checkLeafTile(_ bundle: Int, width: Int, hashes: [UInt8], file: String) throws(AuditFinding) {
+    private func checkLeafTile(_ bundle: Int, width: Int, hashes: [UInt8], file: String)
+        throws(AuditFinding)
+    {
         let tile = TilePath(.hashes(level: 0), index: UInt64(bundle), width: width)
         try AuditVerifier.checkTile(tile, hashes: hashes, source: source) { offset in
             "is not that of entry \(bundle * 256 + offset) in \(file): one of the two was changed"
@@ -158,13 +168,17 @@ final class BundleScan: Sendable {
             guard let summary else { preconditionFailure("every bundle was checked") }
             if leaves == .events && summary.firstMilliseconds < last {
                 let file = TilePath(.entries, index: UInt64(bundle), width: 256).text
-                throw .entry(UInt64(bundle) * 256, file: file, problem: "is dated before the entry in front of it")
+                throw .entry(
+                    UInt64(bundle) * 256, file: file,
+                    problem: "is dated before the entry in front of it")
             }
             last = summary.lastMilliseconds
             if let root = summary.root { outcome.roots.append(root) }
             outcome.lastLeaves = summary.leaves
         }
-        for (type, count) in shared.counts { outcome.counts[String(decoding: type, as: UTF8.self)] = count }
+        for (type, count) in shared.counts {
+            outcome.counts[String(decoding: type, as: UTF8.self)] = count
+        }
         if leaves == .events, let first = shared.summaries.first??.firstMilliseconds {
             outcome.firstTime = Timestamp(milliseconds: first)
             outcome.lastTime = Timestamp(milliseconds: last)

@@ -19,7 +19,9 @@ package struct LogReader<Source: TileSource>: Sendable {
         }
         do throws(NoteError) {
             checkpoint = try SignedNote(bytes)
-            head = try Checkpoint(text: OpenedNote(checkpoint, known: [verifierKey]).text, origin: verifierKey.name.text)
+            head = try Checkpoint(
+                text: OpenedNote(checkpoint, known: [verifierKey]).text,
+                origin: verifierKey.name.text)
         } catch {
             throw .head(file: AuditVerifier.headFile, error)
         }
@@ -29,7 +31,9 @@ package struct LogReader<Source: TileSource>: Sendable {
     package func bundle(_ index: UInt64) throws(AuditFinding) -> [[UInt8]] {
         let width = Int(min(256, head.size - index * 256))
         let path = TilePath(.entries, index: index, width: width)
-        let (bytes, file) = try AuditVerifier.readWidth(path, source: source) { EntryBundle.prefix($0, count: width) }
+        let (bytes, file) = try AuditVerifier.readWidth(path, source: source) {
+            EntryBundle.prefix($0, count: width)
+        }
         guard let entries = EntryBundle.entries(bytes), entries.count == width else {
             throw .file(file, problem: "is not \(width) entries, each with its length before it")
         }
@@ -53,19 +57,26 @@ package struct LogReader<Source: TileSource>: Sendable {
     /// - Throws: `outOfRange` as a finding on the head when there is no such entry.
     package func receipt(_ index: UInt64) throws(AuditFinding) -> TlogProof {
         guard index < head.size else {
-            throw .file(AuditVerifier.headFile, problem: "has \(head.size) entries, none with number \(index)")
+            throw .file(
+                AuditVerifier.headFile,
+                problem: "has \(head.size) entries, none with number \(index)")
         }
         let entry = try bundle(index / 256)[Int(index % 256)]
         let hashes = try SourceTree(source: source, size: head.size).inclusion(index, head.size)
         let isRight = MerkleProof.includes(
-            leafHash: MerkleTree.leafHash(entry), index: index, size: head.size, proof: hashes, root: head.root)
+            leafHash: MerkleTree.leafHash(entry), index: index, size: head.size, proof: hashes,
+            root: head.root)
         guard isRight else {
-            throw .entry(index, file: TilePath(.entries, index: index / 256).text, problem: "does not lead to the signed root")
+            throw .entry(
+                index, file: TilePath(.entries, index: index / 256).text,
+                problem: "does not lead to the signed root")
         }
         return TlogProof(index: index, hashes: hashes, checkpoint: checkpoint)
     }
 
-    private static func parse(_ bytes: [UInt8], _ index: UInt64, _ bundle: UInt64) throws(AuditFinding) -> StoredEntry {
+    private static func parse(_ bytes: [UInt8], _ index: UInt64, _ bundle: UInt64)
+        throws(AuditFinding) -> StoredEntry
+    {
         do {
             return try StoredEntry(bytes)
         } catch {

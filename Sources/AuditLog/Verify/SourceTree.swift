@@ -12,11 +12,14 @@ package struct SourceTree<Source: TileSource>: Sendable {
     }
 
     package func root(at size: UInt64) throws(AuditFinding) -> Digest {
-        try MerkleProof.root(0, size) { height, index throws(AuditFinding) in try node(height, index) }
+        try MerkleProof.root(0, size) { height, index throws(AuditFinding) in
+            try node(height, index)
+        }
     }
 
     package func consistency(_ size1: UInt64, _ size2: UInt64) throws(AuditFinding) -> [Digest] {
-        try MerkleProof.consistency(size1: size1, size2: size2) { height, index throws(AuditFinding) in
+        try MerkleProof.consistency(size1: size1, size2: size2) {
+            height, index throws(AuditFinding) in
             try node(height, index)
         }
     }
@@ -31,11 +34,14 @@ package struct SourceTree<Source: TileSource>: Sendable {
         let level = height / 8
         let first = index << UInt64(height % 8)
         let layout = TileLayout.levels(size: size)[level]
-        let path = TilePath(.hashes(level: level), index: first / 256, width: layout.width(of: first / 256))
+        let path = TilePath(
+            .hashes(level: level), index: first / 256, width: layout.width(of: first / 256))
         let (bytes, file) = try AuditVerifier.readWidth(path, source: source) { $0 }
         let start = Int(first % 256) * Digest.byteCount
         let end = start + (1 << (height % 8)) * Digest.byteCount
-        guard bytes.count >= end, bytes.count % Digest.byteCount == 0 else { throw .file(file, problem: "is too short") }
+        guard bytes.count >= end, bytes.count % Digest.byteCount == 0 else {
+            throw .file(file, problem: "is too short")
+        }
         return MerkleTree.root(ofComplete: bytes[start..<end])
     }
 }

@@ -5,6 +5,7 @@ package protocol TileSource: Sendable {
     /// The file at a path below the log's prefix; nil when there is none.
     func read(_ path: String) throws(AuditLogError) -> [UInt8]?
     /// Widths of the partial files that are there beside a tile: a log that is being written replaces them by wider ones.
+    /// Ascending.
     func partialWidths(of tile: TilePath) -> [Int]
 }
 

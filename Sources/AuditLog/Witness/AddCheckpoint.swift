@@ -27,23 +27,32 @@ package struct AddCheckpoint: Equatable, Sendable {
 
     /// Parses a request body.
     package init(_ bytes: [UInt8]) throws(NoteError) {
-        guard bytes.count <= SignedNote.bytesMax else { throw .malformed("larger than a request may be") }
+        guard bytes.count <= SignedNote.bytesMax else {
+            throw .malformed("larger than a request may be")
+        }
         var rest = bytes[...]
         func line() throws(NoteError) -> ArraySlice<UInt8> {
-            guard let end = rest.firstIndex(of: 0x0A) else { throw .malformed("the request is cut short") }
+            guard let end = rest.firstIndex(of: 0x0A) else {
+                throw .malformed("the request is cut short")
+            }
             defer { rest = rest[(end + 1)...] }
             return rest[..<end]
         }
         let old = try line()
-        guard old.starts(with: Self.oldTag), let size = DecimalNumber.parse(old.dropFirst(Self.oldTag.count)),
+        guard old.starts(with: Self.oldTag),
+            let size = DecimalNumber.parse(old.dropFirst(Self.oldTag.count)),
             size <= Checkpoint.sizeMax
         else { throw .malformed("the first line is: old, a space, a size") }
         oldSize = size
         proof = []
         var current = try line()
         while !current.isEmpty {
-            guard proof.count < Self.hashesMax else { throw .malformed("more than \(Self.hashesMax) proof lines") }
-            guard let hash = Digest(base64: current) else { throw .malformed("a proof line is base64 of 32 bytes") }
+            guard proof.count < Self.hashesMax else {
+                throw .malformed("more than \(Self.hashesMax) proof lines")
+            }
+            guard let hash = Digest(base64: current) else {
+                throw .malformed("a proof line is base64 of 32 bytes")
+            }
             proof.append(hash)
             current = try line()
         }
@@ -59,7 +68,9 @@ package struct AddCheckpoint: Equatable, Sendable {
 extension AuditLog {
     /// The request that brings a witness from the size it has to this log's head, or to an earlier checkpoint of it.
     /// - Parameter witnessSize: what the witness says it has, 0 when it knows nothing.
-    package func addCheckpoint(from witnessSize: UInt64, checkpoint note: [UInt8]? = nil) throws(AuditLogError) -> AddCheckpoint {
+    package func addCheckpoint(from witnessSize: UInt64, checkpoint note: [UInt8]? = nil)
+        throws(AuditLogError) -> AddCheckpoint
+    {
         let bytes = note ?? checkpoint
         let head: Checkpoint
         let signed: SignedNote
@@ -69,7 +80,9 @@ extension AuditLog {
         } catch {
             throw .note(error)
         }
-        guard witnessSize <= head.size else { throw .behindWitness(witnessed: witnessSize, own: head.size) }
+        guard witnessSize <= head.size else {
+            throw .behindWitness(witnessed: witnessSize, own: head.size)
+        }
         let proof = witnessSize == 0 ? [] : try consistencyProof(witnessSize, head.size)
         return AddCheckpoint(oldSize: witnessSize, proof: proof, checkpoint: signed)
     }

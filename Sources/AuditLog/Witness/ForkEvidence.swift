@@ -17,7 +17,8 @@ package struct ForkEvidence: Equatable, Sendable {
     package let proof: [Digest]
 
     package init(
-        key: VerifierKey, first: SignedNote, second: SignedNote, rootAtFirst: Digest? = nil, proof: [Digest] = []
+        key: VerifierKey, first: SignedNote, second: SignedNote, rootAtFirst: Digest? = nil,
+        proof: [Digest] = []
     ) {
         self.key = key
         self.first = first
@@ -28,15 +29,20 @@ package struct ForkEvidence: Equatable, Sendable {
 
     /// Parses an evidence file. What it shows is told by `isProof`.
     package init(_ bytes: [UInt8]) throws(NoteError) {
-        guard let value = try? JSONValue.parse(bytes, dialect: .strict), value["kind"]?.stringValue == Self.kind,
+        guard let value = try? JSONValue.parse(bytes, dialect: .strict),
+            value["kind"]?.stringValue == Self.kind,
             let key = value["vkey"]?.stringValue, let first = value["first"]?.stringValue,
             let second = value["second"]?.stringValue, let hashes = value["proof"]?.arrayValue
         else { throw .malformed("not an evidence file of this version") }
         let proof = hashes.compactMap { Digest(base64: Array(($0.stringValue ?? "").utf8)[...]) }
-        guard proof.count == hashes.count, proof.count <= MerkleProof.hashesMax else { throw .malformed("a proof hash") }
+        guard proof.count == hashes.count, proof.count <= MerkleProof.hashesMax else {
+            throw .malformed("a proof hash")
+        }
         self.init(
-            key: try VerifierKey(key), first: try SignedNote(Array(first.utf8)), second: try SignedNote(Array(second.utf8)),
-            rootAtFirst: value["root_at_first"]?.stringValue.flatMap { Digest(hex: $0) }, proof: proof)
+            key: try VerifierKey(key), first: try SignedNote(Array(first.utf8)),
+            second: try SignedNote(Array(second.utf8)),
+            rootAtFirst: value["root_at_first"]?.stringValue.flatMap { Digest(hex: $0) },
+            proof: proof)
     }
 
     package var bytes: [UInt8] {
@@ -56,9 +62,12 @@ package struct ForkEvidence: Equatable, Sendable {
             let second = try? Checkpoint(self.second.bytes, signedBy: key)
         else { return false }
         if first.size == second.size { return first.root != second.root }
-        guard first.size < second.size, let rootAtFirst, rootAtFirst != first.root else { return false }
+        guard first.size < second.size, let rootAtFirst, rootAtFirst != first.root else {
+            return false
+        }
         return MerkleProof.isConsistent(
-            size1: first.size, root1: rootAtFirst, size2: second.size, root2: second.root, proof: proof)
+            size1: first.size, root1: rootAtFirst, size2: second.size, root2: second.root,
+            proof: proof)
     }
 }
 
@@ -73,16 +82,21 @@ extension ForkEvidence {
         do {
             let first = try Checkpoint(kept.bytes, signedBy: key)
             let second = try Checkpoint(current.bytes, signedBy: key)
-            guard first.size <= second.size else { throw AuditFinding.file(AuditVerifier.headFile, problem: "is older than a head that was kept") }
+            guard first.size <= second.size else {
+                throw AuditFinding.file(
+                    AuditVerifier.headFile, problem: "is older than a head that was kept")
+            }
             if first.size == second.size {
-                return first.root == second.root ? nil : ForkEvidence(key: key, first: kept, second: current)
+                return first.root == second.root
+                    ? nil : ForkEvidence(key: key, first: kept, second: current)
             }
             guard first.size > 0 else { return nil }
             let tree = SourceTree(source: source, size: second.size)
             let root = try tree.root(at: first.size)
             guard root != first.root else { return nil }
             let proof = try tree.consistency(first.size, second.size)
-            return ForkEvidence(key: key, first: kept, second: current, rootAtFirst: root, proof: proof)
+            return ForkEvidence(
+                key: key, first: kept, second: current, rootAtFirst: root, proof: proof)
         } catch let error as NoteError {
             throw .head(file: AuditVerifier.headFile, error)
         } catch let finding as AuditFinding {

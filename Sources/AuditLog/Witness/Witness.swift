@@ -25,10 +25,13 @@ package final class Witness: Sendable {
     ///     it must not call this witness.
     /// - Throws: `corrupt` when a kept state is not one of its log, `storage`.
     package init(
-        directory: String, name: String, signer: SigningKey, logs keys: [VerifierKey], clock: any Clock,
+        directory: String, name: String, signer: SigningKey, logs keys: [VerifierKey],
+        clock: any Clock,
         onFork: @escaping @Sendable (ForkEvidence, _ path: String) -> Void = { _, _ in }
     ) throws(AuditLogError) {
-        guard let name = KeyName(name) else { throw .note(.malformed("the name of a witness is a key name")) }
+        guard let name = KeyName(name) else {
+            throw .note(.malformed("the name of a witness is a key name"))
+        }
         self.directory = directory
         self.signer = NoteSigner(name: name, kind: .witness, key: signer)
         self.clock = clock
@@ -84,12 +87,15 @@ package final class Witness: Sendable {
             case .fork(let head, let reply):
                 return self.keepEvidence(log, against: request.checkpoint, size: head.size) ?? reply
             case .accept(let head, let note):
-                let line = signer.cosign(note.text, timeSeconds: UInt64(max(0, clock.now().milliseconds / 1000)))
+                let line = signer.cosign(
+                    note.text, timeSeconds: UInt64(max(0, clock.now().milliseconds / 1000)))
                 let kept = self.ownSignature(note, of: log.key).adding([line])
                 do throws(StorageError) {
-                    try DurableFile.writeAtomically(kept.bytes, to: "\(directory)/\(Self.fileName(log.key))")
+                    try DurableFile.writeAtomically(
+                        kept.bytes, to: "\(directory)/\(Self.fileName(log.key))")
                 } catch {
-                    return .unavailable("the witness cannot keep its state: \(error.operation) failed")
+                    return .unavailable(
+                        "the witness cannot keep its state: \(error.operation) failed")
                 }
                 log.record(kept, head: head)
                 logs[name] = log
@@ -99,12 +105,17 @@ package final class Witness: Sendable {
     }
 
     /// Writes the evidence once; gives a reply only when that fails.
-    private func keepEvidence(_ log: WitnessedLog, against note: SignedNote, size: UInt64) -> WitnessReply? {
+    private func keepEvidence(_ log: WitnessedLog, against note: SignedNote, size: UInt64)
+        -> WitnessReply?
+    {
         guard let latest = log.latest else { return nil }
-        let evidence = ForkEvidence(key: log.key, first: latest, second: ownSignature(note, of: log.key))
+        let evidence = ForkEvidence(
+            key: log.key, first: latest, second: ownSignature(note, of: log.key))
         let path = "\(directory)/fork-\(Self.fileName(log.key))-\(size).json"
         do throws(StorageError) {
-            if !DurableFile.exists(path) { try DurableFile.writeAtomically(evidence.bytes, to: path) }
+            if !DurableFile.exists(path) {
+                try DurableFile.writeAtomically(evidence.bytes, to: path)
+            }
             onFork(evidence, path)
         } catch {
             return .unavailable("the witness cannot keep evidence: \(error.operation) failed")
@@ -115,13 +126,18 @@ package final class Witness: Sendable {
     /// The note with the log's own signature only: lines of others are not ours to keep.
     private func ownSignature(_ note: SignedNote, of key: VerifierKey) -> SignedNote {
         SignedNote(
-            text: note.text, signatures: note.signatures.filter { $0.keyID == key.keyID && $0.name == key.name })
+            text: note.text,
+            signatures: note.signatures.filter { $0.keyID == key.keyID && $0.name == key.name })
     }
 
-    private static func load(_ key: VerifierKey, directory: String) throws(AuditLogError) -> WitnessedLog {
+    private static func load(_ key: VerifierKey, directory: String) throws(AuditLogError)
+        -> WitnessedLog
+    {
         let path = "\(directory)/\(fileName(key))"
         guard DurableFile.exists(path) else { return WitnessedLog(key: key) }
-        let bytes = try storage { () throws(StorageError) in try DurableFile.read(path, maxBytes: SignedNote.bytesMax) }
+        let bytes = try storage { () throws(StorageError) in
+            try DurableFile.read(path, maxBytes: SignedNote.bytesMax)
+        }
         do {
             return try WitnessedLog(key: key, latest: SignedNote(bytes))
         } catch {
@@ -129,5 +145,7 @@ package final class Witness: Sendable {
         }
     }
 
-    private static func fileName(_ key: VerifierKey) -> String { SHA256.hash(Array(key.name.text.utf8)).hex }
+    private static func fileName(_ key: VerifierKey) -> String {
+        SHA256.hash(Array(key.name.text.utf8)).hex
+    }
 }

@@ -38,7 +38,8 @@ package enum WitnessReply: Equatable, Sendable {
         case .notSigned: Array("the checkpoint is not signed by the log's key\n".utf8)
         case .unknownOrigin: Array("this witness does not know the log\n".utf8)
         case .otherSize(let size): Array("\(size)\n".utf8)
-        case .inconsistent: Array("the checkpoint does not extend the one this witness cosigned\n".utf8)
+        case .inconsistent:
+            Array("the checkpoint does not extend the one this witness cosigned\n".utf8)
         case .unavailable(let problem): Array("\(problem)\n".utf8)
         }
     }

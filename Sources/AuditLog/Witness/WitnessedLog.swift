@@ -29,7 +29,9 @@ package struct WitnessedLog: Equatable, Sendable {
     /// Decides in the order of the specification: signature (403), `old` beyond the checkpoint (400), `old` not ours (409),
     /// root and proof (422).
     package func decide(_ request: AddCheckpoint) -> Decision {
-        guard let opened = try? OpenedNote(request.checkpoint, known: [key]) else { return .refuse(.notSigned) }
+        guard let opened = try? OpenedNote(request.checkpoint, known: [key]) else {
+            return .refuse(.notSigned)
+        }
         let new: Checkpoint
         do {
             new = try Checkpoint(text: opened.text, origin: key.name.text)
@@ -38,7 +40,9 @@ package struct WitnessedLog: Equatable, Sendable {
         } catch {
             return .refuse(.malformed("\(error)"))
         }
-        guard request.oldSize <= new.size else { return .refuse(.malformed("old is larger than the checkpoint")) }
+        guard request.oldSize <= new.size else {
+            return .refuse(.malformed("old is larger than the checkpoint"))
+        }
         let size = head?.size ?? 0
         // Two roots at one size are a fork whatever the request says about the old size.
         if let head, head.size == new.size, head.root != new.root {
@@ -49,7 +53,8 @@ package struct WitnessedLog: Equatable, Sendable {
             return request.proof.isEmpty ? .accept(new, request.checkpoint) : .refuse(.inconsistent)
         }
         let isConsistent = MerkleProof.isConsistent(
-            size1: head.size, root1: head.root, size2: new.size, root2: new.root, proof: request.proof)
+            size1: head.size, root1: head.root, size2: new.size, root2: new.root,
+            proof: request.proof)
         return isConsistent ? .accept(new, request.checkpoint) : .refuse(.inconsistent)
     }
 
