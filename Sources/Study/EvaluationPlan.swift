@@ -96,12 +96,17 @@ package struct SuccessGate: Equatable, Sendable {
         /// Whether the value is within the gate's bounds.
         package var passed: Bool
 
-        /// For logs and reports; the value is a decimal text with 6 places, or null.
-        /// For the log and reports: no binary fractions.
+        /// For the log and reports, which hold no binary fractions: value and bounds are decimal texts with
+        /// 6 places, or null.
         package var json: JSONValue {
-            func text(_ value: Double?) -> JSONValue { value.map { .string(decimal($0, places: 6)) } ?? .null }
+            func text(_ value: Double?) -> JSONValue {
+                value.map { .string(decimal($0, places: 6)) } ?? .null
+            }
             return [
-                "gate": ["metric": .string(gate.metric.rawValue), "atLeast": text(gate.atLeast), "atMost": text(gate.atMost)],
+                "gate": [
+                    "metric": .string(gate.metric.rawValue), "atLeast": text(gate.atLeast),
+                    "atMost": text(gate.atMost),
+                ],
                 "passed": .bool(passed), "value": text(value),
             ]
         }
