@@ -47,7 +47,8 @@ import Testing
         let gate = try SuccessGateTests.gate("auc", atLeast: 0.8)
         #expect(
             String(decoding: gate.check(["auc": 1.0 / 3]).json.canonicalBytes(), as: UTF8.self)
-                == #"{"gate":{"atLeast":"0.800000","atMost":null,"metric":"auc"},"passed":false,"value":"0.333333"}"#)
+                == #"{"gate":{"atLeast":"0.800000","atMost":null,"metric":"auc"},"passed":false,"value":"0.333333"}"#
+        )
         #expect(gate.check([:]).json["value"] == .null)
         #expect(gate.check(["auc": .nan]).json["value"] == "not-a-number")
     }
