@@ -29,18 +29,34 @@ package enum Enrolment {
         guard !DurableFile.exists(path + "/config.json5") else {
             throw NodeError.refused(code: "node.exists", "\(path) holds a node already: choose another directory")
         }
+        guard !DurableFile.exists(path + "/log") else {
+            throw NodeError.refused(
+                code: "node.exists", "\(path) holds the log of a node but no config.json5: restore that file, or choose another directory")
+        }
         let keys = path + "/keys"
         try DurableFile.createDirectory(keys)
         // What an attempt that was cut short left behind, and nothing else that may lie there.
         for name in secretNames where DurableFile.exists(keys + "/" + name) { try DurableFile.remove(keys + "/" + name) }
+        let address = try ListenAddress(text: token.address, path: "token.address")
         let signingKey = SigningKey.generate(random: SystemRandom.shared)
         let clientKey = CertificateKey.generate()
         let now = clock.now()
+        // Everything that does not depend on the answer is on disk before the token is used up: a full disk or a bad
+        // host name must not cost the site its name.
+        try KeyFile.write(signingKey.pem(), to: keys + "/site-signing.key.pem")
+        try KeyFile.write(clientKey.pem(), to: keys + "/client.key.pem")
+        try KeyFile.write(SystemRandom.shared.bytes(32), to: keys + "/split.key")
+        try makeServingCertificate(keys, site: token.site, hosts: hosts, now: now)
+        let operators = try AccessKeys(directory: keys, clock: clock).create(
+            name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
+        try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
+        if !DurableFile.exists(path + "/policy.json5") {
+            try DurableFile.writeAtomically(SitePolicy().documented, to: path + "/policy.json5")
+        }
         let request = EnrolmentRequest(
             secret: token.secret, site: token.site,
             certificateRequest: try CertificateRequest.make(key: clientKey, commonName: token.site),
             key: signingKey, clock: now.milliseconds)
-        let address = try ListenAddress(text: token.address, path: "token.address")
         let grant = try send(request, to: address, token: token, proxy: proxy)
 
         let certificate = try Certificate(pem: String(decoding: grant.certificatePEM, as: UTF8.self))
@@ -52,15 +68,8 @@ package enum Enrolment {
                 code: "enrolment.grant",
                 "the coordinator's grant does not fit the token or our key; if the clocks differ by more than a few minutes, set them and ask for a new invitation")
         }
-        try KeyFile.write(signingKey.pem(), to: keys + "/site-signing.key.pem")
-        try KeyFile.write(clientKey.pem(), to: keys + "/client.key.pem")
-        try KeyFile.write(SystemRandom.shared.bytes(32), to: keys + "/split.key")
         try DurableFile.writeAtomically(grant.certificatePEM, to: keys + "/client.crt.pem", mode: 0o644)
         try DurableFile.writeAtomically(grant.authorityPEM, to: keys + "/coordinator-ca.crt.pem", mode: 0o644)
-        try makeServingCertificate(keys, site: token.site, hosts: hosts, now: now)
-        let operators = try AccessKeys(directory: keys, clock: clock).create(
-            name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
-        try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
         let membership: JSONValue = [
             "index": .integer(Int64(grant.siteIndex)), "coordinatorKey": .string(Hex.encode(grant.coordinatorKey.bytes)),
             "federation": .string(grant.federation), "joined": .string(now.iso8601),
@@ -68,9 +77,6 @@ package enum Enrolment {
         try DurableFile.writeAtomically(membership.prettyBytes(), to: keys + "/membership.json")
         let configuration = NodeConfiguration(
             site: token.site, federation: grant.federation, coordinator: address, proxy: proxy, listen: listen, hosts: hosts, data: data)
-        if !DurableFile.exists(path + "/policy.json5") {
-            try DurableFile.writeAtomically(SitePolicy().documented, to: path + "/policy.json5")
-        }
         try DurableFile.writeAtomically(configuration.json.prettyBytes(), to: path + "/config.json5")
         return try NodeDirectory(opening: path)
     }

@@ -104,6 +104,20 @@ import Transport
         #expect(result.code == 77 && result.text.contains("expired"), "\(result.code) \(result.text)")
     }
 
+    /// At the same time, over real connections: one gets in, the others are told why not.
+    @Test func ofTwentyUsesAtOnceOneSucceeds() throws {
+        let token = try federation.invite("cleveland")
+        let children = try (0..<20).map { _ in
+            let directory = federation.scratch.fresh("node")
+            return try Program.start(
+                federation.joinArguments("cleveland", token: token, directory: directory), in: federation.scratch, log: directory + ".log")
+        }
+        let codes = children.map { $0.wait() }
+        #expect(codes.count { $0 == 0 } == 1, "\(codes)")
+        #expect(codes.allSatisfy { [0, 75, 77].contains($0) }, "\(codes)")
+        #expect(try federation.operators().call("GET", "/v1/federation")["sites"]?.arrayValue?.count == 1)
+    }
+
     @Test func aUsedTokenIsUsedAlsoAfterACrash() throws {
         let token = try federation.invite("cleveland")
         #expect(try join("cleveland", token: token).result.code == 0)

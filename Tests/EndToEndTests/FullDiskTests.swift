@@ -77,6 +77,20 @@ final class SmallDisk {
         #expect(verified.code == 0, "\(verified.text)")
     }
 
+    /// A disk that is full when a site joins must not cost it the token and its name.
+    @Test func joiningOntoAFullDiskKeepsTheToken() throws {
+        let federation = try TestFederation(sites: [])
+        guard let disk = try SmallDisk(federation.scratch.path + "/cleveland", kilobytes: 256, in: federation.scratch) else { return }
+        try disk.fill()
+        let token = try federation.invite("cleveland")
+        let full = try Program.run(try federation.joinArguments("cleveland", token: token), in: federation.scratch)
+        #expect([73, 74, 77].contains(full.code), "\(full.code) \(full.text)")
+        #expect(full.text.contains(disk.path) && full.text.contains("full"), "\(full.text)")
+        try disk.empty()
+        let again = try Program.run(try federation.joinArguments("cleveland", token: token), in: federation.scratch)
+        #expect(again.code == 0, "\(again.text)")
+    }
+
     @Test func aCoordinatorWithAFullDiskRefusesAndForgetsNothing() throws {
         let scratch = try Scratch()
         guard let disk = try SmallDisk(scratch.path + "/coordinator", kilobytes: 2048, in: scratch) else { return }
