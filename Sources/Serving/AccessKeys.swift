@@ -20,6 +20,7 @@ package struct Principal: Equatable, Sendable {
     }
 }
 
+/// The keys of one node. Safe to use from many threads, and beside another process that changes the file.
 package final class AccessKeys: Sendable {
     /// One key, without the key.
     package struct Record: Equatable, Sendable {

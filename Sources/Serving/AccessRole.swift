@@ -61,6 +61,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         }
     }
 
+    /// The callers of one endpoint.
     package enum Access: Equatable, Sendable {
         case anyone
         case roles(Set<AccessRole>)

@@ -41,16 +41,16 @@ final class DecisionRecords: Sendable {
     var predictionCount: Int { predictions.count }
 
     /// Stores decisions; the completion runs once, on the store's thread, when all are durable or one is not.
-    func put(_ decisions: [DecisionRecord], completion: @escaping @Sendable (ServingError?) -> Void) {
-        let countdown = Countdown(decisions.count) { failure in completion(failure.map { .records(path: "records", problem: $0) }) }
+    func put(_ decisions: [SealedDecision], completion: @escaping @Sendable (ServingError?) -> Void) {
+        let done = Countdown.after(decisions.count) { failure in completion(failure.map { .records(path: "records", problem: $0) }) }
         for decision in decisions {
             let record = Record(id: decision.id.description, kind: Kind.prediction, subject: nil, payload: decision.body, salt: decision.salt)
             do {
                 try predictions.put(record) { result in
-                    if case .failure(let error) = result { countdown.count(failure: "\(error)") } else { countdown.count() }
+                    if case .failure(let error) = result { done("\(error)") } else { done(nil) }
                 }
             } catch {
-                countdown.count(failure: "\(error)")
+                done("\(error)")
             }
         }
     }
@@ -112,14 +112,20 @@ final class Countdown: Sendable {
     private let open: Locked<(count: Int, failure: String?)>
     private let completion: @Sendable (_ failure: String?) -> Void
 
-    /// - Parameter count: at least 1.
-    init(_ count: Int, completion: @escaping @Sendable (_ failure: String?) -> Void) {
+    /// What to call after each of `count` things, at least 1, so that `completion` runs after the last.
+    static func after(_ count: Int, _ completion: @escaping @Sendable (_ failure: String?) -> Void) -> @Sendable (String?) -> Void {
         precondition(count > 0, "there is something to wait for")
+        guard count > 1 else { return completion }
+        let countdown = Countdown(count, completion)
+        return { countdown.count(failure: $0) }
+    }
+
+    private init(_ count: Int, _ completion: @escaping @Sendable (_ failure: String?) -> Void) {
         open = Locked((count, nil))
         self.completion = completion
     }
 
-    func count(failure: String? = nil) {
+    private func count(failure: String?) {
         let (isLast, failure) = open.withLock { open in
             open.count -= 1
             open.failure = failure ?? open.failure

@@ -5,6 +5,7 @@ import Telemetry
 
 /// How the service writes to the audit log. The completion may run on any thread.
 package struct LogWriter: Sendable {
+    /// Told nil when the entry is durable, or why it is not; no input value in it.
     package typealias Completion = @Sendable (_ failure: String?) -> Void
     let append: @Sendable (LogEntry, @escaping Completion) -> Void
 

@@ -47,7 +47,8 @@ extension PredictionService {
         }
         let response = HTTPResponse(contentType: "application/json", body: body())
         try pending.enter(rows: decisions.count)
-        let entries = decisions.map { entry($0, model, principal) }
+        let sealed = decisions.map(\.sealed)
+        let entries = sealed.map { entry($0, model, principal) }
         let finish: @Sendable (ServingError?) -> Void = { [self] error in
             noteDurable(error)
             if let error {
@@ -58,20 +59,20 @@ extension PredictionService {
             }
             pending.leave(rows: decisions.count)
         }
-        records.put(decisions) { [log] error in
+        records.put(sealed) { [log] error in
             if let error { return finish(error) }
-            let countdown = Countdown(entries.count) { failure in finish(failure.map { .logUnavailable(problem: $0) }) }
-            for entry in entries { log.append(entry) { countdown.count(failure: $0) } }
+            let done = Countdown.after(entries.count) { failure in finish(failure.map { .logUnavailable(problem: $0) }) }
+            for entry in entries { log.append(entry, done) }
         }
     }
 
-    private func entry(_ record: DecisionRecord, _ model: DeployedModel, _ principal: Principal) -> LogEntry {
+    private func entry(_ decision: SealedDecision, _ model: DeployedModel, _ principal: Principal) -> LogEntry {
         LogEntry(
             .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue, site: configuration.site, model: model.package.name,
             payloadDigest: model.package.digest,
             details: [
-                "id": .string(record.id.description), "version": .integer(Int64(model.package.version)),
-                "input": .string(record.inputCommitment.hex), "output": .string(record.outputCommitment.hex),
+                "id": .string(decision.id.description), "version": .integer(Int64(model.package.version)),
+                "input": .string(decision.input.hex), "output": .string(decision.output.hex),
             ])
     }
 

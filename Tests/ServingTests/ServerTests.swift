@@ -97,11 +97,11 @@ final class RealNode {
         let entry = try node.log.entry(at: node.log.size - 1)
         let id = try #require(PredictionID(text ?? ""))
         let record = try #require(try node.service.records.decision(id))
-        #expect(entry.details["input"]?.stringValue == record.inputCommitment.hex)
-        #expect(entry.details["output"]?.stringValue == record.outputCommitment.hex)
+        #expect(entry.details["input"]?.stringValue == record.sealed.input.hex)
+        #expect(entry.details["output"]?.stringValue == record.sealed.output.hex)
         var other = record
         other.values[0] += 1
-        #expect(other.inputCommitment != record.inputCommitment && other.outputCommitment == record.outputCommitment)
+        #expect(other.sealed.input != record.sealed.input && other.sealed.output == record.sealed.output)
         node.stop()
     }
 
