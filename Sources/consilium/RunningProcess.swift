@@ -28,11 +28,19 @@ enum RunningProcess {
         }
         guard let bytes = try? DurableFile.read(directory + "/endpoint.json", maxBytes: 4096),
             let value = try? JSONValue.parse(bytes, dialect: .strict), value["role"]?.stringValue == role,
-            let pid = value["pid"]?.intValue, kill(pid_t(pid), 0) == 0 || errno == EPERM
+            let pid = value["pid"]?.intValue, isOurs(pid)
         else {
             throw Failure(.unavailable, "not-running", "no \(role) runs in \(directory): start it with `consilium \(role) serve --dir \(directory)`")
         }
         return value
+    }
+
+    /// Whether a process of this program runs under the number; one of another user counts, it cannot be looked at.
+    static func isOurs(_ pid: Int) -> Bool {
+        guard let number = pid_t(exactly: pid), number > 1, kill(number, 0) == 0 || errno == EPERM else { return false }
+        guard let line = try? DurableFile.read("/proc/\(number)/cmdline", maxBytes: 1 << 16) else { return true }
+        let words = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
+        return words.contains("serve") && words.first?.hasSuffix("consilium") ?? false
     }
 
     private static func client(_ url: String, _ directory: String, authority: String, key: String) throws -> APIClient {

@@ -34,6 +34,8 @@ let scenarioCommands: [Command] = [
             guard let bytes = try? DurableFile.read("\(out)/\(name)/endpoint.json", maxBytes: 4096),
                 let pid = (try? JSONValue.parse(bytes, dialect: .strict))?["pid"]?.intValue
             else { continue }
+            // A number left behind by a process that was killed may belong to anybody by now.
+            guard RunningProcess.isOurs(pid) else { continue }
             if kill(pid_t(pid), SIGTERM) == 0 { stopped += 1 }
         }
         Output(invocation).answer(["stopped": .integer(Int64(stopped))], "Asked \(stopped) processes to stop.")

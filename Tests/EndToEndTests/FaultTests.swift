@@ -29,7 +29,7 @@ import Testing
         let before = ended(try federation.follow(name) { _ in true })
         // Eight rounds without it: one waits for its deadline, the others do not.
         _ = try federation.follow(name) { ended($0) >= before + 8 }
-        #expect(monotonicSeconds() - start < 7, "\(monotonicSeconds() - start) s for eight rounds without a dead site")
+        #expect(monotonicSeconds() - start < 12, "\(monotonicSeconds() - start) s for eight rounds without a dead site")
         try federation.startNode("switzerland")
         let run = try federation.finish(name)
         #expect(run["status"]?.stringValue == "released", "\(run["reason"]?.stringValue ?? "")")
@@ -112,7 +112,7 @@ import Testing
         let start = monotonicSeconds()
         let run = try federation.finish(name)
         #expect(run["status"]?.stringValue == "released", "\(run["reason"]?.stringValue ?? "")")
-        #expect(monotonicSeconds() - start < 10, "\(monotonicSeconds() - start) s")
+        #expect(monotonicSeconds() - start < 12, "\(monotonicSeconds() - start) s")
         #expect(participants(rounds(run).last) == 3)
     }
 
@@ -136,6 +136,25 @@ import Testing
             try federation.operators().call("GET", "/v1/plans")["plans"]?.arrayValue?.last?["consents"]?.arrayValue?.count == 2
         }
         #expect(isTold)
+    }
+
+    /// SIGTERM: waiting polls are let go, files are closed, the code is 0, and nothing is repaired at the next start.
+    @Test func aProcessThatIsAskedToStopStopsAtOnce() throws {
+        let federation = try TestFederation(sites: ["va"])
+        let node = try federation.operators(at: "va")
+        #expect(try holds(within: 5) { try node.call("GET", "/v1/node")["coordinator"]?.stringValue == "connected" })
+        for child in [federation.coordinator, try #require(federation.nodes["va"])] {
+            let start = monotonicSeconds()
+            Glibc.kill(child.identifier, SIGTERM)
+            #expect(child.wait() == 0)
+            #expect(monotonicSeconds() - start < 3, "\(monotonicSeconds() - start) s")
+        }
+        for party in ["coordinator", "va"] {
+            #expect(!DurableFile.exists(federation.directory(party) + "/endpoint.json"))
+            #expect(try federation.verify(party).json?["counts"]?["log.recovered"] == nil)
+        }
+        try federation.startCoordinator()
+        try federation.startNode("va")
     }
 
     @Test func joiningAndPollingThroughAProxy() throws {

@@ -57,7 +57,7 @@ final class TestFederation: @unchecked Sendable {
             case .object(var cohort)? = plan["cohort"]
         else { throw ScenarioError.unusable("plan") }
         training["rounds"] = .integer(Int64(rounds))
-        cohort["messageSeconds"] = 1
+        cohort["messageSeconds"] = 2
         cohort["trainingSeconds"] = 2
         plan["training"] = .object(training)
         plan["cohort"] = .object(cohort)
