@@ -138,12 +138,13 @@ package final class Deployments: Sendable {
         return metrics
     }
 
-    /// Lets a version answer from the next request on.
-    /// - Throws: `ServingError.unknownVersion`, `.deployment` when it is live already or damaged, `.logUnavailable`.
+    /// Lets a version answer from the next request on. For one that is live already this only loads it again, which heals
+    /// a node whose copy was damaged and fetched anew.
+    /// - Throws: `ServingError.unknownVersion`, `.deployment` when its package is damaged, `.logUnavailable`.
     package func makeLive(_ digest: Digest, actor: String) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             let loaded = try load(digest)
-            try change(.madeLive(digest), actor: actor)
+            if current.versions[digest]?.status != .live { try change(.madeLive(digest), actor: actor) }
             table.withLock { $0.models[loaded.package.name] = loaded }
         }
     }
