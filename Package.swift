@@ -59,7 +59,7 @@ let tests: [(name: String, imports: [String])] = [
     ("TabularTests", ["Tabular", "Codec", "Cryptography"]),
     ("ModelsTests", ["Models", "Kernels", "Tabular", "Cryptography"]),
     ("SecureAggregationTests", ["SecureAggregation", "Codec", "Cryptography"]),
-    ("AuditLogTests", ["AuditLog", "Storage", "Codec", "Cryptography"]),
+    ("AuditLogTests", ["AuditLog", "Storage", "Codec", "Cryptography", "Telemetry"]),
     ("StudyTests", ["Study", "Tabular", "Models", "Codec", "Cryptography"]),
     ("ModelPackageTests", ["ModelPackage", "Tabular", "Models", "Codec", "Cryptography", "Storage"]),
     ("MessagesTests", ["Messages", "SecureAggregation", "Study", "Codec", "Cryptography"]),

@@ -29,7 +29,9 @@ package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral 
         self.fields = fields
     }
 
+    /// Fields, repeated ones counted each time.
     package var count: Int { fields.count }
+    /// Whether there is no field.
     package var isEmpty: Bool { fields.isEmpty }
 
     /// The first field of this name, without the blanks around its value; nil if there is none.
@@ -45,6 +47,7 @@ package struct HTTPHeaders: Sendable, Equatable, ExpressibleByDictionaryLiteral 
         }
     }
 
+    /// Whether a field of this name is there, whatever its case.
     package func contains(_ name: String) -> Bool { firstIndex(of: name) != nil }
 
     /// The first value of this name, byte for byte.

@@ -7,6 +7,7 @@ import Transport
 /// never comes, and no byte is looked at twice however the stream is cut. After a refusal the
 /// parser must not be used again.
 package struct HTTPRequestParser: Sendable {
+    /// What the bytes so far amount to.
     package enum Outcome: Sendable {
         /// Call again when more has arrived.
         case needsMore

@@ -3,6 +3,7 @@ import Transport
 /// One response after another from a stream of bytes, for clients. No I/O. As strict as the request
 /// parser.
 package struct HTTPResponseParser: Sendable {
+    /// What the bytes so far amount to.
     package enum Outcome: Sendable {
         case needsMore
         case response(HTTPResponse)

@@ -5,6 +5,7 @@
 /// handlers answer HEAD too, and OPTIONS lists the methods of a path. Paths are compared as
 /// decoded; `/a/` and `//a` are not `/a`.
 package struct Router: Sendable {
+    /// Answers the requests of one route, at once or later.
     package typealias Handler = @Sendable (HTTPRequest, RouteParameters, HTTPResponder) -> Void
 
     /// One line of the routing table, for access tables and documentation.

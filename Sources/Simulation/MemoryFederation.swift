@@ -206,6 +206,7 @@ package final class BlobMap: Sendable {
 
     package init() {}
 
+    /// Stores bytes under their hash.
     package func put(_ bytes: [UInt8]) { blobs.withLock { $0[SHA256.hash(bytes)] = bytes } }
 
     package func read(_ digest: Digest) throws -> [UInt8] {

@@ -116,6 +116,7 @@ package struct Scenario: Sendable {
         }
     }
 
+    /// The sites by name, in the scenario's order.
     package var siteNames: [String] { partition?.sites ?? sites.map(\.name) }
 }
 

@@ -38,6 +38,7 @@ package final class Interrupter: Sendable {
 
     deinit { if descriptor >= 0 { close(descriptor) } }
 
+    /// Whether `interrupt` was called.
     package var isInterrupted: Bool { flag.load(ordering: .acquiring) }
 
     /// From any thread.

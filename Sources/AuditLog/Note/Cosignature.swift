@@ -31,6 +31,7 @@ package struct Cosignature: Equatable, Sendable {
         (0..<8).map { UInt8(truncatingIfNeeded: timeSeconds >> UInt64(56 - 8 * $0)) } + signature
     }
 
+    /// Whether the key signed this text at this time.
     package func isValid(for text: [UInt8], key: VerifyingKey) -> Bool {
         key.isValid(signature, for: Self.message(text: text, timeSeconds: timeSeconds))
     }

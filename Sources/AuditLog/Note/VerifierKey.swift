@@ -28,6 +28,7 @@ package struct KeyName: Hashable, Sendable, CustomStringConvertible {
 
 /// A public key that signs notes, with its name: a log's (type 01) or a witness's (type 04).
 package struct VerifierKey: Hashable, Sendable {
+    /// The signature algorithm, as the byte that note keys begin with.
     package enum Kind: UInt8, Sendable {
         /// Ed25519 over the note's text: the log itself.
         case log = 0x01

@@ -7,6 +7,7 @@ import Cryptography
 
 /// Two signed heads of one log that cannot be reconciled.
 package struct ForkEvidence: Equatable, Sendable {
+    /// What the file says it is.
     package static let kind = "consilium-fork@v1"
 
     package let key: VerifierKey

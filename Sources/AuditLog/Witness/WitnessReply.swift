@@ -15,6 +15,7 @@ package enum WitnessReply: Equatable, Sendable {
     /// 503: the state could not be made durable; nothing was signed.
     case unavailable(String)
 
+    /// The HTTP status.
     package var status: Int {
         switch self {
         case .cosigned: 200
@@ -27,10 +28,12 @@ package enum WitnessReply: Equatable, Sendable {
         }
     }
 
+    /// The media type of the body.
     package var contentType: String {
         if case .otherSize = self { "text/x.tlog.size" } else { "text/plain; charset=utf-8" }
     }
 
+    /// The body, which ends with a line feed.
     package var body: [UInt8] {
         switch self {
         case .cosigned(let lines): lines

@@ -2,6 +2,7 @@ import Cryptography
 
 /// What a witness knows of one log, and the pure decision about a new checkpoint of it.
 package struct WitnessedLog: Equatable, Sendable {
+    /// What to do about a checkpoint.
     package enum Decision: Equatable, Sendable {
         /// Cosign, after the new state is durable.
         case accept(Checkpoint, SignedNote)
