@@ -25,7 +25,8 @@ package struct PackageContents: Equatable, Sendable {
     package static let bundleMagic = Array("consilium-bundle/1\n".utf8)
 
     /// The most bytes a bundle can have: what a receiver passes as its blob limit.
-    package static let bundleBytesMax = PackageLimits.totalBytes + PackageLimits.files * (PackageLimits.nameBytes + 8) + 64
+    package static let bundleBytesMax =
+        PackageLimits.totalBytes + PackageLimits.files * (PackageLimits.nameBytes + 8) + 64
 
     /// The files as one blob. Same files, same bytes.
     package func bundle() -> [UInt8] {
@@ -47,20 +48,24 @@ package struct PackageContents: Equatable, Sendable {
         }
         var reader = ByteReader(bytes)
         do {
-            guard try reader.raw(Self.bundleMagic.count) == Self.bundleMagic else { throw PackageError.unknownFormat(file: "bundle") }
+            guard try reader.raw(Self.bundleMagic.count) == Self.bundleMagic else {
+                throw PackageError.unknownFormat(file: "bundle")
+            }
             files = try Self.readFiles(&reader)
             try reader.finish()
         } catch let error as PackageError {
             throw error
         } catch {
-            throw .malformed(file: "bundle", problem: "the framing is truncated or has bytes left over")
+            throw .malformed(
+                file: "bundle", problem: "the framing is truncated or has bytes left over")
         }
     }
 
     private static func readFiles(_ reader: inout ByteReader) throws -> [String: [UInt8]] {
         let count = Int(try reader.u32())
         guard count <= PackageLimits.files else {
-            throw PackageError.malformed(file: "bundle", problem: "\(count) files, the limit is \(PackageLimits.files)")
+            throw PackageError.malformed(
+                file: "bundle", problem: "\(count) files, the limit is \(PackageLimits.files)")
         }
         var files: [String: [UInt8]] = [:]
         var previous: String?
@@ -68,7 +73,8 @@ package struct PackageContents: Equatable, Sendable {
             let name = try reader.text(maxBytes: PackageLimits.nameBytes)
             guard PackageFile.isAllowed(name) else { throw PackageError.nameNotAllowed }
             if let previous, !precedes(previous, name) {
-                throw PackageError.malformed(file: "bundle", problem: "file names are not in ascending order")
+                throw PackageError.malformed(
+                    file: "bundle", problem: "file names are not in ascending order")
             }
             files[name] = try reader.lengthPrefixed(maxBytes: PackageLimits.bytes(of: name))
             previous = name

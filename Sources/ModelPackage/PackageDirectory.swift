@@ -11,16 +11,22 @@ extension PackageContents {
     ///   `.tooLarge` (by the file's size, before it is read), `.malformed` for too many files.
     package init(directory: String) throws(PackageError) {
         guard try FileKind(directory) == .directory else {
-            throw .directory(path: directory, problem: "it is not a directory; name the directory of a fetched package")
+            throw .directory(
+                path: directory,
+                problem: "it is not a directory; name the directory of a fetched package")
         }
         let names = try Self.list(directory)
         guard names.count <= PackageLimits.files else {
-            throw .malformed(file: "directory", problem: "\(names.count) files, the limit is \(PackageLimits.files)")
+            throw .malformed(
+                file: "directory",
+                problem: "\(names.count) files, the limit is \(PackageLimits.files)")
         }
         var files: [String: [UInt8]] = [:]
         for name in names {
             guard PackageFile.isAllowed(name) else { throw .nameNotAllowed }
-            guard case .file(let bytes) = try FileKind(directory + "/" + name) else { throw .notRegular(file: name) }
+            guard case .file(let bytes) = try FileKind(directory + "/" + name) else {
+                throw .notRegular(file: name)
+            }
             let limit = PackageLimits.bytes(of: name)
             guard bytes <= limit else { throw .tooLarge(file: name, bytes: bytes, limit: limit) }
             do {
@@ -43,7 +49,9 @@ extension PackageContents {
 
 extension VerifiedPackage {
     /// Reads a package directory and checks it as a whole; see `verify(_:trustedKey:)`.
-    package static func verify(directory: String, trustedKey: VerifyingKey) throws(PackageError) -> VerifiedPackage {
+    package static func verify(directory: String, trustedKey: VerifyingKey) throws(PackageError)
+        -> VerifiedPackage
+    {
         try verify(try PackageContents(directory: directory), trustedKey: trustedKey)
     }
 
@@ -58,7 +66,8 @@ extension VerifiedPackage {
             try DurableFile.createDirectory(directory, mode: 0o700)
             let rest = contents.files.keys.sorted().filter { $0 != PackageFile.signature }
             for name in rest + [PackageFile.signature] {
-                try DurableFile.writeAtomically(contents.files[name] ?? [], to: directory + "/" + name, mode: 0o600)
+                try DurableFile.writeAtomically(
+                    contents.files[name] ?? [], to: directory + "/" + name, mode: 0o600)
             }
         } catch {
             throw .directory(path: directory, problem: "\(error)")
@@ -77,7 +86,10 @@ private enum FileKind: Equatable {
         var status = stat()
         // Safe: the path is a C string for the call, `status` is ours.
         guard unsafe lstat(path, &status) == 0 else {
-            throw .directory(path: path, problem: errno == ENOENT ? "it does not exist" : "it cannot be looked at; check the permissions")
+            throw .directory(
+                path: path,
+                problem: errno == ENOENT
+                    ? "it does not exist" : "it cannot be looked at; check the permissions")
         }
         switch status.st_mode & S_IFMT {
         case S_IFDIR: self = .directory

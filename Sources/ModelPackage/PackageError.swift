@@ -100,9 +100,11 @@ package enum PackageFile {
     /// Whether a name may appear in a package: 1 to 64 of `a-z 0-9 . _ -`, no leading dot.
     package static func isAllowed(_ name: String) -> Bool {
         let bytes = name.utf8
-        guard (1...PackageLimits.nameBytes).contains(bytes.count), bytes.first != UInt8(ascii: ".") else { return false }
+        guard (1...PackageLimits.nameBytes).contains(bytes.count), bytes.first != UInt8(ascii: ".")
+        else { return false }
         return bytes.allSatisfy { byte in
-            (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39) || byte == 0x2e || byte == 0x5f || byte == 0x2d
+            (byte >= 0x61 && byte <= 0x7a) || (byte >= 0x30 && byte <= 0x39) || byte == 0x2e
+                || byte == 0x5f || byte == 0x2d
         }
     }
 }

@@ -54,12 +54,15 @@ package struct PackageManifest: Equatable, Sendable {
     package var provenance: Provenance
 
     package init(
-        name: String, version: Int, created: String, study: String, planHash: Digest, previous: Digest? = nil,
+        name: String, version: Int, created: String, study: String, planHash: Digest,
+        previous: Digest? = nil,
         schema: Schema, preprocessor: Preprocessor, family: ModelFamily, thresholds: Thresholds,
         classes: [String] = ["negative", "positive"], background: [Float], provenance: Provenance
     ) {
         (self.name, self.version, self.created, self.study) = (name, version, created, study)
-        (self.planHash, self.previous, self.schema, self.preprocessor) = (planHash, previous, schema, preprocessor)
+        (self.planHash, self.previous, self.schema, self.preprocessor) = (
+            planHash, previous, schema, preprocessor
+        )
         (self.family, self.thresholds, self.classes) = (family, thresholds, classes)
         (self.background, self.provenance) = (background, provenance)
     }
@@ -83,7 +86,10 @@ extension PackageManifest {
             "classes": .array(classes.map { .string($0) }),
             "background": .array(background.map { .number(Double($0)) }),
             "provenance": provenance.json,
-            "files": .object(files.mapValues { ["sha256": .string($0.sha256.hex), "bytes": .integer(Int64($0.bytes))] }),
+            "files": .object(
+                files.mapValues {
+                    ["sha256": .string($0.sha256.hex), "bytes": .integer(Int64($0.bytes))]
+                }),
         ]
         if let previous { members["previous"] = .string(previous.hex) }
         return JSONValue.object(members).canonicalBytes()
@@ -91,16 +97,21 @@ extension PackageManifest {
 
     /// Reads the bytes of `manifest.json`.
     /// - Throws: `PackageError.unknownFormat`, or `.malformed` with the path of the field and the rule.
-    static func decode(_ bytes: [UInt8]) throws(PackageError) -> (PackageManifest, files: [String: FileRecord]) {
+    static func decode(_ bytes: [UInt8]) throws(PackageError) -> (
+        PackageManifest, files: [String: FileRecord]
+    ) {
         let file = PackageFile.manifest
         let value: JSONValue
         do {
-            value = try JSONValue.parse(bytes, dialect: .strict, limits: .init(bytesMax: PackageLimits.manifestBytes))
+            value = try JSONValue.parse(
+                bytes, dialect: .strict, limits: .init(bytesMax: PackageLimits.manifestBytes))
         } catch {
             throw .malformed(file: file, problem: "it is not strict JSON")
         }
         guard value["format"]?.stringValue == format else { throw .unknownFormat(file: file) }
-        guard value.canonicalBytes() == bytes else { throw .malformed(file: file, problem: "it is not canonical JSON") }
+        guard value.canonicalBytes() == bytes else {
+            throw .malformed(file: file, problem: "it is not canonical JSON")
+        }
         do {
             var fields = try JSONFields(value, path: "manifest")
             let files = try fileRecords(&fields)
@@ -114,15 +125,24 @@ extension PackageManifest {
     }
 
     private static func fileRecords(_ fields: inout JSONFields) throws -> [String: FileRecord] {
-        guard case .object(let members)? = fields.value("files"), members.count <= PackageLimits.files - 2 else {
-            throw PackageError.malformed(file: PackageFile.manifest, problem: "manifest.files must be an object of at most \(PackageLimits.files - 2) files")
+        guard case .object(let members)? = fields.value("files"),
+            members.count <= PackageLimits.files - 2
+        else {
+            throw PackageError.malformed(
+                file: PackageFile.manifest,
+                problem:
+                    "manifest.files must be an object of at most \(PackageLimits.files - 2) files")
         }
         var records: [String: FileRecord] = [:]
         for (name, member) in members {
-            guard PackageFile.isAllowed(name), name != PackageFile.manifest, name != PackageFile.signature else { throw PackageError.nameNotAllowed }
+            guard PackageFile.isAllowed(name), name != PackageFile.manifest,
+                name != PackageFile.signature
+            else { throw PackageError.nameNotAllowed }
             var record = try JSONFields(member, path: "manifest.files")
-            let sha256 = try digest(try record.string("sha256", maxBytes: 64), path: "manifest.files.sha256")
-            records[name] = FileRecord(sha256: sha256, bytes: try record.integer("bytes", in: 0...PackageLimits.fileBytes))
+            let sha256 = try digest(
+                try record.string("sha256", maxBytes: 64), path: "manifest.files.sha256")
+            records[name] = FileRecord(
+                sha256: sha256, bytes: try record.integer("bytes", in: 0...PackageLimits.fileBytes))
             try record.finish()
         }
         return records
@@ -132,15 +152,20 @@ extension PackageManifest {
         _ = try fields.string("format")
         name = try fields.string("name", maxBytes: PackageLimits.nameBytes)
         guard PackageFile.isAllowed(name) else {
-            throw PackageError.malformed(file: PackageFile.manifest, problem: "manifest.name must be 1 to 64 of a-z 0-9 . _ -")
+            throw PackageError.malformed(
+                file: PackageFile.manifest,
+                problem: "manifest.name must be 1 to 64 of a-z 0-9 . _ -")
         }
         version = try fields.integer("version", in: 1...Self.versionMax)
         created = try fields.string("created", maxBytes: 32)
         study = try fields.string("study", maxBytes: PackageLimits.nameBytes)
         planHash = try Self.digest(try fields.string("plan", maxBytes: 64), path: "manifest.plan")
-        previous = try fields.optionalString("previous", maxBytes: 64).map { try Self.digest($0, path: "manifest.previous") }
+        previous = try fields.optionalString("previous", maxBytes: 64).map {
+            try Self.digest($0, path: "manifest.previous")
+        }
         schema = try Schema(json: fields.value("schema") ?? .null, path: "manifest.schema")
-        preprocessor = try Preprocessor(json: fields.value("preprocessor") ?? .null, path: "manifest.preprocessor")
+        preprocessor = try Preprocessor(
+            json: fields.value("preprocessor") ?? .null, path: "manifest.preprocessor")
         family = try ModelFamily(json: fields.value("family") ?? .null, path: "manifest.family")
         var thresholds = try fields.fields("thresholds")
         self.thresholds = Thresholds(decision: try thresholds.number("decision", in: 0...1))
@@ -148,20 +173,24 @@ extension PackageManifest {
         classes = try fields.strings("classes", maxCount: 2)
         background = try fields.array("background", maxCount: Self.backgroundMax).map { value in
             guard let number = value.doubleValue, Float(number).isFinite else {
-                throw PackageError.malformed(file: PackageFile.manifest, problem: "manifest.background holds something other than numbers")
+                throw PackageError.malformed(
+                    file: PackageFile.manifest,
+                    problem: "manifest.background holds something other than numbers")
             }
             return Float(number)
         }
         provenance = try Provenance(try fields.fields("provenance"))
         try fields.finish()
         guard classes.count == 2, classes[0] != classes[1] else {
-            throw PackageError.malformed(file: PackageFile.manifest, problem: "manifest.classes must be two different words")
+            throw PackageError.malformed(
+                file: PackageFile.manifest, problem: "manifest.classes must be two different words")
         }
     }
 
     private static func digest(_ text: String, path: String) throws -> Digest {
         guard let digest = Digest(hex: text), digest.hex == text else {
-            throw PackageError.malformed(file: PackageFile.manifest, problem: "\(path) must be 64 lower-case hex digits")
+            throw PackageError.malformed(
+                file: PackageFile.manifest, problem: "\(path) must be 64 lower-case hex digits")
         }
         return digest
     }

@@ -41,16 +41,28 @@ struct PackageSignature: Equatable, Sendable {
 
     init(parsing bytes: [UInt8]) throws(PackageError) {
         let file = PackageFile.signature
-        guard let value = try? JSONValue.parse(bytes, dialect: .strict), case .object(let members) = value else {
+        guard let value = try? JSONValue.parse(bytes, dialect: .strict),
+            case .object(let members) = value
+        else {
             throw .malformed(file: file, problem: "it is not a strict JSON object")
         }
-        guard members["format"]?.stringValue == Self.format, members["algorithm"]?.stringValue == Self.algorithm else {
+        guard members["format"]?.stringValue == Self.format,
+            members["algorithm"]?.stringValue == Self.algorithm
+        else {
             throw .unknownFormat(file: file)
         }
-        guard members.count == 4, let key = members["key"]?.stringValue, key.utf8.count == 32, Hex.decode(key) != nil,
-            let text = members["signature"]?.stringValue, let signature = Base64.decode(text), signature.count == 64,
+        guard members.count == 4, let key = members["key"]?.stringValue, key.utf8.count == 32,
+            Hex.decode(key) != nil,
+            let text = members["signature"]?.stringValue, let signature = Base64.decode(text),
+            signature.count == 64,
             value.canonicalBytes() == bytes
-        else { throw .malformed(file: file, problem: "it needs exactly format, algorithm, key and a 64-byte signature, in canonical JSON") }
+        else {
+            throw .malformed(
+                file: file,
+                problem:
+                    "it needs exactly format, algorithm, key and a 64-byte signature, in canonical JSON"
+            )
+        }
         (keyIdentifier, self.signature) = (key, signature)
     }
 
@@ -58,8 +70,11 @@ struct PackageSignature: Equatable, Sendable {
     func verify(_ manifest: Digest, trustedKey: VerifyingKey) throws(PackageError) {
         let trusted = Self.keyIdentifier(trustedKey)
         guard keyIdentifier == trusted else {
-            throw .wrongKey(found: String(keyIdentifier.prefix(16)), trusted: String(trusted.prefix(16)))
+            throw .wrongKey(
+                found: String(keyIdentifier.prefix(16)), trusted: String(trusted.prefix(16)))
         }
-        guard trustedKey.isValid(signature, for: Self.message(manifest)) else { throw .badSignature }
+        guard trustedKey.isValid(signature, for: Self.message(manifest)) else {
+            throw .badSignature
+        }
     }
 }

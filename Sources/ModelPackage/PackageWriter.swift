@@ -11,16 +11,25 @@ package enum PackageWriter {
     /// returned, so a coordinator cannot release what a site would refuse.
     /// - Throws: `PackageError.inconsistent` when the parameters do not fit the manifest's family and preprocessor,
     ///   or any error that a reader would give.
-    package static func sign(_ manifest: PackageManifest, parameters: ModelParameters, with key: SigningKey) throws(PackageError) -> PackageContents {
+    package static func sign(
+        _ manifest: PackageManifest, parameters: ModelParameters, with key: SigningKey
+    ) throws(PackageError) -> PackageContents {
         guard parameters.tensors.allSatisfy({ $0.shape.reduce(1, *) == $0.values.count }),
             Set(parameters.tensors.map(\.name)).count == parameters.tensors.count
-        else { throw .inconsistent(problem: "the parameters have a name twice or a shape that differs from its values") }
+        else {
+            throw .inconsistent(
+                problem: "the parameters have a name twice or a shape that differs from its values")
+        }
         let tensors = SafeTensors.encode(parameters.tensors, metadata: ["format": "consilium"])
-        let records = [PackageFile.tensors: PackageManifest.FileRecord(sha256: SHA256.hash(tensors), bytes: tensors.count)]
+        let records = [
+            PackageFile.tensors: PackageManifest.FileRecord(
+                sha256: SHA256.hash(tensors), bytes: tensors.count)
+        ]
         let encoded = manifest.encoded(files: records)
         let signature = PackageSignature(signing: SHA256.hash(encoded), with: key)
         let contents = PackageContents(files: [
-            PackageFile.manifest: encoded, PackageFile.signature: signature.encoded, PackageFile.tensors: tensors,
+            PackageFile.manifest: encoded, PackageFile.signature: signature.encoded,
+            PackageFile.tensors: tensors,
         ])
         _ = try VerifiedPackage.verify(contents, trustedKey: key.publicKey)
         return contents

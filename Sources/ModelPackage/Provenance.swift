@@ -41,8 +41,13 @@ package struct Provenance: Equatable, Sendable {
         package var value: Double?
         package var passed: Bool
 
-        package init(metric: String, atLeast: Double? = nil, atMost: Double? = nil, value: Double?, passed: Bool) {
-            (self.metric, self.atLeast, self.atMost, self.value, self.passed) = (metric, atLeast, atMost, value, passed)
+        package init(
+            metric: String, atLeast: Double? = nil, atMost: Double? = nil, value: Double?,
+            passed: Bool
+        ) {
+            (self.metric, self.atLeast, self.atMost, self.value, self.passed) = (
+                metric, atLeast, atMost, value, passed
+            )
         }
     }
 
@@ -54,8 +59,13 @@ package struct Provenance: Equatable, Sendable {
     package var metrics: [String: Double]
     package var gates: [Gate]
 
-    package init(run: String, roster: [Member], rounds: [Round] = [], metrics: [String: Double] = [:], gates: [Gate] = []) {
-        (self.run, self.roster, self.rounds, self.metrics, self.gates) = (run, roster, rounds, metrics, gates)
+    package init(
+        run: String, roster: [Member], rounds: [Round] = [], metrics: [String: Double] = [:],
+        gates: [Gate] = []
+    ) {
+        (self.run, self.roster, self.rounds, self.metrics, self.gates) = (
+            run, roster, rounds, metrics, gates
+        )
     }
 
     static let membersMax = 1000
@@ -69,7 +79,8 @@ extension Provenance {
     package var json: JSONValue {
         .object([
             "run": .string(run),
-            "roster": .array(roster.map { ["site": .string($0.site), "rounds": .integer(Int64($0.rounds))] }),
+            "roster": .array(
+                roster.map { ["site": .string($0.site), "rounds": .integer(Int64($0.rounds))] }),
             "rounds": .array(rounds.map(\.json)),
             "metrics": .object(metrics.mapValues { .number($0) }),
             "gates": .array(gates.map(\.json)),
@@ -81,7 +92,9 @@ extension Provenance {
         run = try fields.string("run", maxBytes: 128)
         roster = try fields.array("roster", maxCount: Self.membersMax).map { value in
             var member = try JSONFields(value, path: "provenance.roster")
-            let made = Member(site: try member.string("site", maxBytes: 64), rounds: try member.integer("rounds", in: 0...Self.roundsMax))
+            let made = Member(
+                site: try member.string("site", maxBytes: 64),
+                rounds: try member.integer("rounds", in: 0...Self.roundsMax))
             try member.finish()
             return made
         }
@@ -95,11 +108,15 @@ extension Provenance {
 extension Provenance {
     private static func metrics(_ value: JSONValue?) throws -> [String: Double] {
         guard case .object(let members)? = value, members.count <= metricsMax else {
-            throw PackageError.malformed(file: PackageFile.manifest, problem: "provenance.metrics must be an object of at most \(metricsMax) numbers")
+            throw PackageError.malformed(
+                file: PackageFile.manifest,
+                problem: "provenance.metrics must be an object of at most \(metricsMax) numbers")
         }
         return try members.mapValues { member in
             guard let number = member.doubleValue else {
-                throw PackageError.malformed(file: PackageFile.manifest, problem: "provenance.metrics holds something other than a number")
+                throw PackageError.malformed(
+                    file: PackageFile.manifest,
+                    problem: "provenance.metrics holds something other than a number")
             }
             return number
         }
@@ -109,7 +126,8 @@ extension Provenance {
 extension Provenance.Round {
     var json: JSONValue {
         var members: [String: JSONValue] = [
-            "number": .integer(Int64(number)), "kind": .string(kind), "sites": .array(sites.map { .string($0) }),
+            "number": .integer(Int64(number)), "kind": .string(kind),
+            "sites": .array(sites.map { .string($0) }),
         ]
         if let rows { members["rows"] = .integer(Int64(rows)) }
         return .object(members)

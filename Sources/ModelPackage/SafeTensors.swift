@@ -16,9 +16,19 @@ import Models
 package struct SafeTensors: Equatable, Sendable {
     /// Element types of the format, with their width in bytes.
     package enum ElementType: String, Sendable, CaseIterable {
-        case f64 = "F64", f32 = "F32", f16 = "F16", bf16 = "BF16"
-        case i64 = "I64", i32 = "I32", i16 = "I16", i8 = "I8"
-        case u64 = "U64", u32 = "U32", u16 = "U16", u8 = "U8", bool = "BOOL"
+        case f64 = "F64"
+        case f32 = "F32"
+        case f16 = "F16"
+        case bf16 = "BF16"
+        case i64 = "I64"
+        case i32 = "I32"
+        case i16 = "I16"
+        case i8 = "I8"
+        case u64 = "U64"
+        case u32 = "U32"
+        case u16 = "U16"
+        case u8 = "U8"
+        case bool = "BOOL"
 
         /// Bytes of one element.
         package var byteCount: Int {
@@ -57,16 +67,24 @@ package struct SafeTensors: Equatable, Sendable {
         } catch {
             throw .malformed(file: file, problem: "the header is not strict JSON")
         }
-        guard case .object(var members) = value else { throw .malformed(file: file, problem: "the header is not an object") }
+        guard case .object(var members) = value else {
+            throw .malformed(file: file, problem: "the header is not an object")
+        }
         metadata = try Self.metadata(members.removeValue(forKey: "__metadata__"), file: file)
         guard members.count <= PackageLimits.tensors else {
-            throw .malformed(file: file, problem: "\(members.count) tensors, the limit is \(PackageLimits.tensors)")
+            throw .malformed(
+                file: file,
+                problem: "\(members.count) tensors, the limit is \(PackageLimits.tensors)")
         }
         var entries: [Entry] = []
         for (name, member) in members {
             entries.append(try Self.entry(name, member, file: file))
         }
-        entries.sort { ($0.range.lowerBound, $0.range.upperBound, $0.name) < ($1.range.lowerBound, $1.range.upperBound, $1.name) }
+        entries.sort {
+            ($0.range.lowerBound, $0.range.upperBound, $0.name) < (
+                $1.range.lowerBound, $1.range.upperBound, $1.name
+            )
+        }
         try Self.checkTiling(entries, bufferBytes: bytes.count - header.upperBound, file: file)
         self.entries = entries
         self.bytes = bytes
@@ -83,14 +101,21 @@ package struct SafeTensors: Equatable, Sendable {
     package func tensors(file: String = PackageFile.tensors) throws(PackageError) -> [Tensor] {
         var tensors: [Tensor] = []
         for entry in entries.sorted(by: { $0.name < $1.name }) {
-            guard entry.type == .f32 else { throw .malformed(file: file, problem: "a tensor is \(entry.type.rawValue), parameters are F32") }
+            guard entry.type == .f32 else {
+                throw .malformed(
+                    file: file, problem: "a tensor is \(entry.type.rawValue), parameters are F32")
+            }
             let raw = bytes(of: entry)
             var values: [Float] = []
             values.reserveCapacity(raw.count / 4)
             for start in stride(from: raw.startIndex, to: raw.endIndex, by: 4) {
-                let pattern = UInt32(raw[start]) | UInt32(raw[start + 1]) << 8 | UInt32(raw[start + 2]) << 16 | UInt32(raw[start + 3]) << 24
+                let pattern =
+                    UInt32(raw[start]) | UInt32(raw[start + 1]) << 8 | UInt32(raw[start + 2]) << 16
+                    | UInt32(raw[start + 3]) << 24
                 let value = Float(bitPattern: pattern)
-                guard value.isFinite else { throw .malformed(file: file, problem: "a tensor holds NaN or infinity") }
+                guard value.isFinite else {
+                    throw .malformed(file: file, problem: "a tensor holds NaN or infinity")
+                }
                 values.append(value)
             }
             tensors.append(Tensor(name: entry.name, shape: entry.shape, values: values))
@@ -105,11 +130,15 @@ extension SafeTensors {
     package static func encode(_ tensors: [Tensor], metadata: [String: String] = [:]) -> [UInt8] {
         let ordered = tensors.sorted { $0.name.utf8.lexicographicallyPrecedes($1.name.utf8) }
         var members: [String: JSONValue] = [:]
-        if !metadata.isEmpty { members["__metadata__"] = .object(metadata.mapValues { .string($0) }) }
+        if !metadata.isEmpty {
+            members["__metadata__"] = .object(metadata.mapValues { .string($0) })
+        }
         var offset = 0
         for tensor in ordered {
             precondition(members[tensor.name] == nil, "two tensors of one name")
-            precondition(tensor.shape.reduce(1, *) == tensor.values.count, "a tensor's shape and its values differ in count")
+            precondition(
+                tensor.shape.reduce(1, *) == tensor.values.count,
+                "a tensor's shape and its values differ in count")
             let end = offset + tensor.values.count * 4
             members[tensor.name] = .object([
                 "dtype": .string(ElementType.f32.rawValue),
@@ -131,69 +160,110 @@ extension SafeTensors {
 }
 
 extension SafeTensors {
-    private static func headerRange(_ bytes: [UInt8], file: String) throws(PackageError) -> Range<Int> {
-        guard bytes.count >= 8 else { throw .malformed(file: file, problem: "shorter than its 8-byte length field") }
+    private static func headerRange(_ bytes: [UInt8], file: String) throws(PackageError) -> Range<
+        Int
+    > {
+        guard bytes.count >= 8 else {
+            throw .malformed(file: file, problem: "shorter than its 8-byte length field")
+        }
         var length: UInt64 = 0
         for index in 0..<8 { length |= UInt64(bytes[index]) << UInt64(8 * index) }
         guard length <= UInt64(PackageLimits.tensorHeaderBytes) else {
-            throw .malformed(file: file, problem: "the header length exceeds \(PackageLimits.tensorHeaderBytes) bytes")
+            throw .malformed(
+                file: file,
+                problem: "the header length exceeds \(PackageLimits.tensorHeaderBytes) bytes")
         }
         let end = 8 + Int(length)
-        guard end <= bytes.count else { throw .malformed(file: file, problem: "the header ends after the file") }
-        guard length > 0, bytes[8] == UInt8(ascii: "{") else { throw .malformed(file: file, problem: "the header does not start with {") }
+        guard end <= bytes.count else {
+            throw .malformed(file: file, problem: "the header ends after the file")
+        }
+        guard length > 0, bytes[8] == UInt8(ascii: "{") else {
+            throw .malformed(file: file, problem: "the header does not start with {")
+        }
         return 8..<end
     }
 
-    private static func metadata(_ value: JSONValue?, file: String) throws(PackageError) -> [String: String] {
+    private static func metadata(_ value: JSONValue?, file: String) throws(PackageError) -> [String:
+        String]
+    {
         guard let value else { return [:] }
-        guard case .object(let members) = value else { throw .malformed(file: file, problem: "__metadata__ is not an object") }
+        guard case .object(let members) = value else {
+            throw .malformed(file: file, problem: "__metadata__ is not an object")
+        }
         var metadata: [String: String] = [:]
         for (key, member) in members {
-            guard case .string(let text) = member else { throw .malformed(file: file, problem: "__metadata__ holds something other than text") }
+            guard case .string(let text) = member else {
+                throw .malformed(
+                    file: file, problem: "__metadata__ holds something other than text")
+            }
             metadata[key] = text
         }
         return metadata
     }
 
-    private static func entry(_ name: String, _ value: JSONValue, file: String) throws(PackageError) -> Entry {
+    private static func entry(_ name: String, _ value: JSONValue, file: String) throws(PackageError)
+        -> Entry
+    {
         guard case .object(let members) = value, members.count == 3,
-            case .string(let typeName)? = members["dtype"], case .array(let shapeValues)? = members["shape"],
+            case .string(let typeName)? = members["dtype"],
+            case .array(let shapeValues)? = members["shape"],
             case .array(let offsets)? = members["data_offsets"], offsets.count == 2
-        else { throw .malformed(file: file, problem: "a tensor needs exactly dtype, shape and data_offsets [begin, end]") }
-        guard let type = ElementType(rawValue: typeName) else { throw .malformed(file: file, problem: "a tensor has an unknown dtype") }
+        else {
+            throw .malformed(
+                file: file,
+                problem: "a tensor needs exactly dtype, shape and data_offsets [begin, end]")
+        }
+        guard let type = ElementType(rawValue: typeName) else {
+            throw .malformed(file: file, problem: "a tensor has an unknown dtype")
+        }
         guard shapeValues.count <= PackageLimits.tensorRank else {
-            throw .malformed(file: file, problem: "a tensor has more than \(PackageLimits.tensorRank) dimensions")
+            throw .malformed(
+                file: file, problem: "a tensor has more than \(PackageLimits.tensorRank) dimensions"
+            )
         }
         var shape: [Int] = []
         for dimension in shapeValues { shape.append(try natural(dimension, file: file)) }
         let begin = try natural(offsets[0], file: file)
         let end = try natural(offsets[1], file: file)
-        guard begin <= end else { throw .malformed(file: file, problem: "a tensor ends before it begins") }
+        guard begin <= end else {
+            throw .malformed(file: file, problem: "a tensor ends before it begins")
+        }
         var size = type.byteCount
         for dimension in shape {
             let (product, overflow) = size.multipliedReportingOverflow(by: dimension)
-            guard !overflow else { throw .malformed(file: file, problem: "a tensor's shape overflows") }
+            guard !overflow else {
+                throw .malformed(file: file, problem: "a tensor's shape overflows")
+            }
             size = product
         }
-        guard size == end - begin else { throw .malformed(file: file, problem: "a tensor's shape and data_offsets differ in size") }
+        guard size == end - begin else {
+            throw .malformed(
+                file: file, problem: "a tensor's shape and data_offsets differ in size")
+        }
         return Entry(name: name, type: type, shape: shape, range: begin..<end)
     }
 
     private static func natural(_ value: JSONValue, file: String) throws(PackageError) -> Int {
         guard case .integer(let number) = value, number >= 0 else {
-            throw .malformed(file: file, problem: "shape and data_offsets are integers of at least 0")
+            throw .malformed(
+                file: file, problem: "shape and data_offsets are integers of at least 0")
         }
         return Int(number)
     }
 
-    private static func checkTiling(_ entries: [Entry], bufferBytes: Int, file: String) throws(PackageError) {
+    private static func checkTiling(_ entries: [Entry], bufferBytes: Int, file: String)
+        throws(PackageError)
+    {
         var position = 0
         for entry in entries {
             guard entry.range.lowerBound == position else {
-                throw .malformed(file: file, problem: "tensors leave a hole in the buffer or overlap")
+                throw .malformed(
+                    file: file, problem: "tensors leave a hole in the buffer or overlap")
             }
             position = entry.range.upperBound
         }
-        guard position == bufferBytes else { throw .malformed(file: file, problem: "tensors do not end where the file ends") }
+        guard position == bufferBytes else {
+            throw .malformed(file: file, problem: "tensors do not end where the file ends")
+        }
     }
 }

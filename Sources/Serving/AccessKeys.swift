@@ -55,17 +55,22 @@ package final class AccessKeys: Sendable {
     }
 
     /// Makes a key. The second result is the key itself: it is shown once and kept nowhere.
-    package func create(name: String, roles: Set<AccessRole>, random: any RandomSource) throws(ServingError) -> (Record, key: String) {
-        guard (1...64).contains(name.utf8.count), name.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) else {
+    package func create(name: String, roles: Set<AccessRole>, random: any RandomSource)
+        throws(ServingError) -> (Record, key: String)
+    {
+        guard (1...64).contains(name.utf8.count), name.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F })
+        else {
             throw .keyRequest(problem: "the name must be 1 to 64 printable ASCII characters")
         }
         guard !roles.isEmpty else { throw .keyRequest(problem: "name at least one role") }
         let key = Self.keyPrefix + Base64.urlEncode(random.bytes(32))
         let record = Record(
-            id: Hex.encode(random.bytes(4)), name: name, roles: roles, created: clock.now(), hash: SHA256.hash(Array(key.utf8)))
+            id: Hex.encode(random.bytes(4)), name: name, roles: roles, created: clock.now(),
+            hash: SHA256.hash(Array(key.utf8)))
         try change { (records: inout [Record]) throws(ServingError) in
             guard records.count < ServingLimits.accessKeys else {
-                throw .keyRequest(problem: "there are \(ServingLimits.accessKeys) keys already; revoke one first")
+                throw .keyRequest(
+                    problem: "there are \(ServingLimits.accessKeys) keys already; revoke one first")
             }
             records.append(record)
         }
@@ -89,7 +94,8 @@ package final class AccessKeys: Sendable {
 
     /// The caller behind an `Authorization` header, or nil. Every stored hash is compared, in constant time each.
     package func principal(authorization: String?) -> Principal? {
-        guard let authorization, authorization.utf8.count <= 128, authorization.hasPrefix("Bearer ") else { return nil }
+        guard let authorization, authorization.utf8.count <= 128, authorization.hasPrefix("Bearer ")
+        else { return nil }
         let given = SHA256.hash(Array(authorization.utf8.dropFirst(7))).bytes
         var found: Record?
         for record in current() where constantTimeEqual(record.hash.bytes, given) { found = record }
@@ -100,13 +106,16 @@ package final class AccessKeys: Sendable {
     private func current() -> [Record] {
         let now = clock.now().milliseconds
         return state.withLock { state in
-            if let loaded = state.loaded, now >= loaded, now - loaded < Self.reloadMilliseconds { return state.records }
+            if let loaded = state.loaded, now >= loaded, now - loaded < Self.reloadMilliseconds {
+                return state.records
+            }
             state = State(records: (try? Self.load(path)) ?? [], loaded: now)
             return state.records
         }
     }
 
-    private func change(_ edit: (inout [Record]) throws(ServingError) -> Void) throws(ServingError) {
+    private func change(_ edit: (inout [Record]) throws(ServingError) -> Void) throws(ServingError)
+    {
         var records = try Self.load(path)
         try edit(&records)
         do {
@@ -131,20 +140,25 @@ extension AccessKeys {
     private static func encode(_ records: [Record]) -> [UInt8] {
         JSONValue.object([
             "format": .string(format),
-            "keys": .array(records.map { record in
-                [
-                    "id": .string(record.id), "name": .string(record.name),
-                    "roles": .array(record.roles.sorted().map { .string($0.rawValue) }),
-                    "created": .string(record.created.iso8601), "sha256": .string(record.hash.hex),
-                ]
-            }),
+            "keys": .array(
+                records.map { record in
+                    [
+                        "id": .string(record.id), "name": .string(record.name),
+                        "roles": .array(record.roles.sorted().map { .string($0.rawValue) }),
+                        "created": .string(record.created.iso8601),
+                        "sha256": .string(record.hash.hex),
+                    ]
+                }),
         ]).prettyBytes()
     }
 
     private static func decode(_ bytes: [UInt8]) throws -> [Record] {
         let limits = JSONLimits(bytesMax: ServingLimits.accessKeyFileBytes)
-        var fields = try JSONFields(try JSONValue.parse(bytes, dialect: .strict, limits: limits), path: "")
-        guard try fields.string("format") == format else { throw FieldError(path: "format", problem: "must be \(format)") }
+        var fields = try JSONFields(
+            try JSONValue.parse(bytes, dialect: .strict, limits: limits), path: "")
+        guard try fields.string("format") == format else {
+            throw FieldError(path: "format", problem: "must be \(format)")
+        }
         let records = try fields.array("keys", maxCount: ServingLimits.accessKeys).map(record)
         try fields.finish()
         return records
@@ -155,7 +169,10 @@ extension AccessKeys {
         var roles: Set<AccessRole> = []
         for name in try fields.strings("roles", maxCount: AccessRole.allCases.count) {
             guard let role = AccessRole(rawValue: name) else {
-                throw FieldError(path: "keys.roles", problem: "must be of \(AccessRole.allCases.map(\.rawValue).joined(separator: ", "))")
+                throw FieldError(
+                    path: "keys.roles",
+                    problem:
+                        "must be of \(AccessRole.allCases.map(\.rawValue).joined(separator: ", "))")
             }
             roles.insert(role)
         }
@@ -166,7 +183,9 @@ extension AccessKeys {
             throw FieldError(path: "keys.created", problem: "must be a UTC time")
         }
         let record = Record(
-            id: try fields.string("id", maxBytes: 16), name: try fields.string("name", maxBytes: 64), roles: roles, created: created, hash: hash)
+            id: try fields.string("id", maxBytes: 16),
+            name: try fields.string("name", maxBytes: 64), roles: roles, created: created,
+            hash: hash)
         try fields.finish()
         return record
     }

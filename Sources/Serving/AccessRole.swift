@@ -13,7 +13,9 @@ package enum AccessRole: String, CaseIterable, Sendable, Comparable {
     /// Read everything, change nothing.
     case auditor
 
-    package static func < (left: AccessRole, right: AccessRole) -> Bool { left.rawValue < right.rawValue }
+    package static func < (left: AccessRole, right: AccessRole) -> Bool {
+        left.rawValue < right.rawValue
+    }
 }
 
 /// Every endpoint of the service, each with its method, path and the roles that may call it.

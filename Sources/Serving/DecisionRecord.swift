@@ -52,7 +52,8 @@ package struct DecisionRecord: Equatable, Sendable {
     package var sealed: SealedDecision {
         let (input, output) = (inputBytes, outputBytes)
         return SealedDecision(
-            id: id, salt: salt, body: output + input, input: RecordCommitment.make(.input, input, salt: salt),
+            id: id, salt: salt, body: output + input,
+            input: RecordCommitment.make(.input, input, salt: salt),
             output: RecordCommitment.make(.output, output, salt: salt))
     }
 
@@ -65,7 +66,9 @@ package struct DecisionRecord: Equatable, Sendable {
         positive = try reader.u8() == 1
         let count = Int(try reader.u32())
         var values: [Double] = []
-        for _ in 0..<min(count, reader.remaining / 8) { values.append(Double(bitPattern: try reader.u64())) }
+        for _ in 0..<min(count, reader.remaining / 8) {
+            values.append(Double(bitPattern: try reader.u64()))
+        }
         try reader.finish()
         // 32 bytes were read, so this is a digest.
         self.digest = Digest(bytes: digest) ?? SHA256.hash(digest)
@@ -73,15 +76,19 @@ package struct DecisionRecord: Equatable, Sendable {
     }
 
     package init(
-        id: PredictionID, salt: [UInt8], digest: Digest, intercept: Double, score: Double, probability: Double, positive: Bool, values: [Double]
+        id: PredictionID, salt: [UInt8], digest: Digest, intercept: Double, score: Double,
+        probability: Double, positive: Bool, values: [Double]
     ) {
         (self.id, self.salt, self.digest, self.intercept) = (id, salt, digest, intercept)
-        (self.score, self.probability, self.positive, self.values) = (score, probability, positive, values)
+        (self.score, self.probability, self.positive, self.values) = (
+            score, probability, positive, values
+        )
     }
 
     /// NaN marks a missing value, so two missing values are equal here.
     package static func == (left: DecisionRecord, right: DecisionRecord) -> Bool {
-        left.id == right.id && left.salt == right.salt && left.inputBytes == right.inputBytes && left.outputBytes == right.outputBytes
+        left.id == right.id && left.salt == right.salt && left.inputBytes == right.inputBytes
+            && left.outputBytes == right.outputBytes
     }
 }
 
@@ -136,7 +143,10 @@ package struct OutcomeRecord: Equatable, Sendable {
         (self.id, self.salt) = (id, salt)
     }
 
-    init(id: PredictionID, salt: [UInt8], prediction: PredictionID, positive: Bool, source: String, supersedes: PredictionID?) {
+    init(
+        id: PredictionID, salt: [UInt8], prediction: PredictionID, positive: Bool, source: String,
+        supersedes: PredictionID?
+    ) {
         (self.id, self.salt, self.prediction) = (id, salt, prediction)
         (self.positive, self.source, self.supersedes) = (positive, source, supersedes)
     }

@@ -41,10 +41,15 @@ final class DecisionRecords: Sendable {
     var predictionCount: Int { predictions.count }
 
     /// Stores decisions; the completion runs once, on the store's thread, when all are durable or one is not.
-    func put(_ decisions: [SealedDecision], completion: @escaping @Sendable (ServingError?) -> Void) {
-        let done = Countdown.after(decisions.count) { failure in completion(failure.map { .records(path: "records", problem: $0) }) }
+    func put(_ decisions: [SealedDecision], completion: @escaping @Sendable (ServingError?) -> Void)
+    {
+        let done = Countdown.after(decisions.count) { failure in
+            completion(failure.map { .records(path: "records", problem: $0) })
+        }
         for decision in decisions {
-            let record = Record(id: decision.id.description, kind: Kind.prediction, subject: nil, payload: decision.body, salt: decision.salt)
+            let record = Record(
+                id: decision.id.description, kind: Kind.prediction, subject: nil,
+                payload: decision.body, salt: decision.salt)
             do {
                 try predictions.put(record) { result in
                     if case .failure(let error) = result { done("\(error)") } else { done(nil) }
@@ -59,7 +64,9 @@ final class DecisionRecords: Sendable {
     func put(_ outcome: OutcomeRecord) throws(ServingError) {
         do {
             try outcomeStore.put(
-                Record(id: outcome.id.description, kind: Kind.outcome, subject: nil, payload: outcome.body, salt: outcome.salt))
+                Record(
+                    id: outcome.id.description, kind: Kind.outcome, subject: nil,
+                    payload: outcome.body, salt: outcome.salt))
         } catch {
             throw .records(path: "records", problem: "\(error)")
         }
@@ -94,7 +101,9 @@ final class DecisionRecords: Sendable {
     func erase(_ id: PredictionID) throws(ServingError) -> Bool {
         do {
             guard try predictions.erase(id: id.description) else { return false }
-            for outcome in outcomes.withLock({ $0.removeValue(forKey: id) }) ?? [] { try outcomeStore.erase(id: outcome.id.description) }
+            for outcome in outcomes.withLock({ $0.removeValue(forKey: id) }) ?? [] {
+                try outcomeStore.erase(id: outcome.id.description)
+            }
             return true
         } catch {
             throw .records(path: "records", problem: "\(error)")
@@ -113,7 +122,9 @@ final class Countdown: Sendable {
     private let completion: @Sendable (_ failure: String?) -> Void
 
     /// What to call after each of `count` things, at least 1, so that `completion` runs after the last.
-    static func after(_ count: Int, _ completion: @escaping @Sendable (_ failure: String?) -> Void) -> @Sendable (String?) -> Void {
+    static func after(_ count: Int, _ completion: @escaping @Sendable (_ failure: String?) -> Void)
+        -> @Sendable (String?) -> Void
+    {
         precondition(count > 0, "there is something to wait for")
         guard count > 1 else { return completion }
         let countdown = Countdown(count, completion)

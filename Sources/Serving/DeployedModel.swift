@@ -33,7 +33,8 @@ package final class DeployedModel: Sendable {
         let intercept = package.family.perSiteIntercept ? Float(intercept) : 0
         self.intercept = Double(intercept)
         rules = RowRules(package.schema)
-        predictor = try Predictor(package.parameters, family: package.family, localIntercept: intercept)
+        predictor = try Predictor(
+            package.parameters, family: package.family, localIntercept: intercept)
         background = package.manifest.background
         quotedNames = package.schema.features.map { JSONBody.quoted($0.name) }
         negativeClass = JSONBody.quoted(package.manifest.classes[0])
@@ -63,15 +64,19 @@ package final class DeployedModel: Sendable {
     /// Scores a valid row's values. About a microsecond for tabular models.
     func score(_ values: [Double]) -> Score {
         let row = inputs(values)
-        guard let logOdds = try? predictor.logOdds(row) else { preconditionFailure("a row of another width than the model's") }
+        guard let logOdds = try? predictor.logOdds(row) else {
+            preconditionFailure("a row of another width than the model's")
+        }
         let score = Double(logOdds)
         let probability = 1 / (1 + exp(-score))
-        return Score(score: score, probability: probability, positive: probability >= package.threshold)
+        return Score(
+            score: score, probability: probability, positive: probability >= package.threshold)
     }
 
     /// Explains a valid row: contributions of a feature's columns are added up to the feature's one value.
     package func explain(_ values: [Double]) -> Explanation {
-        guard let found = try? predictor.contributions(inputs(values), background: background) else {
+        guard let found = try? predictor.contributions(inputs(values), background: background)
+        else {
             preconditionFailure("a row or background of another width than the model's")
         }
         var contributions = [Double](repeating: 0, count: package.schema.features.count)
@@ -97,13 +102,18 @@ extension DeployedModel {
     /// - Throws: `ServingError.deployment` when the table is of another schema, is empty or has rows without a label.
     package func evaluate(_ table: Table) throws(ServingError) -> [String: Double] {
         guard table.schema.features == package.schema.features else {
-            throw .deployment(problem: "the held-out rows have another schema than the version; check them against its schema")
+            throw .deployment(
+                problem:
+                    "the held-out rows have another schema than the version; check them against its schema"
+            )
         }
         guard table.rowCount > 0, table.labels.allSatisfy({ !$0.isNaN }) else {
             throw .deployment(problem: "there are no labelled held-out rows to evaluate on")
         }
         var scores: [Float] = []
-        for row in 0..<table.rowCount { scores.append(Float(score(table.row(row).values).probability)) }
+        for row in 0..<table.rowCount {
+            scores.append(Float(score(table.row(row).values).probability))
+        }
         var metrics: [String: Double] = ["rows": Double(table.rowCount)]
         metrics["auc"] = Metrics.auc(scores, table.labels)
         metrics["accuracy"] = Metrics.accuracy(scores, table.labels, threshold: package.threshold)

@@ -77,12 +77,17 @@ package struct DeploymentState: Equatable, Sendable {
 
     /// The version that answered for `model` at a time, for every time the log covers.
     package func live(_ model: String, at time: Timestamp) -> Digest? {
-        history[model]?.last { $0.since.milliseconds <= time.milliseconds && ($0.until.map { time.milliseconds < $0.milliseconds } ?? true) }?.digest
+        history[model]?.last {
+            $0.since.milliseconds <= time.milliseconds
+                && ($0.until.map { time.milliseconds < $0.milliseconds } ?? true)
+        }?.digest
     }
 
     /// Installed versions of a model, newest release first.
     package func versions(of model: String) -> [Version] {
-        versions.values.filter { $0.model == model }.sorted { ($0.version, $0.digest.hex) > ($1.version, $1.digest.hex) }
+        versions.values.filter { $0.model == model }.sorted {
+            ($0.version, $0.digest.hex) > ($1.version, $1.digest.hex)
+        }
     }
 
     /// Whether an event fits this state; what `apply` relies on.
@@ -91,7 +96,8 @@ package struct DeploymentState: Equatable, Sendable {
         switch event {
         case .installed(let digest, let model, _):
             guard versions[digest] != nil || versions.count < ServingLimits.versions else {
-                throw .deployment(problem: "\(ServingLimits.versions) versions are installed already")
+                throw .deployment(
+                    problem: "\(ServingLimits.versions) versions are installed already")
             }
             guard models.contains(model) || models.count < ServingLimits.models else {
                 throw .deployment(problem: "\(ServingLimits.models) models are installed already")
@@ -100,7 +106,9 @@ package struct DeploymentState: Equatable, Sendable {
             guard versions[digest] != nil else { throw .unknownVersion }
         case .madeLive(let digest):
             guard let version = versions[digest] else { throw .unknownVersion }
-            guard version.status != .live else { throw .deployment(problem: "this version is live already") }
+            guard version.status != .live else {
+                throw .deployment(problem: "this version is live already")
+            }
         case .rolledBack(let model):
             guard stacks[model] != nil else { throw .unknownModel }
             guard rollbackTarget(model) != nil else { throw .nothingToRollBack }
@@ -113,7 +121,8 @@ package struct DeploymentState: Equatable, Sendable {
         switch event {
         case .installed(let digest, let model, let version):
             guard versions[digest] == nil else { return }
-            versions[digest] = Version(digest: digest, model: model, version: version, installed: time, status: .candidate)
+            versions[digest] = Version(
+                digest: digest, model: model, version: version, installed: time, status: .candidate)
         case .evaluated(let digest, let metrics):
             versions[digest]?.metrics = metrics
         case .madeLive(let digest):

@@ -52,7 +52,9 @@ package final class Deployments: Sendable {
         }
         state = Locked(folded)
         for path in [packages, intercepts] {
-            do { try DurableFile.createDirectory(path, mode: 0o700) } catch { throw .deployment(problem: "\(error)") }
+            do { try DurableFile.createDirectory(path, mode: 0o700) } catch {
+                throw .deployment(problem: "\(error)")
+            }
         }
         for model in folded.liveModels { restore(model, folded) }
     }
@@ -67,7 +69,12 @@ package final class Deployments: Sendable {
             let loaded = try load(live.digest)
             table.withLock { $0.models[model] = loaded }
         } catch {
-            logger.error("model.unavailable", [("model", .name(model)), ("digest", .name(live.digest.hex)), ("problem", .name("\(error)"))])
+            logger.error(
+                "model.unavailable",
+                [
+                    ("model", .name(model)), ("digest", .name(live.digest.hex)),
+                    ("problem", .name("\(error)")),
+                ])
         }
     }
 
@@ -89,17 +96,24 @@ package final class Deployments: Sendable {
 
     /// A version with a given intercept: the live one when it is the same, else loaded and verified.
     func version(_ digest: Digest, intercept: Double) throws(ServingError) -> DeployedModel {
-        for model in live.models.values where model.package.digest == digest && model.intercept == intercept { return model }
+        for model in live.models.values
+        where model.package.digest == digest && model.intercept == intercept { return model }
         return try load(digest, intercept: intercept)
     }
 
     /// An installed version as it serves here, verified again.
     /// - Throws: `ServingError.unknownVersion`, or `.deployment` when the package on disk is damaged.
-    package func load(_ digest: Digest, intercept: Double? = nil) throws(ServingError) -> DeployedModel {
+    package func load(_ digest: Digest, intercept: Double? = nil) throws(ServingError)
+        -> DeployedModel
+    {
         guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
         do {
-            let package = try VerifiedPackage.verify(directory: packages + "/" + digest.hex, trustedKey: trustedKey)
-            guard package.digest == digest else { throw ServingError.deployment(problem: "the package on disk is another one; fetch it again") }
+            let package = try VerifiedPackage.verify(
+                directory: packages + "/" + digest.hex, trustedKey: trustedKey)
+            guard package.digest == digest else {
+                throw ServingError.deployment(
+                    problem: "the package on disk is another one; fetch it again")
+            }
             return try DeployedModel(package, intercept: try intercept ?? storedIntercept(digest))
         } catch let error as ServingError {
             throw error
@@ -111,19 +125,29 @@ package final class Deployments: Sendable {
     /// Stores a verified package and enters it as a candidate. Installing the same package again changes its
     /// intercept if that differs, and nothing else.
     /// - Parameter intercept: the site's own intercept for this version, for families that have one.
-    package func install(_ package: VerifiedPackage, intercept: Double = 0, actor: String) throws(ServingError) {
-        guard intercept.isFinite else { throw .deployment(problem: "the site's intercept is not a finite number") }
+    package func install(_ package: VerifiedPackage, intercept: Double = 0, actor: String)
+        throws(ServingError)
+    {
+        guard intercept.isFinite else {
+            throw .deployment(problem: "the site's intercept is not a finite number")
+        }
         try changes.withLock { () throws(ServingError) in
-            let event = DeploymentState.Event.installed(package.digest, model: package.name, version: package.version)
+            let event = DeploymentState.Event.installed(
+                package.digest, model: package.name, version: package.version)
             let known = state.withLock { $0.versions[package.digest] != nil }
-            try state.withLock { (state: inout DeploymentState) throws(ServingError) in try state.check(event) }
+            try state.withLock { (state: inout DeploymentState) throws(ServingError) in
+                try state.check(event)
+            }
             do {
                 try package.write(under: packages)
             } catch {
                 throw .deployment(problem: "\(error)")
             }
             if known, try storedIntercept(package.digest) == intercept { return }
-            let entry = known ? configurationEntry(package, intercept, actor) : entry(event, actor: actor, intercept: intercept)
+            let entry =
+                known
+                ? configurationEntry(package, intercept, actor)
+                : entry(event, actor: actor, intercept: intercept)
             try log.appendAndWait(entry)
             try storeIntercept(intercept, package.digest)
             if known { try replaceIfLive(package, intercept) } else { apply(event) }
@@ -132,9 +156,13 @@ package final class Deployments: Sendable {
 
     /// Scores a version on this site's own labelled rows and notes the result.
     /// - Throws: `ServingError.unknownVersion`, or `.deployment` when the rows do not fit.
-    package func evaluate(_ digest: Digest, on rows: Table, actor: String) throws(ServingError) -> [String: Double] {
+    package func evaluate(_ digest: Digest, on rows: Table, actor: String) throws(ServingError)
+        -> [String: Double]
+    {
         let metrics = try load(digest).evaluate(rows)
-        try changes.withLock { () throws(ServingError) in try change(.evaluated(digest, metrics: metrics), actor: actor) }
+        try changes.withLock { () throws(ServingError) in
+            try change(.evaluated(digest, metrics: metrics), actor: actor)
+        }
         return metrics
     }
 
@@ -144,7 +172,9 @@ package final class Deployments: Sendable {
     package func makeLive(_ digest: Digest, actor: String) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             let loaded = try load(digest)
-            if current.versions[digest]?.status != .live { try change(.madeLive(digest), actor: actor) }
+            if current.versions[digest]?.status != .live {
+                try change(.madeLive(digest), actor: actor)
+            }
             table.withLock { $0.models[loaded.package.name] = loaded }
         }
     }
@@ -164,10 +194,14 @@ package final class Deployments: Sendable {
         }
     }
 
-    private func rollbackTarget(_ model: String?) throws(ServingError) -> (model: String, digest: Digest) {
+    private func rollbackTarget(_ model: String?) throws(ServingError) -> (
+        model: String, digest: Digest
+    ) {
         try state.withLock { (state: inout DeploymentState) throws(ServingError) in
             let models = state.liveModels
-            guard let name = model ?? (models.count == 1 ? models.first : nil) else { throw .unknownModel }
+            guard let name = model ?? (models.count == 1 ? models.first : nil) else {
+                throw .unknownModel
+            }
             try state.check(.rolledBack(model: name))
             guard let target = state.rollbackTarget(name) else { throw .nothingToRollBack }
             return (name, target)
@@ -175,7 +209,9 @@ package final class Deployments: Sendable {
     }
 
     private func change(_ event: DeploymentState.Event, actor: String) throws(ServingError) {
-        try state.withLock { (state: inout DeploymentState) throws(ServingError) in try state.check(event) }
+        try state.withLock { (state: inout DeploymentState) throws(ServingError) in
+            try state.check(event)
+        }
         try log.appendAndWait(entry(event, actor: actor))
         apply(event)
     }
@@ -186,11 +222,14 @@ package final class Deployments: Sendable {
         logger.info("deployment.changed", [("event", .name(event.entryType.rawValue))])
     }
 
-    private func replaceIfLive(_ package: VerifiedPackage, _ intercept: Double) throws(ServingError) {
+    private func replaceIfLive(_ package: VerifiedPackage, _ intercept: Double) throws(ServingError)
+    {
         do {
             let renewed = try DeployedModel(package, intercept: intercept)
             table.withLock { table in
-                if table.models[package.name]?.package.digest == package.digest { table.models[package.name] = renewed }
+                if table.models[package.name]?.package.digest == package.digest {
+                    table.models[package.name] = renewed
+                }
             }
         } catch {
             throw .deployment(problem: "\(error)")
@@ -201,24 +240,33 @@ package final class Deployments: Sendable {
 // MARK: the site's own intercepts
 
 extension Deployments {
-    private func interceptPath(_ digest: Digest) -> String { intercepts + "/" + digest.hex + ".json" }
+    private func interceptPath(_ digest: Digest) -> String {
+        intercepts + "/" + digest.hex + ".json"
+    }
 
     private func storedIntercept(_ digest: Digest) throws(ServingError) -> Double {
         let path = interceptPath(digest)
         guard DurableFile.exists(path) else { return 0 }
         do {
-            var fields = try JSONFields(try JSONValue.parse(try DurableFile.read(path, maxBytes: 4096), dialect: .strict), path: "")
+            var fields = try JSONFields(
+                try JSONValue.parse(try DurableFile.read(path, maxBytes: 4096), dialect: .strict),
+                path: "")
             let intercept = try fields.number("intercept", in: -1e6...1e6)
             try fields.finish()
             return intercept
         } catch {
-            throw .deployment(problem: "the site's intercept in \(path) cannot be read: \(error); install the version again")
+            throw .deployment(
+                problem:
+                    "the site's intercept in \(path) cannot be read: \(error); install the version again"
+            )
         }
     }
 
     private func storeIntercept(_ intercept: Double, _ digest: Digest) throws(ServingError) {
         do {
-            try DurableFile.writeAtomically(JSONValue.object(["intercept": .number(intercept)]).prettyBytes(), to: interceptPath(digest), mode: 0o600)
+            try DurableFile.writeAtomically(
+                JSONValue.object(["intercept": .number(intercept)]).prettyBytes(),
+                to: interceptPath(digest), mode: 0o600)
         } catch {
             throw .deployment(problem: "\(error)")
         }
@@ -228,17 +276,24 @@ extension Deployments {
 // MARK: log entries
 
 extension Deployments {
-    private func entry(_ event: DeploymentState.Event, actor: String, intercept: Double? = nil) -> LogEntry {
+    private func entry(_ event: DeploymentState.Event, actor: String, intercept: Double? = nil)
+        -> LogEntry
+    {
         var entry = LogEntry(event.entryType, actor: actor, role: "node", site: site)
         switch event {
         case .installed(let digest, let model, let version):
             entry.model = model
             entry.payloadDigest = digest
-            entry.details = ["version": .integer(Int64(version)), "role": "candidate", "intercept": .string((intercept ?? 0).description)]
+            entry.details = [
+                "version": .integer(Int64(version)), "role": "candidate",
+                "intercept": .string((intercept ?? 0).description),
+            ]
         case .evaluated(let digest, let metrics):
             entry.model = state.withLock { $0.versions[digest]?.model }
             entry.payloadDigest = digest
-            entry.details = ["scope": "site", "metrics": .object(metrics.mapValues { .string($0.description) })]
+            entry.details = [
+                "scope": "site", "metrics": .object(metrics.mapValues { .string($0.description) }),
+            ]
         case .madeLive(let digest):
             entry.model = state.withLock { $0.versions[digest]?.model }
             entry.payloadDigest = digest
@@ -249,9 +304,12 @@ extension Deployments {
         return entry
     }
 
-    private func configurationEntry(_ package: VerifiedPackage, _ intercept: Double, _ actor: String) -> LogEntry {
+    private func configurationEntry(
+        _ package: VerifiedPackage, _ intercept: Double, _ actor: String
+    ) -> LogEntry {
         LogEntry(
-            .configurationChanged, actor: actor, role: "node", site: site, model: package.name, payloadDigest: package.digest,
+            .configurationChanged, actor: actor, role: "node", site: site, model: package.name,
+            payloadDigest: package.digest,
             details: ["intercept": .string(intercept.description)])
     }
 }
@@ -270,13 +328,16 @@ extension DeploymentState.Event {
     init?(_ entry: StoredEntry) {
         switch entry.type {
         case .deploymentStaged:
-            guard let digest = entry.payloadDigest, let model = entry.model, let version = entry.details["version"]?.intValue else { return nil }
+            guard let digest = entry.payloadDigest, let model = entry.model,
+                let version = entry.details["version"]?.intValue
+            else { return nil }
             self = .installed(digest, model: model, version: version)
         case .gatesChecked:
             guard entry.details["scope"]?.stringValue == "site", let digest = entry.payloadDigest,
                 let metrics = entry.details["metrics"]?.objectValue
             else { return nil }
-            self = .evaluated(digest, metrics: metrics.compactMapValues { $0.stringValue.flatMap(Double.init) })
+            self = .evaluated(
+                digest, metrics: metrics.compactMapValues { $0.stringValue.flatMap(Double.init) })
         case .deploymentLive:
             guard let digest = entry.payloadDigest else { return nil }
             self = .madeLive(digest)

@@ -19,7 +19,11 @@ package struct LogWriter: Sendable {
         self.init { entry, completion in
             do {
                 try log.append(entry) { result in
-                    if case .failure(let error) = result { completion("\(error)") } else { completion(nil) }
+                    if case .failure(let error) = result {
+                        completion("\(error)")
+                    } else {
+                        completion(nil)
+                    }
                 }
             } catch {
                 completion("\(error)")

@@ -36,14 +36,23 @@ struct PredictRequest: Sendable {
         }
     }
 
-    private static func model(_ name: String?, _ live: LiveTable) throws(RequestRefusal) -> DeployedModel {
+    private static func model(_ name: String?, _ live: LiveTable) throws(RequestRefusal)
+        -> DeployedModel
+    {
         if let name {
-            guard let model = live.models[name] else { throw RequestRefusal(404, .unknownModel, "no such model is live; GET /v1/models lists them") }
+            guard let model = live.models[name] else {
+                throw RequestRefusal(
+                    404, .unknownModel, "no such model is live; GET /v1/models lists them")
+            }
             return model
         }
         if let only = live.only { return only }
-        if live.models.isEmpty { throw RequestRefusal(503, .noLiveVersion, "no version is live at this node yet; make one live") }
-        throw .malformed("several models are live: say which with \"model\"; GET /v1/models lists them")
+        if live.models.isEmpty {
+            throw RequestRefusal(
+                503, .noLiveVersion, "no version is live at this node yet; make one live")
+        }
+        throw .malformed(
+            "several models are live: say which with \"model\"; GET /v1/models lists them")
     }
 }
 
@@ -64,48 +73,71 @@ private struct RequestOutline {
         while let key = try reader.nextKey() {
             member += 1
             if reader.isEqual(key, "rows") || reader.isEqual(key, "row") {
-                guard !seen.rows else { throw RequestRefusal.malformed("the request has \"row\" or \"rows\" more than once; send one of them, once") }
+                guard !seen.rows else {
+                    throw RequestRefusal.malformed(
+                        "the request has \"row\" or \"rows\" more than once; send one of them, once"
+                    )
+                }
                 seen.rows = true
                 isBatch = reader.isEqual(key, "rows")
                 place = reader
                 try reader.skip()
             } else if reader.isEqual(key, "model"), !seen.model {
                 seen.model = true
-                guard try reader.peek() == .string else { throw RequestRefusal.malformed("\"model\" must be a text") }
+                guard try reader.peek() == .string else {
+                    throw RequestRefusal.malformed("\"model\" must be a text")
+                }
                 model = reader.string(try reader.text())
             } else if reader.isEqual(key, "explain"), !seen.explain {
                 seen.explain = true
-                guard try reader.peek() == .bool else { throw RequestRefusal.malformed("\"explain\" must be true or false") }
+                guard try reader.peek() == .bool else {
+                    throw RequestRefusal.malformed("\"explain\" must be true or false")
+                }
                 explain = try reader.bool()
             } else {
-                throw RequestRefusal.malformed("member \(member) of the request is unknown or repeated; a request has row or rows, model, explain")
+                throw RequestRefusal.malformed(
+                    "member \(member) of the request is unknown or repeated; a request has row or rows, model, explain"
+                )
             }
         }
         try reader.finish()
-        guard seen.rows else { throw RequestRefusal.malformed("the request has neither \"row\" (an object) nor \"rows\" (an array of objects)") }
+        guard seen.rows else {
+            throw RequestRefusal.malformed(
+                "the request has neither \"row\" (an object) nor \"rows\" (an array of objects)")
+        }
     }
 
     mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> [RequestRow] {
         var builder = RowBuilder(rules)
         guard isBatch else { return [try RequestOutline.row(&place, body, rules, &builder)] }
-        guard try place.peek() == .array else { throw RequestRefusal.malformed("\"rows\" must be an array of objects") }
+        guard try place.peek() == .array else {
+            throw RequestRefusal.malformed("\"rows\" must be an array of objects")
+        }
         try place.enterArray()
         var rows: [RequestRow] = []
         while try place.nextElement() {
             guard rows.count < ServingLimits.rows else {
-                throw RequestRefusal.malformed("the request has more than \(ServingLimits.rows) rows; send several requests")
+                throw RequestRefusal.malformed(
+                    "the request has more than \(ServingLimits.rows) rows; send several requests")
             }
             rows.append(try RequestOutline.row(&place, body, rules, &builder))
         }
-        guard !rows.isEmpty else { throw RequestRefusal.malformed("\"rows\" is empty; send at least one row") }
+        guard !rows.isEmpty else {
+            throw RequestRefusal.malformed("\"rows\" is empty; send at least one row")
+        }
         return rows
     }
 
     /// One row object. The builder is reused from row to row.
-    private static func row(_ reader: inout JSONReader, _ body: [UInt8], _ rules: RowRules, _ builder: inout RowBuilder) throws -> RequestRow {
+    private static func row(
+        _ reader: inout JSONReader, _ body: [UInt8], _ rules: RowRules, _ builder: inout RowBuilder
+    ) throws -> RequestRow {
         guard try reader.peek() == .object else {
             try reader.skip()
-            return .refused([RowViolation(rule: "wrong-type", message: "a row must be an object of features by name")])
+            return .refused([
+                RowViolation(
+                    rule: "wrong-type", message: "a row must be an object of features by name")
+            ])
         }
         builder.reset()
         var strangers: [RowViolation] = []
@@ -114,32 +146,48 @@ private struct RequestOutline {
         while let key = try reader.nextKey() {
             member += 1
             guard member <= ServingLimits.rowMembers else {
-                throw RequestRefusal.malformed("a row has more than \(ServingLimits.rowMembers) members")
+                throw RequestRefusal.malformed(
+                    "a row has more than \(ServingLimits.rowMembers) members")
             }
             if let index = feature(key, reader, body, rules) {
                 try read(&reader, body, &builder, index)
             } else {
                 try reader.skip()
                 guard strangers.count < ServingLimits.violationsPerRow else { continue }
-                strangers.append(RowViolation(member: member, rule: "unknown-feature", message: "member \(member) of the row is not a feature of the model"))
+                strangers.append(
+                    RowViolation(
+                        member: member, rule: "unknown-feature",
+                        message: "member \(member) of the row is not a feature of the model"))
             }
         }
         let isComplete = builder.complete()
         if isComplete, strangers.isEmpty { return .valid(builder.values) }
-        let own = builder.violations.map { RowViolation(feature: $0.name, rule: $0.rule.code, message: $0.description) }
+        let own = builder.violations.map {
+            RowViolation(feature: $0.name, rule: $0.rule.code, message: $0.description)
+        }
         return .refused(Array((strangers + own).prefix(ServingLimits.violationsPerRow)))
     }
 
-    private static func feature(_ key: JSONText, _ reader: JSONReader, _ body: [UInt8], _ rules: RowRules) -> Int? {
-        key.hasEscapes ? rules.featureIndex(named: reader.string(key)) : rules.featureIndex(body.span, in: key.range)
+    private static func feature(
+        _ key: JSONText, _ reader: JSONReader, _ body: [UInt8], _ rules: RowRules
+    ) -> Int? {
+        key.hasEscapes
+            ? rules.featureIndex(named: reader.string(key))
+            : rules.featureIndex(body.span, in: key.range)
     }
 
-    private static func read(_ reader: inout JSONReader, _ body: [UInt8], _ builder: inout RowBuilder, _ index: Int) throws {
+    private static func read(
+        _ reader: inout JSONReader, _ body: [UInt8], _ builder: inout RowBuilder, _ index: Int
+    ) throws {
         switch try reader.peek() {
         case .number: builder.set(number: try reader.number(), at: index)
         case .string:
             let text = try reader.text()
-            if text.hasEscapes { builder.set(.text(reader.string(text)), at: index) } else { builder.set(text: body.span, in: text.range, at: index) }
+            if text.hasEscapes {
+                builder.set(.text(reader.string(text)), at: index)
+            } else {
+                builder.set(text: body.span, in: text.range, at: index)
+            }
         case .bool: builder.set(bool: try reader.bool(), at: index)
         case .null:
             try reader.null()

@@ -52,7 +52,8 @@ struct JSONBody {
     /// Appends text that is JSON already.
     mutating func raw(_ text: StaticString) {
         // Safe: a StaticString with a UTF-8 pointer owns `utf8CodeUnitCount` bytes for the whole run.
-        unsafe bytes.append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+        unsafe bytes.append(
+            contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
     /// Appends bytes that are JSON already.
@@ -186,8 +187,11 @@ extension JSONBody {
     }
 
     private static func refusalSentence(_ rows: [RowAnswer]) -> String {
-        guard case .refused(let violations)? = rows.first, let first = violations.first else { return "no row could be scored" }
+        guard case .refused(let violations)? = rows.first, let first = violations.first else {
+            return "no row could be scored"
+        }
         let more = violations.count - 1
-        return "no row could be scored; row 0: \(first.message)" + (more > 0 ? " and \(more) more" : "")
+        return "no row could be scored; row 0: \(first.message)"
+            + (more > 0 ? " and \(more) more" : "")
     }
 }

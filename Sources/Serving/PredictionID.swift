@@ -39,7 +39,9 @@ package struct PredictionID: Hashable, Comparable, Sendable, CustomStringConvert
     /// Appends the text form without another allocation.
     package func appendText(to bytes: inout [UInt8]) {
         for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.append(UInt8(ascii: "-")) }
+            if index == 4 || index == 6 || index == 8 || index == 10 {
+                bytes.append(UInt8(ascii: "-"))
+            }
             let word = index < 8 ? high : low
             let byte = UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * (index & 7)))
             bytes.append(Self.digit(byte >> 4))

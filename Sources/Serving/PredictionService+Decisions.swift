@@ -17,7 +17,8 @@ package struct LabelledRow: Sendable {
 extension PredictionService {
     /// `GET /v1/decisions/{id}`. Shows inputs, so the reading is an entry in the log.
     func decision(_ text: String, _ principal: Principal, _ responder: HTTPResponder) throws {
-        let notFound = RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
+        let notFound = RequestRefusal(
+            404, .unknownPrediction, "there is no prediction with this id at this node")
         guard let id = PredictionID(text) else { throw notFound }
         try worker.run { [self] in
             do {
@@ -26,10 +27,14 @@ extension PredictionService {
                 let body = decisionBody(record, model, records.outcome(of: id))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(
-                    .recordsRead, actor: principal.identifier, role: role.rawValue, site: configuration.site, model: model.package.name,
+                    .recordsRead, actor: principal.identifier, role: role.rawValue,
+                    site: configuration.site, model: model.package.name,
                     details: ["prediction": .string(id.description)])
                 log.append(entry) { [self] failure in
-                    if let failure { return refuse(.decision, RequestRefusal(.logUnavailable(problem: failure)), responder) }
+                    if let failure {
+                        return refuse(
+                            .decision, RequestRefusal(.logUnavailable(problem: failure)), responder)
+                    }
                     responder.respond(HTTPResponse(contentType: "application/json", body: body))
                 }
             } catch let refusal as RequestRefusal {
@@ -40,7 +45,9 @@ extension PredictionService {
         }
     }
 
-    private func decisionBody(_ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?) -> [UInt8] {
+    private func decisionBody(
+        _ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?
+    ) -> [UInt8] {
         var body = JSONBody(reserving: 1024)
         body.raw("{\"id\":")
         body.id(record.id)
@@ -83,19 +90,26 @@ extension PredictionService {
         var rows: [LabelledRow] = []
         for (decision, outcome) in try records.labelled() {
             if schemas[decision.digest] == nil {
-                schemas[decision.digest] = try deployments.version(decision.digest, intercept: decision.intercept).package.schema
+                schemas[decision.digest] = try deployments.version(
+                    decision.digest, intercept: decision.intercept
+                ).package.schema
             }
             guard let known = schemas[decision.digest] else { continue }
-            guard let row = try? rules.validate(named: named(decision.values, known, rules)) else { continue }
+            guard let row = try? rules.validate(named: named(decision.values, known, rules)) else {
+                continue
+            }
             rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive))
         }
         return rows
     }
 
     /// Stored values of one schema by name, as far as `rules` know the features.
-    private func named(_ values: [Double], _ schema: Schema, _ rules: RowRules) -> [String: FieldInput] {
+    private func named(_ values: [Double], _ schema: Schema, _ rules: RowRules) -> [String:
+        FieldInput]
+    {
         var named: [String: FieldInput] = [:]
-        for (feature, value) in zip(schema.features, values) where rules.featureIndex(named: feature.name) != nil {
+        for (feature, value) in zip(schema.features, values)
+        where rules.featureIndex(named: feature.name) != nil {
             if value.isNaN {
                 named[feature.name] = .missing
             } else if let codes = feature.codes {
@@ -112,7 +126,9 @@ extension PredictionService {
     package func erase(_ id: PredictionID, actor: String) throws(ServingError) -> Bool {
         guard try records.erase(id) else { return false }
         try log.appendAndWait(
-            LogEntry(.recordsErased, actor: actor, role: AccessRole.operator.rawValue, site: configuration.site, details: ["prediction": .string(id.description)]))
+            LogEntry(
+                .recordsErased, actor: actor, role: AccessRole.operator.rawValue,
+                site: configuration.site, details: ["prediction": .string(id.description)]))
         return true
     }
 }

@@ -17,17 +17,29 @@ extension PredictionService {
         init(_ body: [UInt8]) throws(RequestRefusal) {
             let value: JSONValue
             do {
-                value = try JSONValue.parse(body, dialect: .strict, limits: JSONLimits(bytesMax: ServingLimits.bodyBytes, depthMax: 8))
+                value = try JSONValue.parse(
+                    body, dialect: .strict,
+                    limits: JSONLimits(bytesMax: ServingLimits.bodyBytes, depthMax: 8))
             } catch {
                 throw .malformed("the body is not strict JSON: \(error)")
             }
-            guard case .object(let members) = value else { throw .malformed("the body must be an object with prediction_id and outcome") }
-            guard members.keys.allSatisfy(["prediction_id", "outcome", "source", "supersedes"].contains) else {
-                throw .malformed("the body has an unknown member; a feedback has prediction_id, outcome, source, supersedes")
+            guard case .object(let members) = value else {
+                throw .malformed("the body must be an object with prediction_id and outcome")
             }
-            guard let id = members["prediction_id"]?.stringValue else { throw .malformed("\"prediction_id\" must be a text") }
+            guard
+                members.keys.allSatisfy(
+                    ["prediction_id", "outcome", "source", "supersedes"].contains)
+            else {
+                throw .malformed(
+                    "the body has an unknown member; a feedback has prediction_id, outcome, source, supersedes"
+                )
+            }
+            guard let id = members["prediction_id"]?.stringValue else {
+                throw .malformed("\"prediction_id\" must be a text")
+            }
             guard let prediction = PredictionID(id) else {
-                throw RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
+                throw RequestRefusal(
+                    404, .unknownPrediction, "there is no prediction with this id at this node")
             }
             self.prediction = prediction
             outcome = try Self.outcome(members["outcome"])
@@ -48,19 +60,24 @@ extension PredictionService {
         private static func source(_ value: JSONValue?) throws(RequestRefusal) -> String {
             guard let value, value != .null else { return "" }
             guard let text = value.stringValue, text.utf8.count <= ServingLimits.sourceBytes else {
-                throw .malformed("\"source\" must be a text of at most \(ServingLimits.sourceBytes) bytes")
+                throw .malformed(
+                    "\"source\" must be a text of at most \(ServingLimits.sourceBytes) bytes")
             }
             return text
         }
 
-        private static func supersedes(_ value: JSONValue?) throws(RequestRefusal) -> PredictionID? {
+        private static func supersedes(_ value: JSONValue?) throws(RequestRefusal) -> PredictionID?
+        {
             guard let value, value != .null else { return nil }
-            guard let text = value.stringValue, let id = PredictionID(text) else { throw .malformed("\"supersedes\" must be an outcome_id") }
+            guard let text = value.stringValue, let id = PredictionID(text) else {
+                throw .malformed("\"supersedes\" must be an outcome_id")
+            }
             return id
         }
     }
 
-    func feedback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws {
+    func feedback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws
+    {
         let statement = try Statement(request.body)
         try worker.run { [self] in
             do {
@@ -74,25 +91,31 @@ extension PredictionService {
     }
 
     /// On the worker's thread, so that two feedbacks for one prediction cannot pass each other.
-    private func take(_ statement: Statement, _ principal: Principal, _ responder: HTTPResponder) throws {
+    private func take(_ statement: Statement, _ principal: Principal, _ responder: HTTPResponder)
+        throws
+    {
         guard let decision = try records.decision(statement.prediction) else {
-            throw RequestRefusal(404, .unknownPrediction, "there is no prediction with this id at this node")
+            throw RequestRefusal(
+                404, .unknownPrediction, "there is no prediction with this id at this node")
         }
         let model = try deployments.version(decision.digest, intercept: decision.intercept)
         let positive: Bool
         do {
             positive = try model.rules.readLabel(statement.outcome)
         } catch {
-            throw RequestRefusal(422, .schema, "\"outcome\" is not a label of the schema; send true or false")
+            throw RequestRefusal(
+                422, .schema, "\"outcome\" is not a label of the schema; send true or false")
         }
         if let known = records.outcome(of: statement.prediction) {
             if known.positive == positive { return answer(known, repeated: true, responder) }
             guard statement.supersedes == known.id else { return conflict(known, responder) }
         } else if statement.supersedes != nil {
-            throw RequestRefusal(409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
+            throw RequestRefusal(
+                409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
         }
         let outcome = try record(statement, positive, principal, model)
-        metrics.count("consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
+        metrics.count(
+            "consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
         answer(outcome, repeated: false, responder)
     }
 
@@ -104,13 +127,18 @@ extension PredictionService {
         let now = clock.now().milliseconds
         let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
         let outcome = OutcomeRecord(
-            id: id, salt: salt, prediction: statement.prediction, positive: positive, source: statement.source, supersedes: statement.supersedes)
+            id: id, salt: salt, prediction: statement.prediction, positive: positive,
+            source: statement.source, supersedes: statement.supersedes)
         var details: [String: JSONValue] = [
-            "id": .string(id.description), "prediction": .string(statement.prediction.description), "commitment": .string(outcome.commitment.hex),
+            "id": .string(id.description), "prediction": .string(statement.prediction.description),
+            "commitment": .string(outcome.commitment.hex),
         ]
-        if let earlier = statement.supersedes { details["supersedes"] = .string(earlier.description) }
+        if let earlier = statement.supersedes {
+            details["supersedes"] = .string(earlier.description)
+        }
         let entry = LogEntry(
-            .outcome, actor: principal.identifier, role: AccessRole.feedback.rawValue, site: configuration.site, model: model.package.name, details: details)
+            .outcome, actor: principal.identifier, role: AccessRole.feedback.rawValue,
+            site: configuration.site, model: model.package.name, details: details)
         do {
             try log.appendAndWait(entry)
             try records.put(outcome)
@@ -123,16 +151,22 @@ extension PredictionService {
     }
 
     private func answer(_ outcome: OutcomeRecord, repeated: Bool, _ responder: HTTPResponder) {
-        responder.respond(.json([
-            "outcome_id": .string(outcome.id.description), "prediction_id": .string(outcome.prediction.description), "repeated": .bool(repeated),
-        ]))
+        responder.respond(
+            .json([
+                "outcome_id": .string(outcome.id.description),
+                "prediction_id": .string(outcome.prediction.description),
+                "repeated": .bool(repeated),
+            ]))
     }
 
     private func conflict(_ known: OutcomeRecord, _ responder: HTTPResponder) {
         countRefusal(.feedback, .conflict)
-        responder.respond(.json([
-            "error": "this prediction has another outcome already; to correct it, send \"supersedes\" with its outcome_id",
-            "outcome_id": .string(known.id.description),
-        ], status: 409))
+        responder.respond(
+            .json(
+                [
+                    "error":
+                        "this prediction has another outcome already; to correct it, send \"supersedes\" with its outcome_id",
+                    "outcome_id": .string(known.id.description),
+                ], status: 409))
     }
 }

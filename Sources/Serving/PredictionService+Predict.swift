@@ -7,10 +7,14 @@ import Telemetry
 import Transport
 
 extension PredictionService {
-    func predict(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64) throws {
+    func predict(
+        _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
+    ) throws {
         let asked = try PredictRequest(request.body, live: deployments.live)
         let rows = score(asked.rows, asked.model, explain: asked.explain)
-        try commit(rows, asked.model, principal, responder, .predict, start) { JSONBody.answer(rows, model: asked.model) }
+        try commit(rows, asked.model, principal, responder, .predict, start) {
+            JSONBody.answer(rows, model: asked.model)
+        }
     }
 
     /// Scores every valid row with one version.
@@ -23,27 +27,37 @@ extension PredictionService {
                 let score = model.score(values)
                 let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
                 let record = DecisionRecord(
-                    id: id, salt: salt, digest: model.package.digest, intercept: model.intercept, score: score.score,
+                    id: id, salt: salt, digest: model.package.digest, intercept: model.intercept,
+                    score: score.score,
                     probability: score.probability, positive: score.positive, values: values)
                 return .scored(
-                    ScoredRow(record: record, imputed: values.indices.filter { values[$0].isNaN }, explanation: explain ? model.explain(values) : nil))
+                    ScoredRow(
+                        record: record, imputed: values.indices.filter { values[$0].isNaN },
+                        explanation: explain ? model.explain(values) : nil))
             }
         }
     }
 
     /// Makes the scored rows durable, then answers with `body`.
     func commit(
-        _ rows: [RowAnswer], _ model: DeployedModel, _ principal: Principal, _ responder: HTTPResponder, _ endpoint: Endpoint, _ start: UInt64,
+        _ rows: [RowAnswer], _ model: DeployedModel, _ principal: Principal,
+        _ responder: HTTPResponder, _ endpoint: Endpoint, _ start: UInt64,
         body: () -> [UInt8]
     ) throws {
-        let decisions = rows.compactMap { row in if case .scored(let scored) = row { scored.record } else { nil } }
+        let decisions = rows.compactMap { row in
+            if case .scored(let scored) = row { scored.record } else { nil }
+        }
         let refused = rows.count - decisions.count
         if refused > 0 {
-            metrics.count("consilium_rows_refused_total", by: Double(refused), help: "Rows that did not fit the schema.")
+            metrics.count(
+                "consilium_rows_refused_total", by: Double(refused),
+                help: "Rows that did not fit the schema.")
         }
         guard !decisions.isEmpty else {
             countRefusal(endpoint, .schema)
-            return responder.respond(HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
+            return responder.respond(
+                HTTPResponse(
+                    status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
         }
         let response = HTTPResponse(contentType: "application/json", body: body())
         try pending.enter(rows: decisions.count)
@@ -61,26 +75,36 @@ extension PredictionService {
         }
         records.put(sealed) { [log] error in
             if let error { return finish(error) }
-            let done = Countdown.after(entries.count) { failure in finish(failure.map { .logUnavailable(problem: $0) }) }
+            let done = Countdown.after(entries.count) { failure in
+                finish(failure.map { .logUnavailable(problem: $0) })
+            }
             for entry in entries { log.append(entry, done) }
         }
     }
 
-    private func entry(_ decision: SealedDecision, _ model: DeployedModel, _ principal: Principal) -> LogEntry {
+    private func entry(_ decision: SealedDecision, _ model: DeployedModel, _ principal: Principal)
+        -> LogEntry
+    {
         LogEntry(
-            .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue, site: configuration.site, model: model.package.name,
+            .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue,
+            site: configuration.site, model: model.package.name,
             payloadDigest: model.package.digest,
             details: [
-                "id": .string(decision.id.description), "version": .integer(Int64(model.package.version)),
+                "id": .string(decision.id.description),
+                "version": .integer(Int64(model.package.version)),
                 "input": .string(decision.input.hex), "output": .string(decision.output.hex),
             ])
     }
 
     private func countAnswer(_ rows: Int, _ model: DeployedModel, _ start: UInt64) {
         let labels = [("model", model.package.name), ("version", String(model.package.version))]
-        metrics.count("consilium_predictions_total", labels, by: Double(rows), help: "Rows scored and answered.")
+        metrics.count(
+            "consilium_predictions_total", labels, by: Double(rows),
+            help: "Rows scored and answered.")
         let seconds = Double(EventLoop.monotonicNanoseconds() - start) / 1e9
-        metrics.observe("consilium_prediction_seconds", [], seconds, help: "From the complete request to its answer, log and disk included.")
+        metrics.observe(
+            "consilium_prediction_seconds", [], seconds,
+            help: "From the complete request to its answer, log and disk included.")
     }
 }
 
@@ -91,9 +115,12 @@ final class Pending: Sendable {
 
     /// - Throws: `ServingError.overloaded` beyond the limits, `.stopped`.
     func enter(rows: Int) throws(ServingError) {
-        try state.withLock { (state: inout (requests: Int, rows: Int, isStopping: Bool)) throws(ServingError) in
+        try state.withLock {
+            (state: inout (requests: Int, rows: Int, isStopping: Bool)) throws(ServingError) in
             guard !state.isStopping else { throw .stopped }
-            guard state.requests < ServingLimits.pendingRequests, state.rows + rows <= ServingLimits.pendingRows else { throw .overloaded }
+            guard state.requests < ServingLimits.pendingRequests,
+                state.rows + rows <= ServingLimits.pendingRows
+            else { throw .overloaded }
             state.requests += 1
             state.rows += rows
         }

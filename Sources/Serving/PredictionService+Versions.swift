@@ -8,20 +8,25 @@ import Telemetry
 extension PredictionService {
     func modelsJSON() -> JSONValue {
         let state = deployments.current
-        return ["models": .array(state.models.map { name in
-            [
-                "name": .string(name),
-                "live": state.live(name).map { .string($0.digest.hex) } ?? .null,
-                "since": state.live(name)?.liveSince.map { .string($0.iso8601) } ?? .null,
-                "versions": .array(state.versions(of: name).map(\.json)),
-                "history": .array((state.history[name] ?? []).map(\.json)),
-            ]
-        })]
+        return [
+            "models": .array(
+                state.models.map { name in
+                    [
+                        "name": .string(name),
+                        "live": state.live(name).map { .string($0.digest.hex) } ?? .null,
+                        "since": state.live(name)?.liveSince.map { .string($0.iso8601) } ?? .null,
+                        "versions": .array(state.versions(of: name).map(\.json)),
+                        "history": .array((state.history[name] ?? []).map(\.json)),
+                    ]
+                })
+        ]
     }
 
     /// `POST /v1/models/{digest}/live`. The change waits for the disk, so it runs on the worker's thread.
     func makeLive(_ hex: String, _ principal: Principal, _ responder: HTTPResponder) throws {
-        guard let digest = Digest(hex: hex) else { throw RequestRefusal(404, .notFound, "no version with this digest is installed") }
+        guard let digest = Digest(hex: hex) else {
+            throw RequestRefusal(404, .notFound, "no version with this digest is installed")
+        }
         try change(.makeLive, responder) { [deployments] () throws(ServingError) in
             try deployments.makeLive(digest, actor: principal.identifier)
             return digest
@@ -29,7 +34,8 @@ extension PredictionService {
     }
 
     /// `POST /v1/rollback`, body empty or `{"model": name}`.
-    func rollback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws {
+    func rollback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws
+    {
         let model = try rollbackModel(request.body)
         try change(.rollback, responder) { [deployments] () throws(ServingError) in
             try deployments.rollback(model, actor: principal.identifier)
@@ -38,7 +44,9 @@ extension PredictionService {
 
     private func rollbackModel(_ body: [UInt8]) throws(RequestRefusal) -> String? {
         guard !body.isEmpty else { return nil }
-        guard let value = try? JSONValue.parse(body, dialect: .strict), case .object(let members) = value, members.keys.allSatisfy({ $0 == "model" }) else {
+        guard let value = try? JSONValue.parse(body, dialect: .strict),
+            case .object(let members) = value, members.keys.allSatisfy({ $0 == "model" })
+        else {
             throw .malformed("the body must be empty or {\"model\": name}")
         }
         guard let model = members["model"] else { return nil }
@@ -47,15 +55,20 @@ extension PredictionService {
     }
 
     private func change(
-        _ endpoint: Endpoint, _ responder: HTTPResponder, _ body: @escaping @Sendable () throws(ServingError) -> Digest
+        _ endpoint: Endpoint, _ responder: HTTPResponder,
+        _ body: @escaping @Sendable () throws(ServingError) -> Digest
     ) throws(ServingError) {
         try worker.run { [self] in
             do {
                 let digest = try body()
-                guard let version = deployments.current.versions[digest] else { throw ServingError.unknownVersion }
-                responder.respond(.json([
-                    "model": .string(version.model), "version": .integer(Int64(version.version)), "digest": .string(digest.hex),
-                ]))
+                guard let version = deployments.current.versions[digest] else {
+                    throw ServingError.unknownVersion
+                }
+                responder.respond(
+                    .json([
+                        "model": .string(version.model),
+                        "version": .integer(Int64(version.version)), "digest": .string(digest.hex),
+                    ]))
             } catch {
                 refuse(endpoint, RequestRefusal(error as? ServingError ?? .stopped), responder)
             }
@@ -67,8 +80,10 @@ extension DeploymentState.Version {
     /// As in `GET /v1/models`.
     package var json: JSONValue {
         [
-            "version": .integer(Int64(version)), "digest": .string(digest.hex), "status": .string(status.rawValue),
-            "installed": .string(installed.iso8601), "live_since": liveSince.map { .string($0.iso8601) } ?? .null,
+            "version": .integer(Int64(version)), "digest": .string(digest.hex),
+            "status": .string(status.rawValue),
+            "installed": .string(installed.iso8601),
+            "live_since": liveSince.map { .string($0.iso8601) } ?? .null,
             "metrics": metrics.map { .object($0.mapValues { .number($0) }) } ?? .null,
         ]
     }
@@ -76,6 +91,9 @@ extension DeploymentState.Version {
 
 extension DeploymentState.Period {
     var json: JSONValue {
-        ["digest": .string(digest.hex), "since": .string(since.iso8601), "until": until.map { .string($0.iso8601) } ?? .null]
+        [
+            "digest": .string(digest.hex), "since": .string(since.iso8601),
+            "until": until.map { .string($0.iso8601) } ?? .null,
+        ]
     }
 }

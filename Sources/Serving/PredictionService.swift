@@ -46,12 +46,16 @@ package final class PredictionService: Sendable {
     ///   - replay: calls its argument with the log's entries so far, in order.
     /// - Throws: `ServingError` when the directory, the records or the keys cannot be used.
     package init(
-        _ configuration: Configuration, log: LogWriter, replay: ((StoredEntry) -> Void) throws -> Void, keys: AccessKeys,
+        _ configuration: Configuration, log: LogWriter,
+        replay: ((StoredEntry) -> Void) throws -> Void, keys: AccessKeys,
         clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics, logger: Logger
     ) throws(ServingError) {
-        (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (configuration, keys, clock, metrics, logger)
+        (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (
+            configuration, keys, clock, metrics, logger
+        )
         deployments = try Deployments(
-            directory: configuration.directory, site: configuration.site, trustedKey: configuration.trustedKey, log: log,
+            directory: configuration.directory, site: configuration.site,
+            trustedKey: configuration.trustedKey, log: log,
             replay: replay, clock: clock, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         ids = Locked(PredictionIDSource(random: random))
@@ -60,11 +64,13 @@ package final class PredictionService: Sendable {
 
     /// Opens the service on an audit log of this process, which outlives it.
     package convenience init(
-        _ configuration: Configuration, log: AuditLog, keys: AccessKeys, clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics,
+        _ configuration: Configuration, log: AuditLog, keys: AccessKeys, clock: any Clock,
+        random: any RandomSource, metrics: Telemetry.Metrics,
         logger: Logger
     ) throws(ServingError) {
         try self.init(
-            configuration, log: LogWriter(log), replay: { body in try log.forEach { body($0) } }, keys: keys, clock: clock, random: random,
+            configuration, log: LogWriter(log), replay: { body in try log.forEach { body($0) } },
+            keys: keys, clock: clock, random: random,
             metrics: metrics, logger: logger)
     }
 
@@ -80,7 +86,8 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        path == Endpoint.predict.path || path.hasSuffix("/infer") ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
+        path == Endpoint.predict.path || path.hasSuffix("/infer")
+            ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
     }
 
     /// Adds every endpoint to a router.
@@ -92,12 +99,17 @@ package final class PredictionService: Sendable {
         }
     }
 
-    private func handle(_ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters, _ responder: HTTPResponder) {
+    private func handle(
+        _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters,
+        _ responder: HTTPResponder
+    ) {
         let start = EventLoop.monotonicNanoseconds()
         do {
             let principal = try admit(endpoint, request)
             guard request.body.count <= Self.bodyLimit(path: request.path) else {
-                throw RequestRefusal(413, .tooLarge, "the body is larger than \(Self.bodyLimit(path: request.path)) bytes")
+                throw RequestRefusal(
+                    413, .tooLarge,
+                    "the body is larger than \(Self.bodyLimit(path: request.path)) bytes")
             }
             try answer(endpoint, request, parameters, principal, responder, start)
         } catch let error as RequestRefusal {
@@ -105,22 +117,34 @@ package final class PredictionService: Sendable {
         } catch let error as ServingError {
             refuse(endpoint, RequestRefusal(error), responder)
         } catch {
-            refuse(endpoint, RequestRefusal(500, .unavailable, "the request could not be answered"), responder)
+            refuse(
+                endpoint, RequestRefusal(500, .unavailable, "the request could not be answered"),
+                responder)
         }
     }
 
     /// The caller, when the table lets it in.
-    private func admit(_ endpoint: Endpoint, _ request: HTTPRequest) throws(RequestRefusal) -> Principal {
-        let principal = endpoint.access == .anyone ? nil : keys.principal(authorization: request.headers["Authorization"])
-        guard !endpoint.access.allows(principal?.roles) else { return principal ?? Principal(identifier: "anyone", roles: []) }
-        guard principal != nil else {
-            throw RequestRefusal(401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
+    private func admit(_ endpoint: Endpoint, _ request: HTTPRequest) throws(RequestRefusal)
+        -> Principal
+    {
+        let principal =
+            endpoint.access == .anyone
+            ? nil : keys.principal(authorization: request.headers["Authorization"])
+        guard !endpoint.access.allows(principal?.roles) else {
+            return principal ?? Principal(identifier: "anyone", roles: [])
         }
-        throw RequestRefusal(403, .forbidden, "this API key does not have a role for this endpoint; ask the node's operator")
+        guard principal != nil else {
+            throw RequestRefusal(
+                401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
+        }
+        throw RequestRefusal(
+            403, .forbidden,
+            "this API key does not have a role for this endpoint; ask the node's operator")
     }
 
     private func answer(
-        _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters, _ principal: Principal, _ responder: HTTPResponder,
+        _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters,
+        _ principal: Principal, _ responder: HTTPResponder,
         _ start: UInt64
     ) throws {
         switch endpoint {
@@ -130,9 +154,17 @@ package final class PredictionService: Sendable {
         case .decision: try decision(parameters["id"], principal, responder)
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
-        case .metrics: responder.respond(HTTPResponse(contentType: "text/plain; version=0.0.4; charset=utf-8", body: Array(metrics.prometheusText().utf8)))
+        case .metrics:
+            responder.respond(
+                HTTPResponse(
+                    contentType: "text/plain; version=0.0.4; charset=utf-8",
+                    body: Array(metrics.prometheusText().utf8)))
         case .live: responder.respond(.json(["live": true]))
-        case .ready: responder.respond(isReady ? .json(["ready": true]) : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
+        case .ready:
+            responder.respond(
+                isReady
+                    ? .json(["ready": true])
+                    : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
         case .server: responder.respond(.json(serverJSON()))
         case .model: responder.respond(.json(try modelJSON(parameters["model"])))
         case .modelReady: try modelReady(parameters["model"], responder)
@@ -141,7 +173,9 @@ package final class PredictionService: Sendable {
     }
 
     private var notReadyReason: String {
-        deployments.isReady ? "records or audit log cannot be written" : "no version is live, or a live one cannot be loaded"
+        deployments.isReady
+            ? "records or audit log cannot be written"
+            : "no version is live, or a live one cannot be loaded"
     }
 
     func refuse(_ endpoint: Endpoint, _ refusal: RequestRefusal, _ responder: HTTPResponder) {
@@ -154,7 +188,8 @@ package final class PredictionService: Sendable {
 
     func countRefusal(_ endpoint: Endpoint, _ reason: RequestRefusal.Reason) {
         metrics.count(
-            "consilium_requests_refused_total", [("endpoint", endpoint.rawValue), ("reason", reason.rawValue)],
+            "consilium_requests_refused_total",
+            [("endpoint", endpoint.rawValue), ("reason", reason.rawValue)],
             help: "Requests that were not answered with 200, by endpoint and reason.")
     }
 
@@ -165,7 +200,11 @@ package final class PredictionService: Sendable {
             return isDurable == (error != nil)
         }
         if error != nil {
-            metrics.count("consilium_durability_failures_total", help: "Answers that were withheld because records or the audit log could not be written.")
+            metrics.count(
+                "consilium_durability_failures_total",
+                help:
+                    "Answers that were withheld because records or the audit log could not be written."
+            )
         }
         guard isNews else { return }
         if let error {

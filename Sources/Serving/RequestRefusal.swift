@@ -8,29 +8,51 @@ struct RequestRefusal: Error, Equatable, Sendable {
     var reason: Reason
 
     enum Reason: String, CaseIterable, Sendable {
-        case malformed, tooLarge = "too-large", schema, unknownModel = "unknown-model", noLiveVersion = "no-live-version"
-        case unknownPrediction = "unknown-prediction", conflict, unauthorised, forbidden, notFound = "not-found"
-        case overloaded, logUnavailable = "log-unavailable", recordsUnavailable = "records-unavailable", unavailable
+        case malformed
+        case tooLarge = "too-large"
+        case schema
+        case unknownModel = "unknown-model"
+        case noLiveVersion = "no-live-version"
+        case unknownPrediction = "unknown-prediction"
+        case conflict, unauthorised, forbidden
+        case notFound = "not-found"
+        case overloaded
+        case logUnavailable = "log-unavailable"
+        case recordsUnavailable = "records-unavailable"
+        case unavailable
     }
 
     init(_ status: Int, _ reason: Reason, _ message: String) {
         (self.status, self.reason, self.message) = (status, reason, message)
     }
 
-    static func malformed(_ message: String) -> RequestRefusal { RequestRefusal(400, .malformed, message) }
+    static func malformed(_ message: String) -> RequestRefusal {
+        RequestRefusal(400, .malformed, message)
+    }
 
     /// How an error of the service itself looks to a caller. Paths and system reasons stay in the node's own log.
     init(_ error: ServingError) {
         switch error {
-        case .overloaded: self.init(503, .overloaded, "too many requests are waiting; ask again in a moment")
+        case .overloaded:
+            self.init(503, .overloaded, "too many requests are waiting; ask again in a moment")
         case .stopped: self.init(503, .unavailable, "the node is stopping")
-        case .logUnavailable: self.init(503, .logUnavailable, "the audit log cannot be written, so nothing was decided; tell the node's operator")
-        case .records: self.init(503, .recordsUnavailable, "the record store cannot be used, so nothing was decided; tell the node's operator")
+        case .logUnavailable:
+            self.init(
+                503, .logUnavailable,
+                "the audit log cannot be written, so nothing was decided; tell the node's operator")
+        case .records:
+            self.init(
+                503, .recordsUnavailable,
+                "the record store cannot be used, so nothing was decided; tell the node's operator")
         case .unknownVersion: self.init(404, .notFound, "no version with this digest is installed")
-        case .unknownModel: self.init(404, .unknownModel, "no such model is installed; GET /v1/models lists them")
-        case .nothingToRollBack: self.init(409, .conflict, "there is no earlier version to go back to")
+        case .unknownModel:
+            self.init(404, .unknownModel, "no such model is installed; GET /v1/models lists them")
+        case .nothingToRollBack:
+            self.init(409, .conflict, "there is no earlier version to go back to")
         case .deployment(let problem): self.init(409, .conflict, problem)
-        case .accessKeys, .unknownKey, .keyRequest: self.init(500, .unavailable, "the node's API keys cannot be used; tell the node's operator")
+        case .accessKeys, .unknownKey, .keyRequest:
+            self.init(
+                500, .unavailable, "the node's API keys cannot be used; tell the node's operator")
         }
     }
 }

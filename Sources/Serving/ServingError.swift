@@ -29,7 +29,8 @@ package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unknownKey: "no API key has this id; list the keys to see their ids"
         case .keyRequest(let problem): "API key: \(problem)"
         case .records(let path, let problem): "record store \(path): \(problem)"
-        case .logUnavailable(let problem): "the audit log cannot be written, so nothing was done: \(problem)"
+        case .logUnavailable(let problem):
+            "the audit log cannot be written, so nothing was done: \(problem)"
         case .overloaded: "too many requests are waiting; ask again in a moment"
         case .stopped: "the service is stopping"
         case .unknownVersion: "no version with this digest is installed at this node"

@@ -49,7 +49,9 @@ final class Worker: Sendable {
         wakeup.lock()
         defer { wakeup.unlock() }
         while true {
-            let (body, isStopping) = queue.withLock { queue in (queue.bodies.isEmpty ? nil : queue.bodies.removeFirst(), queue.isStopping) }
+            let (body, isStopping) = queue.withLock { queue in
+                (queue.bodies.isEmpty ? nil : queue.bodies.removeFirst(), queue.isStopping)
+            }
             if let body { return body }
             if isStopping { return nil }
             wakeup.wait()

@@ -8,14 +8,19 @@ import Testing
         let bundle = contents.bundle()
         #expect(try PackageContents(bundle: bundle) == contents)
         #expect(try PackageContents(bundle: bundle).bundle() == bundle)
-        #expect(try VerifiedPackage.verify(PackageContents(bundle: bundle), trustedKey: Fixture.key.publicKey).version == 1)
+        #expect(
+            try VerifiedPackage.verify(
+                PackageContents(bundle: bundle), trustedKey: Fixture.key.publicKey
+            ).version == 1)
         #expect(try PackageContents(bundle: PackageContents(files: [:]).bundle()).files.isEmpty)
     }
 
     @Test func everyTruncationAndAnExtraByteAreRefused() throws {
         let bundle = PackageContents(files: ["a": [1, 2], "b": [], "c": [3]]).bundle()
         for count in 0..<bundle.count {
-            #expect(throws: PackageError.self) { try PackageContents(bundle: Array(bundle.prefix(count))) }
+            #expect(throws: PackageError.self) {
+                try PackageContents(bundle: Array(bundle.prefix(count)))
+            }
         }
         #expect(throws: PackageError.self) { try PackageContents(bundle: bundle + [0]) }
     }
@@ -23,7 +28,9 @@ import Testing
     @Test func refusesNamesOutOfOrderTwiceOrNotAllowed() {
         func bundle(_ names: [String]) -> [UInt8] {
             var bytes = PackageContents.bundleMagic + [0, 0, 0, UInt8(names.count)]
-            for name in names { bytes += [0, 0, 0, UInt8(name.utf8.count)] + Array(name.utf8) + [0, 0, 0, 1, 9] }
+            for name in names {
+                bytes += [0, 0, 0, UInt8(name.utf8.count)] + Array(name.utf8) + [0, 0, 0, 1, 9]
+            }
             return bytes
         }
         #expect(throws: Never.self) { try PackageContents(bundle: bundle(["a", "b"])) }
@@ -33,9 +40,14 @@ import Testing
     }
 
     @Test func aLyingLengthDoesNotAllocate() {
-        let bytes = PackageContents.bundleMagic + [0, 0, 0, 1, 0, 0, 0, 1, UInt8(ascii: "a"), 0xFF, 0xFF, 0xFF, 0xFF]
+        let bytes =
+            PackageContents.bundleMagic + [
+                0, 0, 0, 1, 0, 0, 0, 1, UInt8(ascii: "a"), 0xFF, 0xFF, 0xFF, 0xFF,
+            ]
         #expect(throws: PackageError.self) { try PackageContents(bundle: bytes) }
-        #expect(throws: PackageError.self) { try PackageContents(bundle: PackageContents.bundleMagic + [0xFF, 0xFF, 0xFF, 0xFF]) }
+        #expect(throws: PackageError.self) {
+            try PackageContents(bundle: PackageContents.bundleMagic + [0xFF, 0xFF, 0xFF, 0xFF])
+        }
     }
 
     /// Bytes that no writer made: the reader must return or throw, never trap.
@@ -50,8 +62,12 @@ import Testing
             var bytes = bundle
             for _ in 0...random() % 4 { bytes[random() % bytes.count] = UInt8(random() % 256) }
             if random() % 3 == 0 { bytes.removeLast(random() % bytes.count) }
-            guard let contents = try? PackageContents(bundle: bytes), contents != (try Fixture.contents()) else { continue }
-            #expect(throws: PackageError.self) { try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey) }
+            guard let contents = try? PackageContents(bundle: bytes),
+                contents != (try Fixture.contents())
+            else { continue }
+            #expect(throws: PackageError.self) {
+                try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey)
+            }
         }
     }
 }

@@ -24,17 +24,21 @@ import Testing
     private func link(_ target: String, _ path: String) { _ = unsafe symlink(target, path) }
 
     private func written(_ parent: String) throws -> String {
-        try VerifiedPackage.verify(Fixture.contents(), trustedKey: Fixture.key.publicKey).write(under: parent)
+        try VerifiedPackage.verify(Fixture.contents(), trustedKey: Fixture.key.publicKey).write(
+            under: parent)
     }
 
     private func expectRefusal(_ directory: String, _ expected: PackageError) {
-        #expect(throws: expected) { try VerifiedPackage.verify(directory: directory, trustedKey: Fixture.key.publicKey) }
+        #expect(throws: expected) {
+            try VerifiedPackage.verify(directory: directory, trustedKey: Fixture.key.publicKey)
+        }
     }
 
     @Test func whatIsWrittenIsReadBackUnderItsDigest() throws {
         try withDirectory { parent in
             let directory = try written(parent)
-            let package = try VerifiedPackage.verify(directory: directory, trustedKey: Fixture.key.publicKey)
+            let package = try VerifiedPackage.verify(
+                directory: directory, trustedKey: Fixture.key.publicKey)
             #expect(directory == parent + "/" + package.digest.hex)
             #expect(package.contents == (try Fixture.contents()))
             #expect(try written(parent) == directory)
@@ -76,8 +80,14 @@ import Testing
         try withDirectory { parent in
             let directory = try written(parent)
             link(directory, parent + "/link")
-            #expect(throws: PackageError.self) { try VerifiedPackage.verify(directory: parent + "/link", trustedKey: Fixture.key.publicKey) }
-            #expect(throws: PackageError.self) { try VerifiedPackage.verify(directory: parent + "/absent", trustedKey: Fixture.key.publicKey) }
+            #expect(throws: PackageError.self) {
+                try VerifiedPackage.verify(
+                    directory: parent + "/link", trustedKey: Fixture.key.publicKey)
+            }
+            #expect(throws: PackageError.self) {
+                try VerifiedPackage.verify(
+                    directory: parent + "/absent", trustedKey: Fixture.key.publicKey)
+            }
         }
     }
 
@@ -87,8 +97,12 @@ import Testing
             let path = directory + "/" + PackageFile.tensors
             let bytes = try DurableFile.read(path, maxBytes: 1 << 20)
             try DurableFile.writeAtomically(Array(bytes.dropLast()), to: path)
-            expectRefusal(directory, .wrongSize(file: PackageFile.tensors, bytes: bytes.count - 1, expected: bytes.count))
-            try DurableFile.writeAtomically(bytes.dropLast() + [bytes[bytes.count - 1] ^ 1], to: path)
+            expectRefusal(
+                directory,
+                .wrongSize(file: PackageFile.tensors, bytes: bytes.count - 1, expected: bytes.count)
+            )
+            try DurableFile.writeAtomically(
+                bytes.dropLast() + [bytes[bytes.count - 1] ^ 1], to: path)
             expectRefusal(directory, .wrongDigest(file: PackageFile.tensors))
         }
     }

@@ -23,10 +23,14 @@ import Testing
 
     @Test func networksComeBackInTheirOwnTensorOrder() throws {
         for output in [ModelFamily.OutputLayer.sigmoid, .softmax] {
-            let family = ModelFamily.perceptron(hidden: [5, 3], output: output, l2: 0.001, perSiteIntercept: true)
+            let family = ModelFamily.perceptron(
+                hidden: [5, 3], output: output, l2: 0.001, perSiteIntercept: true)
             let parameters = try Fixture.parameters(family)
-            let contents = try PackageWriter.sign(try Fixture.manifest(family: family), parameters: parameters, with: Fixture.key)
-            #expect(try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey).parameters == parameters)
+            let contents = try PackageWriter.sign(
+                try Fixture.manifest(family: family), parameters: parameters, with: Fixture.key)
+            #expect(
+                try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey).parameters
+                    == parameters)
         }
     }
 
@@ -37,7 +41,9 @@ import Testing
             for index in bytes.indices {
                 var changed = contents
                 changed.files[name]?[index] ^= UInt8(1 << (index % 8))
-                #expect(throws: PackageError.self, "\(name) byte \(index)") { try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey) }
+                #expect(throws: PackageError.self, "\(name) byte \(index)") {
+                    try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey)
+                }
             }
         }
     }
@@ -48,7 +54,9 @@ import Testing
             for count in stride(from: 0, to: bytes.count, by: max(1, bytes.count / 64)) {
                 var changed = contents
                 changed.files[name] = Array(bytes.prefix(count))
-                #expect(throws: PackageError.self) { try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey) }
+                #expect(throws: PackageError.self) {
+                    try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey)
+                }
             }
         }
     }
@@ -58,15 +66,23 @@ import Testing
         for name in contents.files.keys {
             var changed = contents
             changed.files[name] = nil
-            #expect(throws: PackageError.missing(file: name)) { try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey) }
+            #expect(throws: PackageError.missing(file: name)) {
+                try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey)
+            }
         }
         var changed = contents
         changed.files["readme.txt"] = []
-        #expect(throws: PackageError.unexpected(file: "readme.txt")) { try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey) }
-        for name in ["../x", "", ".hidden", "A", "a/b", "a\0", String(repeating: "a", count: 65), "ä"] {
+        #expect(throws: PackageError.unexpected(file: "readme.txt")) {
+            try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey)
+        }
+        for name in [
+            "../x", "", ".hidden", "A", "a/b", "a\0", String(repeating: "a", count: 65), "ä",
+        ] {
             var named = contents
             named.files[name] = []
-            #expect(throws: PackageError.nameNotAllowed) { try VerifiedPackage.verify(named, trustedKey: Fixture.key.publicKey) }
+            #expect(throws: PackageError.nameNotAllowed) {
+                try VerifiedPackage.verify(named, trustedKey: Fixture.key.publicKey)
+            }
         }
     }
 
@@ -80,10 +96,14 @@ import Testing
         }
         // The right key id over a signature of another key.
         var forged = contents
-        var signature = PackageSignature(signing: SHA256.hash(contents.files[PackageFile.manifest] ?? []), with: Fixture.otherKey)
+        var signature = PackageSignature(
+            signing: SHA256.hash(contents.files[PackageFile.manifest] ?? []), with: Fixture.otherKey
+        )
         signature.keyIdentifier = PackageSignature.keyIdentifier(Fixture.key.publicKey)
         forged.files[PackageFile.signature] = signature.encoded
-        #expect(throws: PackageError.badSignature) { try VerifiedPackage.verify(forged, trustedKey: Fixture.key.publicKey) }
+        #expect(throws: PackageError.badSignature) {
+            try VerifiedPackage.verify(forged, trustedKey: Fixture.key.publicKey)
+        }
     }
 
     @Test func aSignatureOfAnotherKindOfMessageDoesNotCount() throws {
@@ -92,18 +112,27 @@ import Testing
         var signature = PackageSignature(signing: digest, with: Fixture.key)
         signature.signature = Fixture.key.sign(digest.bytes)
         contents.files[PackageFile.signature] = signature.encoded
-        #expect(throws: PackageError.badSignature) { try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey) }
+        #expect(throws: PackageError.badSignature) {
+            try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey)
+        }
     }
 
     @Test func oversizedFilesAreRefusedBeforeTheyAreRead() throws {
         var contents = try Fixture.contents()
-        contents.files[PackageFile.manifest] = [UInt8](repeating: 0x20, count: PackageLimits.manifestBytes + 1)
-        #expect(throws: PackageError.tooLarge(file: PackageFile.manifest, bytes: PackageLimits.manifestBytes + 1, limit: PackageLimits.manifestBytes)) {
+        contents.files[PackageFile.manifest] = [UInt8](
+            repeating: 0x20, count: PackageLimits.manifestBytes + 1)
+        #expect(
+            throws: PackageError.tooLarge(
+                file: PackageFile.manifest, bytes: PackageLimits.manifestBytes + 1,
+                limit: PackageLimits.manifestBytes)
+        ) {
             try VerifiedPackage.verify(contents, trustedKey: Fixture.key.publicKey)
         }
         var many = try Fixture.contents()
         for index in 0..<PackageLimits.files { many.files["f\(index)"] = [] }
-        #expect(throws: PackageError.self) { try VerifiedPackage.verify(many, trustedKey: Fixture.key.publicKey) }
+        #expect(throws: PackageError.self) {
+            try VerifiedPackage.verify(many, trustedKey: Fixture.key.publicKey)
+        }
     }
 
     /// A signer's mistakes: the right key signed something that is not a package.
@@ -123,26 +152,38 @@ import Testing
         let contents = try Fixture.contents()
         let changed = Fixture.resigned(contents) { Fixture.replacing(old, with: new, in: &$0) }
         try #require(changed != contents)
-        #expect(throws: PackageError.self) { try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey) }
+        #expect(throws: PackageError.self) {
+            try VerifiedPackage.verify(changed, trustedKey: Fixture.key.publicKey)
+        }
     }
 
     @Test func parametersOfAnotherFamilyOrNotFiniteCannotBeReleased() throws {
-        let family = ModelFamily.perceptron(hidden: [4], output: .sigmoid, l2: 0, perSiteIntercept: false)
+        let family = ModelFamily.perceptron(
+            hidden: [4], output: .sigmoid, l2: 0, perSiteIntercept: false)
         #expect(throws: PackageError.self) {
-            try PackageWriter.sign(try Fixture.manifest(), parameters: try Fixture.parameters(family), with: Fixture.key)
+            try PackageWriter.sign(
+                try Fixture.manifest(), parameters: try Fixture.parameters(family),
+                with: Fixture.key)
         }
         var tensors = try Fixture.parameters().tensors
-        tensors[0] = Tensor(name: tensors[0].name, shape: tensors[0].shape, values: tensors[0].values.map { _ in Float.nan })
+        tensors[0] = Tensor(
+            name: tensors[0].name, shape: tensors[0].shape,
+            values: tensors[0].values.map { _ in Float.nan })
         #expect(throws: PackageError.self) {
-            try PackageWriter.sign(try Fixture.manifest(), parameters: ModelParameters(tensors: tensors), with: Fixture.key)
+            try PackageWriter.sign(
+                try Fixture.manifest(), parameters: ModelParameters(tensors: tensors),
+                with: Fixture.key)
         }
     }
 
     @Test func messagesNameTheFileAndWhatToDo() {
         let errors: [PackageError] = [
-            .missing(file: "model.safetensors"), .unexpected(file: "x"), .notRegular(file: "x"), .nameNotAllowed,
-            .tooLarge(file: "x", bytes: 2, limit: 1), .wrongSize(file: "x", bytes: 1, expected: 2), .wrongDigest(file: "x"),
-            .unknownFormat(file: "x"), .malformed(file: "x", problem: "p"), .wrongKey(found: "a", trusted: "b"), .badSignature,
+            .missing(file: "model.safetensors"), .unexpected(file: "x"), .notRegular(file: "x"),
+            .nameNotAllowed,
+            .tooLarge(file: "x", bytes: 2, limit: 1), .wrongSize(file: "x", bytes: 1, expected: 2),
+            .wrongDigest(file: "x"),
+            .unknownFormat(file: "x"), .malformed(file: "x", problem: "p"),
+            .wrongKey(found: "a", trusted: "b"), .badSignature,
             .inconsistent(problem: "p"), .directory(path: "d", problem: "p"),
         ]
         for error in errors { #expect(error.description.count > 20) }

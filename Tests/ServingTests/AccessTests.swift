@@ -11,15 +11,20 @@ import Testing
 @Suite struct AccessTests {
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
-        .predict: "predict", .infer: "predict", .feedback: "feedback", .makeLive: "operator", .rollback: "operator",
+        .predict: "predict", .infer: "predict", .feedback: "feedback", .makeLive: "operator",
+        .rollback: "operator",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",
-        .models: "predict feedback operator overseer auditor", .server: "predict feedback operator overseer auditor",
-        .model: "predict feedback operator overseer auditor", .modelReady: "predict feedback operator overseer auditor",
-        .live: "predict feedback operator overseer auditor nobody", .ready: "predict feedback operator overseer auditor nobody",
+        .models: "predict feedback operator overseer auditor",
+        .server: "predict feedback operator overseer auditor",
+        .model: "predict feedback operator overseer auditor",
+        .modelReady: "predict feedback operator overseer auditor",
+        .live: "predict feedback operator overseer auditor nobody",
+        .ready: "predict feedback operator overseer auditor nobody",
     ]
 
     @Test(arguments: Endpoint.allCases) func everyEndpointHasItsRow(_ endpoint: Endpoint) throws {
-        let row = try #require(Self.expected[endpoint], "an endpoint without a row in the access table")
+        let row = try #require(
+            Self.expected[endpoint], "an endpoint without a row in the access table")
         let allowed = Set(row.split(separator: " ").map(String.init))
         for role in AccessRole.allCases {
             #expect(endpoint.access.allows([role]) == allowed.contains(role.rawValue))
@@ -31,16 +36,23 @@ import Testing
     /// Every endpoint × every role, over the router: 401 without a key, 403 with another role, neither with the right one.
     @Test(arguments: Endpoint.allCases) func theRouterHoldsTheTable(_ endpoint: Endpoint) throws {
         let node = try TestNode()
-        let path = endpoint.path.replacing("{id}", with: "x").replacing("{digest}", with: "x").replacing("{model}", with: "x")
+        let path = endpoint.path.replacing("{id}", with: "x").replacing("{digest}", with: "x")
+            .replacing("{model}", with: "x")
         for key in [nil, "", "ck_wrong", String(repeating: "a", count: 500)] as [String?] {
             let response = node.send(endpoint.method, path, key: key)
             #expect((response.status == 401) == !endpoint.access.allows(nil))
-            if response.status == 401 { #expect(response.headers["WWW-Authenticate"] == "Bearer" && response.value["error"] != nil) }
+            if response.status == 401 {
+                #expect(
+                    response.headers["WWW-Authenticate"] == "Bearer"
+                        && response.value["error"] != nil)
+            }
         }
         for role in AccessRole.allCases {
             let response = node.send(endpoint.method, path, key: node.roleKeys[role])
             #expect(response.status != 401)
-            #expect((response.status == 403) == !endpoint.access.allows([role]), "\(endpoint) as \(role): \(response.status)")
+            #expect(
+                (response.status == 403) == !endpoint.access.allows([role]),
+                "\(endpoint) as \(role): \(response.status)")
         }
     }
 
@@ -48,7 +60,9 @@ import Testing
         let node = try TestNode()
         var router = Router()
         node.service.mount(on: &router)
-        #expect(Set(router.routes.map { "\($0.method) \($0.pattern)" }) == Set(Endpoint.allCases.map { "\($0.method) \($0.path)" }))
+        #expect(
+            Set(router.routes.map { "\($0.method) \($0.pattern)" })
+                == Set(Endpoint.allCases.map { "\($0.method) \($0.path)" }))
         #expect(node.send("GET", "/v1/predict", key: node.roleKeys[.predict]).status == 405)
         #expect(node.send("POST", "/v1/predict/", key: node.roleKeys[.predict]).status == 404)
         #expect(node.send("GET", "/v1/keys", key: node.roleKeys[.operator]).status == 404)
@@ -57,7 +71,8 @@ import Testing
     @Test func aRevokedKeyStopsWorkingWithinASecondAndAnotherProcessesKeyStarts() throws {
         let node = try TestNode()
         let elsewhere = try AccessKeys(directory: node.directory + "/keys", clock: node.clock)
-        let (record, key) = try elsewhere.create(name: "ward 7", roles: [.auditor], random: SystemRandom.shared)
+        let (record, key) = try elsewhere.create(
+            name: "ward 7", roles: [.auditor], random: SystemRandom.shared)
         node.clock.advance(seconds: 1)
         #expect(node.send("GET", "/v1/models", key: key).status == 200)
         try elsewhere.revoke(id: record.id)
@@ -70,20 +85,30 @@ import Testing
         let node = try TestNode()
         let path = node.directory + "/keys/api-keys.json"
         let text = String(decoding: try DurableFile.read(path, maxBytes: 1 << 20), as: UTF8.self)
-        for key in node.roleKeys.values { #expect(!text.contains(key) && !text.contains(key.dropFirst(3))) }
+        for key in node.roleKeys.values {
+            #expect(!text.contains(key) && !text.contains(key.dropFirst(3)))
+        }
         #expect(try node.keys.list().count == AccessRole.allCases.count)
         _ = unsafe chmod(path, 0o644)
         #expect(throws: ServingError.self) { try node.keys.list() }
         node.clock.advance(seconds: 1)
         #expect(node.send("GET", "/v1/models", key: node.roleKeys[.auditor]).status == 401)
-        #expect(throws: ServingError.self) { try AccessKeys(directory: node.directory + "/keys", clock: node.clock) }
+        #expect(throws: ServingError.self) {
+            try AccessKeys(directory: node.directory + "/keys", clock: node.clock)
+        }
         _ = unsafe chmod(path, 0o600)
     }
 
     @Test func keysNeedANameAndARole() throws {
         let node = try TestNode()
-        #expect(throws: ServingError.self) { try node.keys.create(name: "", roles: [.predict], random: SystemRandom.shared) }
-        #expect(throws: ServingError.self) { try node.keys.create(name: "a\nb", roles: [.predict], random: SystemRandom.shared) }
-        #expect(throws: ServingError.self) { try node.keys.create(name: "a", roles: [], random: SystemRandom.shared) }
+        #expect(throws: ServingError.self) {
+            try node.keys.create(name: "", roles: [.predict], random: SystemRandom.shared)
+        }
+        #expect(throws: ServingError.self) {
+            try node.keys.create(name: "a\nb", roles: [.predict], random: SystemRandom.shared)
+        }
+        #expect(throws: ServingError.self) {
+            try node.keys.create(name: "a", roles: [], random: SystemRandom.shared)
+        }
     }
 }

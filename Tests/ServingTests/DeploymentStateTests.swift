@@ -34,7 +34,9 @@ import Testing
         state.apply(.rolledBack(model: "heart"), at: at(5))
         #expect(state.live("heart")?.version == 1)
         #expect(state.versions[digest(2)]?.status == .superseded)
-        #expect(throws: ServingError.nothingToRollBack) { try state.check(.rolledBack(model: "heart")) }
+        #expect(throws: ServingError.nothingToRollBack) {
+            try state.check(.rolledBack(model: "heart"))
+        }
         #expect(throws: ServingError.unknownModel) { try state.check(.rolledBack(model: "other")) }
     }
 
@@ -60,7 +62,9 @@ import Testing
         var state = twoVersions()
         let before = state
         #expect(throws: ServingError.unknownVersion) { try state.check(.madeLive(digest(7))) }
-        #expect(throws: ServingError.unknownVersion) { try state.check(.evaluated(digest(7), metrics: [:])) }
+        #expect(throws: ServingError.unknownVersion) {
+            try state.check(.evaluated(digest(7), metrics: [:]))
+        }
         state.apply(.madeLive(digest(7)), at: at(9))
         state.apply(.rolledBack(model: "heart"), at: at(9))
         state.apply(.installed(digest(1), model: "heart", version: 1), at: at(9))

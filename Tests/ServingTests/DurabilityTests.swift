@@ -18,7 +18,9 @@ import Testing
         let answers = Locked<[Int]>([])
         node.log.hold()
         for _ in 0..<3 {
-            node.begin("POST", "/v1/predict", body, key: node.roleKeys[.predict]) { response in answers.withLock { $0.append(response.status) } }
+            node.begin("POST", "/v1/predict", body, key: node.roleKeys[.predict]) { response in
+                answers.withLock { $0.append(response.status) }
+            }
         }
         // The records are written and the entries handed over, but nothing is answered.
         while node.log.entries(.prediction).count < 3 { usleep(1000) }
@@ -32,13 +34,22 @@ import Testing
     @Test func aLogThatCannotBeWrittenMeans503AndAMetricAndComesBack() throws {
         let node = try TestNode()
         try node.deploy()
-        let id = try #require(node.predict(#"{"row":\#(TestModel.goodRow)}"#).rows.first?["id"]?.stringValue)
+        let id = try #require(
+            node.predict(#"{"row":\#(TestModel.goodRow)}"#).rows.first?["id"]?.stringValue)
         node.log.fail("No space left on device")
         for response in [
-            node.predict(#"{"row":\#(TestModel.goodRow)}"#), node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#), node.get("/v1/decisions/\(id)"),
-            node.send("POST", "/v2/models/heart/infer", Array(#"{"inputs":[{"name":"age","shape":[1],"datatype":"FP64","data":[63]},{"name":"sex","shape":[1],"datatype":"BYTES","data":["male"]},{"name":"cp","shape":[1],"datatype":"BYTES","data":["none"]}]}"#.utf8), key: node.roleKeys[.predict]),
+            node.predict(#"{"row":\#(TestModel.goodRow)}"#),
+            node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#),
+            node.get("/v1/decisions/\(id)"),
+            node.send(
+                "POST", "/v2/models/heart/infer",
+                Array(
+                    #"{"inputs":[{"name":"age","shape":[1],"datatype":"FP64","data":[63]},{"name":"sex","shape":[1],"datatype":"BYTES","data":["male"]},{"name":"cp","shape":[1],"datatype":"BYTES","data":["none"]}]}"#
+                        .utf8), key: node.roleKeys[.predict]),
         ] {
-            #expect(response.status == 503 && response.value["error"] != nil && response.headers["Retry-After"] != nil)
+            #expect(
+                response.status == 503 && response.value["error"] != nil
+                    && response.headers["Retry-After"] != nil)
             #expect(response.value["predictions"] == nil)
         }
         #expect(node.metrics.value("consilium_durability_failures_total") == 3)
@@ -46,7 +57,8 @@ import Testing
         #expect(node.lines.withLock { $0.contains { $0.contains("durability.lost") } })
         // The outcome was not recorded either: asking again records it.
         node.log.fail(nil)
-        #expect(node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#).value["repeated"] == false)
+        #expect(
+            node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#).value["repeated"] == false)
         #expect(node.predict(#"{"row":\#(TestModel.goodRow)}"#).status == 200)
         #expect(node.get("/v2/health/ready").status == 200)
     }
@@ -54,7 +66,8 @@ import Testing
     @Test func recordsThatCannotBeWrittenMean503AndComeBackWithoutARestart() throws {
         let node = try TestNode()
         try node.deploy()
-        let before = try #require(node.predict(#"{"row":\#(TestModel.goodRow)}"#).rows.first?["id"]?.stringValue)
+        let before = try #require(
+            node.predict(#"{"row":\#(TestModel.goodRow)}"#).rows.first?["id"]?.stringValue)
         try node.restart()
         // The first write after a restart opens a new segment, which this prevents.
         let predictions = node.directory + "/records/predictions"
@@ -73,13 +86,17 @@ import Testing
     @Test func anErasedRowIsInNoFileOfTheNode() throws {
         let node = try TestNode()
         try node.deploy()
-        let ids = node.predict(#"{"rows":[\#(TestModel.goodRow),{"age":77,"chol":613.25,"sex":"female","cp":"none"}]}"#).rows.compactMap { $0["id"]?.stringValue }
+        let ids = node.predict(
+            #"{"rows":[\#(TestModel.goodRow),{"age":77,"chol":613.25,"sex":"female","cp":"none"}]}"#
+        ).rows.compactMap { $0["id"]?.stringValue }
         func isOnDisk() throws -> Bool {
             var writer = ByteWriter()
             writer.u64(Double(613.25).bitPattern)
             return try files(node.directory).contains { path in
                 let bytes = try DurableFile.read(path, maxBytes: 1 << 24)
-                return bytes.indices.dropLast(8).contains { Array(bytes[$0..<$0 + 8]) == writer.bytes }
+                return bytes.indices.dropLast(8).contains {
+                    Array(bytes[$0..<$0 + 8]) == writer.bytes
+                }
             }
         }
         #expect(try isOnDisk())
@@ -97,7 +114,10 @@ import Testing
         try node.deploy()
         var ids: [String] = []
         for round in 0..<3 {
-            for _ in 0..<5 { ids += node.predict(#"{"rows":[\#(TestModel.goodRow),\#(TestModel.goodRow)]}"#).rows.compactMap { $0["id"]?.stringValue } }
+            for _ in 0..<5 {
+                ids += node.predict(#"{"rows":[\#(TestModel.goodRow),\#(TestModel.goodRow)]}"#).rows
+                    .compactMap { $0["id"]?.stringValue }
+            }
             try node.restart()
             #expect(ids.count == (round + 1) * 10 && Set(ids).count == ids.count)
             for id in ids { #expect(node.get("/v1/decisions/\(id)").status == 200) }
@@ -109,11 +129,14 @@ import Testing
         try node.deploy()
         let answers = Locked<[Int]>([])
         node.log.hold()
-        let rows = #"{"rows":[\#(Array(repeating: TestModel.goodRow, count: 1000).joined(separator: ","))]}"#
+        let rows =
+            #"{"rows":[\#(Array(repeating: TestModel.goodRow, count: 1000).joined(separator: ","))]}"#
         let accepted = ServingLimits.pendingRows / 1000
         let requests = accepted + 3
         for _ in 0..<requests {
-            node.begin("POST", "/v1/predict", Array(rows.utf8), key: node.roleKeys[.predict]) { response in answers.withLock { $0.append(response.status) } }
+            node.begin("POST", "/v1/predict", Array(rows.utf8), key: node.roleKeys[.predict]) {
+                response in answers.withLock { $0.append(response.status) }
+            }
         }
         #expect(answers.withLock { $0 } == [503, 503, 503])
         node.log.release()
@@ -126,7 +149,9 @@ import Testing
         try node.deploy()
         let answers = Locked<[Int]>([])
         for _ in 0..<50 {
-            node.begin("POST", "/v1/predict", body, key: node.roleKeys[.predict]) { response in answers.withLock { $0.append(response.status) } }
+            node.begin("POST", "/v1/predict", body, key: node.roleKeys[.predict]) { response in
+                answers.withLock { $0.append(response.status) }
+            }
         }
         node.service.stop()
         #expect(answers.withLock { $0 } == [Int](repeating: 200, count: 50))

@@ -19,7 +19,12 @@ import Testing
         #expect(response.value["digest"]?.stringValue == package.digest.hex)
         let row = try #require(response.rows.first)
         let expected = try Predictor(package.parameters, family: package.family)
-            .logOdds(package.preprocessor.transform(try TestModel.schema.validate(named: ["age": .number(63), "chol": .number(233.5), "sex": .text("male"), "cp": .text("typical")])))
+            .logOdds(
+                package.preprocessor.transform(
+                    try TestModel.schema.validate(named: [
+                        "age": .number(63), "chol": .number(233.5), "sex": .text("male"),
+                        "cp": .text("typical"),
+                    ])))
         let score = try #require(row["score"]?.doubleValue)
         #expect(abs(score - Double(expected)) < 1e-6)
         let probability = try #require(row["probability"]?.doubleValue)
@@ -32,18 +37,27 @@ import Testing
 
     private func exponential(_ x: Double) -> Double {
         var (term, sum) = (1.0, 1.0)
-        for n in 1..<80 { term *= x / Double(n); sum += term }
+        for n in 1..<80 {
+            term *= x / Double(n)
+            sum += term
+        }
         return sum
     }
 
     @Test func rowsKeepTheirOrderAndBadOnesDoNotStopGoodOnes() throws {
         let node = try TestNode()
         try node.deploy()
-        let response = node.predict(#"{"rows":[\#(TestModel.goodRow),{"age":300,"sex":"male","cp":"x"},\#(TestModel.goodRow),7]}"#)
+        let response = node.predict(
+            #"{"rows":[\#(TestModel.goodRow),{"age":300,"sex":"male","cp":"x"},\#(TestModel.goodRow),7]}"#
+        )
         #expect(response.status == 200 && response.rows.count == 4)
         #expect(response.rows.map { $0["row"]?.intValue } == [0, 1, 2, 3])
-        #expect(response.rows[0]["score"] == response.rows[2]["score"] && response.rows[0]["id"] != response.rows[2]["id"])
-        let rules = response.rows[1]["violations"]?.arrayValue?.map { [$0["feature"]?.stringValue, $0["rule"]?.stringValue] }
+        #expect(
+            response.rows[0]["score"] == response.rows[2]["score"]
+                && response.rows[0]["id"] != response.rows[2]["id"])
+        let rules = response.rows[1]["violations"]?.arrayValue?.map {
+            [$0["feature"]?.stringValue, $0["rule"]?.stringValue]
+        }
         #expect(rules == [["age", "out-of-range"], ["cp", "unseen-category"]])
         #expect(response.rows[3]["violations"] != nil)
         #expect(node.log.entries(.prediction).count == 2)
@@ -67,7 +81,9 @@ import Testing
         (#"{"age":63,"chol":200,"sex":"male","cp":true}"#, "cp", "wrong-type"),
         (#"{"age":63,"age":63,"chol":200,"sex":"male","cp":"none"}"#, "age", "given-twice"),
         (#"{"age":63,"chol":1e300,"sex":"male","cp":"none"}"#, "chol", "out-of-range"),
-    ]) func badRowIsRefusedWithFeatureAndRule(_ row: String, _ feature: String, _ rule: String) throws {
+    ]) func badRowIsRefusedWithFeatureAndRule(_ row: String, _ feature: String, _ rule: String)
+        throws
+    {
         let node = try TestNode()
         try node.deploy()
         for body in [#"{"row":\#(row)}"#, #"{"rows":[\#(row)]}"#] {
@@ -75,7 +91,10 @@ import Testing
             #expect(response.status == 422)
             #expect(response.value["error"]?.stringValue?.isEmpty == false)
             let violations = response.rows.first?["violations"]?.arrayValue ?? []
-            #expect(violations.contains { $0["feature"]?.stringValue == feature && $0["rule"]?.stringValue == rule }, "\(response.string)")
+            #expect(
+                violations.contains {
+                    $0["feature"]?.stringValue == feature && $0["rule"]?.stringValue == rule
+                }, "\(response.string)")
         }
         #expect(node.log.entries(.prediction).isEmpty)
     }
@@ -83,7 +102,8 @@ import Testing
     @Test func anUnknownFeatureIsToldByItsPlaceNotItsName() throws {
         let node = try TestNode()
         try node.deploy()
-        let response = node.predict(#"{"row":{"age":63,"MRN-4711":1,"chol":200,"sex":"male","cp":"none"}}"#)
+        let response = node.predict(
+            #"{"row":{"age":63,"MRN-4711":1,"chol":200,"sex":"male","cp":"none"}}"#)
         #expect(response.status == 422)
         let violation = try #require(response.rows.first?["violations"]?.arrayValue?.first)
         #expect(violation["rule"] == "unknown-feature" && violation["member"] == 2)
@@ -92,11 +112,17 @@ import Testing
 
     /// Bodies that are no request at all.
     @Test(arguments: [
-        "", " ", "{", "null", "[]", "7", #""text""#, "{}", #"{"row":}"#, #"{"row":{"age":NaN}}"#, #"{"row":{"age":Infinity}}"#, #"{"row":{"age":-Infinity}}"#,
-        #"{"row":{"age":1e400}}"#, #"{"row":{"age":01}}"#, #"{"row":{"age":+1}}"#, #"{"row":{"age":.5}}"#, #"{"row":{"age":0x10}}"#, #"{"row":{'age':1}}"#,
-        #"{"row":{"age":1,}}"#, #"{"rows":[]}"#, #"{"rows":{}}"#, #"{"rows":"x"}"#, #"{"row":{},"row":{}}"#, #"{"row":{},"rows":[{}]}"#, #"{"rows":[{}],"other":1}"#,
-        #"{"rows":[{}],"model":7}"#, #"{"rows":[{}],"explain":1}"#, #"{"rows":[{}],"explain":true,"explain":true}"#, #"{"rows":[{}]}x"#, #"{"rows":[{}]}{}"#,
-        #"// comment\#n{"rows":[{}]}"#, "{\"row\":{\"age\":\"\u{1}\"}}", #"{"row":{"age":"\ud800"}}"#, #"{"row":{"age":"\x"}}"#, #"{"row":{"age":tru}}"#, #"{"row":{"age":nul}}"#,
+        "", " ", "{", "null", "[]", "7", #""text""#, "{}", #"{"row":}"#, #"{"row":{"age":NaN}}"#,
+        #"{"row":{"age":Infinity}}"#, #"{"row":{"age":-Infinity}}"#,
+        #"{"row":{"age":1e400}}"#, #"{"row":{"age":01}}"#, #"{"row":{"age":+1}}"#,
+        #"{"row":{"age":.5}}"#, #"{"row":{"age":0x10}}"#, #"{"row":{'age':1}}"#,
+        #"{"row":{"age":1,}}"#, #"{"rows":[]}"#, #"{"rows":{}}"#, #"{"rows":"x"}"#,
+        #"{"row":{},"row":{}}"#, #"{"row":{},"rows":[{}]}"#, #"{"rows":[{}],"other":1}"#,
+        #"{"rows":[{}],"model":7}"#, #"{"rows":[{}],"explain":1}"#,
+        #"{"rows":[{}],"explain":true,"explain":true}"#, #"{"rows":[{}]}x"#, #"{"rows":[{}]}{}"#,
+        #"// comment\#n{"rows":[{}]}"#, "{\"row\":{\"age\":\"\u{1}\"}}",
+        #"{"row":{"age":"\ud800"}}"#, #"{"row":{"age":"\x"}}"#, #"{"row":{"age":tru}}"#,
+        #"{"row":{"age":nul}}"#,
     ]) func malformedBodyIs400WithAnError(_ body: String) throws {
         let node = try TestNode()
         try node.deploy()
@@ -109,24 +135,33 @@ import Testing
     @Test func everyTruncationOfAGoodBodyIs400AndNothingElse() throws {
         let node = try TestNode()
         try node.deploy()
-        let body = Array(#"{"rows":[{"age":63,"chol":null,"sex":"male","cp":"t\u0079pical"}],"model":"heart","explain":true}"#.utf8)
+        let body = Array(
+            #"{"rows":[{"age":63,"chol":null,"sex":"male","cp":"t\u0079pical"}],"model":"heart","explain":true}"#
+                .utf8)
         #expect(node.send("POST", "/v1/predict", body, key: node.roleKeys[.predict]).status == 200)
         for count in 0..<body.count {
-            #expect(node.send("POST", "/v1/predict", Array(body.prefix(count)), key: node.roleKeys[.predict]).status == 400)
+            #expect(
+                node.send(
+                    "POST", "/v1/predict", Array(body.prefix(count)), key: node.roleKeys[.predict]
+                ).status == 400)
         }
         for index in body.indices {
             var changed = body
             changed[index] = 0xFF
-            #expect(node.send("POST", "/v1/predict", changed, key: node.roleKeys[.predict]).status == 400)
+            #expect(
+                node.send("POST", "/v1/predict", changed, key: node.roleKeys[.predict]).status
+                    == 400)
         }
     }
 
     @Test func missingValuesFollowTheSchemaAndAreFlagged() throws {
         let node = try TestNode()
         try node.deploy()
-        let scores = ["null", "0", #""?""#].map { chol in
-            node.predict(#"{"row":{"age":63,"chol":\#(chol),"sex":"male","cp":"typical"}}"#).rows.first
-        } + [node.predict(#"{"row":{"age":63,"sex":"male","cp":"typical"}}"#).rows.first]
+        let scores =
+            ["null", "0", #""?""#].map { chol in
+                node.predict(#"{"row":{"age":63,"chol":\#(chol),"sex":"male","cp":"typical"}}"#)
+                    .rows.first
+            } + [node.predict(#"{"row":{"age":63,"sex":"male","cp":"typical"}}"#).rows.first]
         for row in scores {
             #expect(row?["flags"] == [["feature": "chol", "flag": "imputed"]])
             #expect(row?["score"] != nil && row?["score"] == scores[0]?["score"])
@@ -136,7 +171,9 @@ import Testing
     @Test func binaryAndCategoricalFeaturesTakeTextNumberAndBool() throws {
         let node = try TestNode()
         try node.deploy()
-        let texts = node.predict(#"{"rows":[{"age":63,"chol":200,"sex":"male","cp":"none"},{"age":63,"chol":200,"sex":true,"cp":"none"}]}"#)
+        let texts = node.predict(
+            #"{"rows":[{"age":63,"chol":200,"sex":"male","cp":"none"},{"age":63,"chol":200,"sex":true,"cp":"none"}]}"#
+        )
         #expect(texts.rows[0]["score"] != nil && texts.rows[0]["score"] == texts.rows[1]["score"])
     }
 
@@ -145,16 +182,21 @@ import Testing
         try node.deploy()
         let rows = Array(repeating: TestModel.goodRow, count: ServingLimits.rows)
         #expect(node.predict(#"{"rows":[\#(rows.joined(separator: ","))]}"#).status == 200)
-        #expect(node.predict(#"{"rows":[\#((rows + ["{}"]).joined(separator: ","))]}"#).status == 400)
+        #expect(
+            node.predict(#"{"rows":[\#((rows + ["{}"]).joined(separator: ","))]}"#).status == 400)
         let members = (0...ServingLimits.rowMembers).map { #""x\#($0)":1"# }.joined(separator: ",")
         #expect(node.predict("{\"row\":{\(members)}}").status == 400)
-        let large = node.send("POST", "/v1/predict", [UInt8](repeating: 0x20, count: ServingLimits.predictBodyBytes + 1), key: node.roleKeys[.predict])
+        let large = node.send(
+            "POST", "/v1/predict",
+            [UInt8](repeating: 0x20, count: ServingLimits.predictBodyBytes + 1),
+            key: node.roleKeys[.predict])
         #expect(large.status == 413 && large.value["error"] != nil)
         let deep = String(repeating: "[", count: 100_000)
         #expect(node.predict(#"{"row":\#(deep)"#).status == 400)
     }
 
-    @Test(arguments: [TestModel.linear, TestModel.linearWithIntercept, TestModel.network]) func contributionsAndBaseAddUpToTheScore(_ family: ModelFamily) throws {
+    @Test(arguments: [TestModel.linear, TestModel.linearWithIntercept, TestModel.network])
+    func contributionsAndBaseAddUpToTheScore(_ family: ModelFamily) throws {
         let node = try TestNode()
         try node.deploy(family: family, intercept: 0.75)
         let response = node.predict(#"{"row":\#(TestModel.goodRow),"explain":true}"#)
@@ -163,7 +205,8 @@ import Testing
         let contributions = try #require(explanation["contributions"]?.objectValue)
         #expect(contributions.keys.sorted() == ["age", "chol", "cp", "sex"])
         #expect(explanation["scale"] == "log-odds")
-        let total = try contributions.values.reduce(try #require(explanation["base"]?.doubleValue)) { $0 + (try #require($1.doubleValue)) }
+        let total = try contributions.values.reduce(try #require(explanation["base"]?.doubleValue))
+        { $0 + (try #require($1.doubleValue)) }
         let residual = try #require(explanation["residual"]?.doubleValue)
         #expect(abs(total + residual - (try #require(row["score"]?.doubleValue))) < 1e-6)
         #expect(abs(residual) < (family.isLinear ? 1e-5 : 0.05))
@@ -175,7 +218,9 @@ import Testing
             try plain.deploy(family: family)
             try shifted.deploy(family: family, intercept: 0.75)
             let body = #"{"row":\#(TestModel.goodRow)}"#
-            let scores = try [plain, shifted].map { try #require($0.predict(body).rows.first?["score"]?.doubleValue) }
+            let scores = try [plain, shifted].map {
+                try #require($0.predict(body).rows.first?["score"]?.doubleValue)
+            }
             #expect(abs(scores[1] - scores[0] - moves) < 1e-6)
         }
     }
@@ -186,8 +231,12 @@ import Testing
         try node.deploy()
         try node.deploy(name: "second")
         #expect(node.predict(#"{"row":\#(TestModel.goodRow)}"#).status == 400)
-        #expect(node.predict(#"{"row":\#(TestModel.goodRow),"model":"second"}"#).value["model"] == "second")
-        #expect(node.predict(#"{"model":"heart","row":\#(TestModel.goodRow)}"#).value["model"] == "heart")
+        #expect(
+            node.predict(#"{"row":\#(TestModel.goodRow),"model":"second"}"#).value["model"]
+                == "second")
+        #expect(
+            node.predict(#"{"model":"heart","row":\#(TestModel.goodRow)}"#).value["model"]
+                == "heart")
         #expect(node.predict(#"{"model":"nope","row":\#(TestModel.goodRow)}"#).status == 404)
     }
 
@@ -198,7 +247,9 @@ import Testing
         let entries = node.log.entries(.prediction)
         #expect(entries.map { $0.details["id"] } == response.rows.map { $0["id"] })
         for entry in entries {
-            #expect(entry.payloadDigest == package.digest && entry.model == "heart" && entry.details["version"] == 1)
+            #expect(
+                entry.payloadDigest == package.digest && entry.model == "heart"
+                    && entry.details["version"] == 1)
             #expect(entry.actor.hasPrefix("key:") && entry.site == "basel")
         }
         // Equal inputs have different commitments, because each has a salt of its own.

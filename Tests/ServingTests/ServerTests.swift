@@ -27,12 +27,18 @@ final class RealNode {
         directory = existing ?? "/tmp/consilium-serving-\(SystemRandom.shared.word())"
         try DurableFile.createDirectory(directory + "/keys")
         let clock = SystemClock()
-        log = try AuditLog.openOrCreate(directory: directory + "/log", origin: "basel.test/log", signer: Self.signer, clock: clock)
+        log = try AuditLog.openOrCreate(
+            directory: directory + "/log", origin: "basel.test/log", signer: Self.signer,
+            clock: clock)
         let keys = try AccessKeys(directory: directory + "/keys", clock: clock)
-        key = try keys.create(name: "all", roles: Set(AccessRole.allCases), random: SystemRandom.shared).key
+        key = try keys.create(
+            name: "all", roles: Set(AccessRole.allCases), random: SystemRandom.shared
+        ).key
         service = try PredictionService(
-            .init(directory: directory, site: "basel", trustedKey: TestNode.key.publicKey), log: log, keys: keys, clock: clock,
-            random: SystemRandom.shared, metrics: Telemetry.Metrics(), logger: Logger(source: "node", sink: { _ in }))
+            .init(directory: directory, site: "basel", trustedKey: TestNode.key.publicKey),
+            log: log, keys: keys, clock: clock,
+            random: SystemRandom.shared, metrics: Telemetry.Metrics(),
+            logger: Logger(source: "node", sink: { _ in }))
         if existing == nil {
             let package = try TestModel.package(1)
             try service.deployments.install(package, actor: "test")
@@ -41,17 +47,21 @@ final class RealNode {
         let now = Int64(time(nil))
         let authority = try CertificateAuthority.create(name: "Test", now: now, days: 2)
         let serverKey = CertificateKey.generate()
-        let leaf = try authority.issueServer(key: serverKey, hosts: ["127.0.0.1"], now: now, lifetimeSeconds: 3600)
+        let leaf = try authority.issueServer(
+            key: serverKey, hosts: ["127.0.0.1"], now: now, lifetimeSeconds: 3600)
         var configuration = HTTPServerConfiguration(
-            host: "127.0.0.1", port: 0, tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey))
+            host: "127.0.0.1", port: 0,
+            tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey))
         configuration.bodyLimit = PredictionService.bodyLimit
         var router = Router()
         service.mount(on: &router)
         let routes = router
         server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
-        client = try HTTPClient(configuration: HTTPClientConfiguration(
-            host: "127.0.0.1", port: server.port, tls: try TLSContext.client(trust: .authority(authority.certificate))))
+        client = try HTTPClient(
+            configuration: HTTPClientConfiguration(
+                host: "127.0.0.1", port: server.port,
+                tls: try TLSContext.client(trust: .authority(authority.certificate))))
     }
 
     func stop(keeping: Bool = false) {
@@ -64,7 +74,10 @@ final class RealNode {
     }
 
     func send(_ method: String, _ path: String, _ body: [UInt8] = []) throws -> HTTPResponse {
-        try client.send(HTTPRequest(method: method, target: path, headers: ["Authorization": "Bearer \(key)"], body: body))
+        try client.send(
+            HTTPRequest(
+                method: method, target: path, headers: ["Authorization": "Bearer \(key)"],
+                body: body))
     }
 }
 
@@ -74,26 +87,37 @@ final class RealNode {
         defer { node.stop() }
         var ids: [String] = []
         for _ in 0..<20 {
-            let response = try node.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow),"explain":true}"#.utf8))
+            let response = try node.send(
+                "POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow),"explain":true}"#.utf8))
             #expect(response.status == 200)
             ids.append(try #require(response.rows.first?["id"]?.stringValue))
             // Durable before the answer: the log on disk already has the entry.
-            #expect(try node.log.entry(at: node.log.size - 1).details["id"]?.stringValue == ids.last)
+            #expect(
+                try node.log.entry(at: node.log.size - 1).details["id"]?.stringValue == ids.last)
         }
-        #expect(try node.send("POST", "/v1/feedback", Array(#"{"prediction_id":"\#(ids[0])","outcome":true}"#.utf8)).status == 200)
+        #expect(
+            try node.send(
+                "POST", "/v1/feedback",
+                Array(#"{"prediction_id":"\#(ids[0])","outcome":true}"#.utf8)
+            ).status == 200)
         let decision = try node.send("GET", "/v1/decisions/\(ids[0])")
-        #expect(decision.value["features"]?["age"] == 63 && decision.value["features"]?["sex"] == "male" && decision.value["outcome"]?["positive"] == true)
+        #expect(
+            decision.value["features"]?["age"] == 63 && decision.value["features"]?["sex"] == "male"
+                && decision.value["outcome"]?["positive"] == true)
         #expect(try node.send("GET", "/v2/health/ready").status == 200)
         let text = try node.send("GET", "/metrics").string
         #expect(text.contains("consilium_predictions_total{model=\"heart\",version=\"1\"} 20"))
         #expect(text.contains("consilium_prediction_seconds_count 20"))
-        let report = try AuditVerifier.verify(directory: node.directory + "/log", verifierKey: node.log.verifierKey.text)
+        let report = try AuditVerifier.verify(
+            directory: node.directory + "/log", verifierKey: node.log.verifierKey.text)
         #expect(report.size == node.log.size)
     }
 
     @Test func commitmentsInTheLogOpenToTheStoredRecord() throws {
         let node = try RealNode()
-        let text = try node.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8)).rows.first?["id"]?.stringValue
+        let text = try node.send(
+            "POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8)
+        ).rows.first?["id"]?.stringValue
         let entry = try node.log.entry(at: node.log.size - 1)
         let id = try #require(PredictionID(text ?? ""))
         let record = try #require(try node.service.records.decision(id))
@@ -101,7 +125,9 @@ final class RealNode {
         #expect(entry.details["output"]?.stringValue == record.sealed.output.hex)
         var other = record
         other.values[0] += 1
-        #expect(other.sealed.input != record.sealed.input && other.sealed.output == record.sealed.output)
+        #expect(
+            other.sealed.input != record.sealed.input && other.sealed.output == record.sealed.output
+        )
         node.stop()
     }
 
@@ -110,23 +136,31 @@ final class RealNode {
         defer { node.stop() }
         let body = [UInt8](repeating: UInt8(ascii: " "), count: 100 << 20)
         // The server answers from the head and closes; the client may see the answer or the closed connection.
-        if let response = try? node.send("POST", "/v1/predict", body) { #expect(response.status == 413 && response.value["error"] != nil) }
-        #expect(try node.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8)).status == 200)
+        if let response = try? node.send("POST", "/v1/predict", body) {
+            #expect(response.status == 413 && response.value["error"] != nil)
+        }
+        #expect(
+            try node.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8))
+                .status == 200)
     }
 
     @Test func stateComesBackFromTheRealLog() throws {
         var node: RealNode? = try RealNode()
         let directory = try #require(node?.directory)
         let state = node?.service.deployments.current
-        let response = try node?.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8))
+        let response = try node?.send(
+            "POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8))
         let id = try #require(PredictionID(response?.rows.first?["id"]?.stringValue ?? ""))
         node?.stop(keeping: true)
         node = nil
         let again = try RealNode(directory: directory)
         defer { again.stop() }
         #expect(again.service.isReady)
-        #expect(again.service.deployments.current.live("heart")?.digest == state?.live("heart")?.digest)
+        #expect(
+            again.service.deployments.current.live("heart")?.digest == state?.live("heart")?.digest)
         #expect(try again.service.records.decision(id) != nil)
-        #expect(try again.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8)).rows.first?["score"] == response?.rows.first?["score"])
+        #expect(
+            try again.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8))
+                .rows.first?["score"] == response?.rows.first?["score"])
     }
 }

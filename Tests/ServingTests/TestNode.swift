@@ -60,7 +60,9 @@ final class MemoryLog: Sendable {
     /// The entries as a log gives them back.
     func stored() throws -> [StoredEntry] {
         let (entries, times) = state.withLock { ($0.entries, $0.times) }
-        return try entries.enumerated().map { try StoredEntry($1.encoded(seq: UInt64($0), time: times[$0])) }
+        return try entries.enumerated().map {
+            try StoredEntry($1.encoded(seq: UInt64($0), time: times[$0]))
+        }
     }
 }
 
@@ -89,7 +91,11 @@ final class TestNode: Sendable {
         log = MemoryLog(clock: clock)
         keys = try AccessKeys(directory: directory + "/keys", clock: clock)
         var made: [AccessRole: String] = [:]
-        for role in AccessRole.allCases { made[role] = try keys.create(name: role.rawValue, roles: [role], random: SystemRandom.shared).key }
+        for role in AccessRole.allCases {
+            made[role] = try keys.create(
+                name: role.rawValue, roles: [role], random: SystemRandom.shared
+            ).key
+        }
         roleKeys = made
         try open([])
     }
@@ -100,9 +106,12 @@ final class TestNode: Sendable {
     }
 
     private func open(_ entries: [StoredEntry]) throws {
-        let logger = Logger(source: "node", level: .debug, clock: clock) { [lines] line in lines.withLock { $0.append(line) } }
+        let logger = Logger(source: "node", level: .debug, clock: clock) { [lines] line in
+            lines.withLock { $0.append(line) }
+        }
         let service = try PredictionService(
-            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey), log: log.writer, replay: { entries.forEach($0) }, keys: keys,
+            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey),
+            log: log.writer, replay: { entries.forEach($0) }, keys: keys,
             clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         var routes = Router()
         service.mount(on: &routes)
@@ -120,7 +129,10 @@ final class TestNode: Sendable {
 
     /// Installs a version and makes it live.
     @discardableResult
-    func deploy(_ version: Int = 1, family: ModelFamily = TestModel.linear, intercept: Double = 0, name: String = "heart") throws -> VerifiedPackage {
+    func deploy(
+        _ version: Int = 1, family: ModelFamily = TestModel.linear, intercept: Double = 0,
+        name: String = "heart"
+    ) throws -> VerifiedPackage {
         let package = try TestModel.package(version, family: family, name: name)
         try service.deployments.install(package, intercept: intercept, actor: "test")
         try service.deployments.makeLive(package.digest, actor: "test")
@@ -128,7 +140,8 @@ final class TestNode: Sendable {
     }
 
     /// Sends a request through the router and waits for its answer.
-    func send(_ method: String, _ path: String, _ body: [UInt8] = [], key: String?) -> HTTPResponse {
+    func send(_ method: String, _ path: String, _ body: [UInt8] = [], key: String?) -> HTTPResponse
+    {
         let answer = Locked<HTTPResponse?>(nil)
         let done = Condition()
         begin(method, path, body, key: key) { response in
@@ -145,16 +158,25 @@ final class TestNode: Sendable {
         }
     }
 
-    func begin(_ method: String, _ path: String, _ body: [UInt8] = [], key: String?, _ completion: @escaping @Sendable (HTTPResponse) -> Void) {
+    func begin(
+        _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
+        _ completion: @escaping @Sendable (HTTPResponse) -> Void
+    ) {
         var headers = HTTPHeaders()
         if let key { headers.append("Authorization", "Bearer \(key)") }
         let request = HTTPRequest(method: method, target: path, headers: headers, body: body)
         router.withLock { $0 }.handle(request, HTTPResponder(completion))
     }
 
-    func predict(_ body: String) -> HTTPResponse { send("POST", "/v1/predict", Array(body.utf8), key: roleKeys[.predict]) }
-    func feedback(_ body: String) -> HTTPResponse { send("POST", "/v1/feedback", Array(body.utf8), key: roleKeys[.feedback]) }
-    func get(_ path: String, as role: AccessRole = .auditor) -> HTTPResponse { send("GET", path, key: roleKeys[role]) }
+    func predict(_ body: String) -> HTTPResponse {
+        send("POST", "/v1/predict", Array(body.utf8), key: roleKeys[.predict])
+    }
+    func feedback(_ body: String) -> HTTPResponse {
+        send("POST", "/v1/feedback", Array(body.utf8), key: roleKeys[.feedback])
+    }
+    func get(_ path: String, as role: AccessRole = .auditor) -> HTTPResponse {
+        send("GET", path, key: roleKeys[role])
+    }
 
     static func remove(_ path: String) {
         guard unsafe unlink(path) != 0, let names = try? DurableFile.list(path) else { return }
@@ -172,15 +194,21 @@ extension HTTPResponse {
 
 enum TestModel {
     static let linear = ModelFamily.logisticRegression(l2: 0.01, perSiteIntercept: false)
-    static let linearWithIntercept = ModelFamily.logisticRegression(l2: 0.01, perSiteIntercept: true)
-    static let network = ModelFamily.perceptron(hidden: [6, 4], output: .sigmoid, l2: 0, perSiteIntercept: false)
+    static let linearWithIntercept = ModelFamily.logisticRegression(
+        l2: 0.01, perSiteIntercept: true)
+    static let network = ModelFamily.perceptron(
+        hidden: [6, 4], output: .sigmoid, l2: 0, perSiteIntercept: false)
 
     static let schema = Schema(
         features: [
             Feature(name: "age", kind: .numeric(unit: "year", range: 0...120, integer: true)),
-            Feature(name: "chol", kind: .numeric(unit: "mg/dl", range: 50...700, integer: false), missing: .imputeWithIndicator, missingCodes: ["0"]),
+            Feature(
+                name: "chol", kind: .numeric(unit: "mg/dl", range: 50...700, integer: false),
+                missing: .imputeWithIndicator, missingCodes: ["0"]),
             Feature(name: "sex", kind: .binary(zero: "female", one: "male")),
-            Feature(name: "cp", kind: .categorical(categories: ["typical", "atypical", "none"], dropFirst: false)),
+            Feature(
+                name: "cp",
+                kind: .categorical(categories: ["typical", "atypical", "none"], dropFirst: false)),
         ],
         label: Label(column: "num", positive: .greaterThan(0), range: 0...4))
 
@@ -190,25 +218,36 @@ enum TestModel {
             FeatureStatistics(mean: 55, variance: 81, missingShare: 0),
             FeatureStatistics(mean: 240, variance: 2500, missingShare: 0.2),
             FeatureStatistics(mean: 0, variance: 1, missingShare: 0, categoryShares: [0.3, 0.7]),
-            FeatureStatistics(mean: 0, variance: 1, missingShare: 0, categoryShares: [0.2, 0.3, 0.5]),
+            FeatureStatistics(
+                mean: 0, variance: 1, missingShare: 0, categoryShares: [0.2, 0.3, 0.5]),
         ],
         labelShare: 0.5)
 
     /// A row that fits, as JSON.
     static let goodRow = #"{"age":63,"chol":233.5,"sex":"male","cp":"typical"}"#
 
-    static func contents(_ version: Int, family: ModelFamily = linear, name: String = "heart") throws -> PackageContents {
+    static func contents(_ version: Int, family: ModelFamily = linear, name: String = "heart")
+        throws -> PackageContents
+    {
         let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
-        let blank = ModelParameters(family: family, inputs: preprocessor.columnCount, seed: [UInt8(version)])
-        let parameters = try blank.replacing((0..<blank.count).map { Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
+        let blank = ModelParameters(
+            family: family, inputs: preprocessor.columnCount, seed: [UInt8(version)])
+        let parameters = try blank.replacing(
+            (0..<blank.count).map { Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
         let manifest = PackageManifest(
-            name: name, version: version, created: "2026-11-24T21:00:00.000Z", study: "heart", planHash: SHA256.hash([1]), schema: schema,
-            preprocessor: preprocessor, family: family, thresholds: .init(decision: 0.5), classes: ["absent", "present"],
-            background: preprocessor.expectedInputs(statistics), provenance: Provenance(run: "r", roster: [.init(site: "basel", rounds: 3)]))
+            name: name, version: version, created: "2026-11-24T21:00:00.000Z", study: "heart",
+            planHash: SHA256.hash([1]), schema: schema,
+            preprocessor: preprocessor, family: family, thresholds: .init(decision: 0.5),
+            classes: ["absent", "present"],
+            background: preprocessor.expectedInputs(statistics),
+            provenance: Provenance(run: "r", roster: [.init(site: "basel", rounds: 3)]))
         return try PackageWriter.sign(manifest, parameters: parameters, with: TestNode.key)
     }
 
-    static func package(_ version: Int, family: ModelFamily = linear, name: String = "heart") throws -> VerifiedPackage {
-        try VerifiedPackage.verify(contents(version, family: family, name: name), trustedKey: TestNode.key.publicKey)
+    static func package(_ version: Int, family: ModelFamily = linear, name: String = "heart") throws
+        -> VerifiedPackage
+    {
+        try VerifiedPackage.verify(
+            contents(version, family: family, name: name), trustedKey: TestNode.key.publicKey)
     }
 }
