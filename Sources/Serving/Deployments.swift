@@ -108,13 +108,13 @@ package final class Deployments: Sendable {
     {
         guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
         do {
-            let package = try VerifiedPackage.verify(
+            let release = try VerifiedPackage.verify(
                 directory: packages + "/" + digest.hex, trustedKey: trustedKey)
-            guard package.digest == digest else {
+            guard release.digest == digest else {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
             }
-            return try DeployedModel(package, intercept: try intercept ?? storedIntercept(digest))
+            return try DeployedModel(release, intercept: try intercept ?? storedIntercept(digest))
         } catch let error as ServingError {
             throw error
         } catch {
@@ -125,7 +125,7 @@ package final class Deployments: Sendable {
     /// Stores a verified package and enters it as a candidate. Installing the same package again changes its
     /// intercept if that differs, and nothing else.
     /// - Parameter intercept: the site's own intercept for this version, for families that have one.
-    package func install(_ package: VerifiedPackage, intercept: Double = 0, actor: String)
+    package func install(_ release: VerifiedPackage, intercept: Double = 0, actor: String)
         throws(ServingError)
     {
         guard intercept.isFinite else {
@@ -133,24 +133,24 @@ package final class Deployments: Sendable {
         }
         try changes.withLock { () throws(ServingError) in
             let event = DeploymentState.Event.installed(
-                package.digest, model: package.name, version: package.version)
-            let known = state.withLock { $0.versions[package.digest] != nil }
+                release.digest, model: release.name, version: release.version)
+            let known = state.withLock { $0.versions[release.digest] != nil }
             try state.withLock { (state: inout DeploymentState) throws(ServingError) in
                 try state.check(event)
             }
             do {
-                try package.write(under: packages)
+                try release.write(under: packages)
             } catch {
                 throw .deployment(problem: "\(error)")
             }
-            if known, try storedIntercept(package.digest) == intercept { return }
+            if known, try storedIntercept(release.digest) == intercept { return }
             let entry =
                 known
-                ? configurationEntry(package, intercept, actor)
+                ? configurationEntry(release, intercept, actor)
                 : entry(event, actor: actor, intercept: intercept)
             try log.appendAndWait(entry)
-            try storeIntercept(intercept, package.digest)
-            if known { try replaceIfLive(package, intercept) } else { apply(event) }
+            try storeIntercept(intercept, release.digest)
+            if known { try replaceIfLive(release, intercept) } else { apply(event) }
         }
     }
 
@@ -222,13 +222,13 @@ package final class Deployments: Sendable {
         logger.info("deployment.changed", [("event", .name(event.entryType.rawValue))])
     }
 
-    private func replaceIfLive(_ package: VerifiedPackage, _ intercept: Double) throws(ServingError)
+    private func replaceIfLive(_ release: VerifiedPackage, _ intercept: Double) throws(ServingError)
     {
         do {
-            let renewed = try DeployedModel(package, intercept: intercept)
+            let renewed = try DeployedModel(release, intercept: intercept)
             table.withLock { table in
-                if table.models[package.name]?.package.digest == package.digest {
-                    table.models[package.name] = renewed
+                if table.models[release.name]?.package.digest == release.digest {
+                    table.models[release.name] = renewed
                 }
             }
         } catch {
@@ -305,11 +305,11 @@ extension Deployments {
     }
 
     private func configurationEntry(
-        _ package: VerifiedPackage, _ intercept: Double, _ actor: String
+        _ release: VerifiedPackage, _ intercept: Double, _ actor: String
     ) -> LogEntry {
         LogEntry(
-            .configurationChanged, actor: actor, role: "node", site: site, model: package.name,
-            payloadDigest: package.digest,
+            .configurationChanged, actor: actor, role: "node", site: site, model: release.name,
+            payloadDigest: release.digest,
             details: ["intercept": .string(intercept.description)])
     }
 }
