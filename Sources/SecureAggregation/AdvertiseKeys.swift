@@ -17,7 +17,9 @@ enum RoundOpening {
 
     /// - Returns: the descriptor and its context.
     /// - Throws: `coordinator-signature` before anything else is believed, then decoding refusals.
-    static func opened(_ message: [UInt8], key: VerifyingKey) throws(AggregationRefusal) -> (RoundDescriptor, Digest) {
+    static func opened(_ message: [UInt8], key: VerifyingKey) throws(AggregationRefusal) -> (
+        RoundDescriptor, Digest
+    ) {
         var reader = try reader(message, expecting: .opening)
         let (bytes, signature) = try decoding { () throws -> ([UInt8], [UInt8]) in
             let bytes = try reader.lengthPrefixed(maxBytes: AggregationLimits.descriptorBytesMax)
@@ -51,7 +53,8 @@ struct Advertisement: Equatable, Sendable {
 
     /// Makes and signs an advertisement.
     init(
-        site: UInt32, secrets: RoundSecrets, ledgerHead: LedgerHead, context: Digest, identity: SigningKey
+        site: UInt32, secrets: RoundSecrets, ledgerHead: LedgerHead, context: Digest,
+        identity: SigningKey
     ) {
         self.site = site
         channelKey = secrets.channelKey.publicKey
@@ -81,17 +84,21 @@ struct Advertisement: Equatable, Sendable {
 
     func isSigned(by key: VerifyingKey, context: Digest) -> Bool {
         Transcript.isValid(
-            Array(entry[Advertisement.bodyBytes...]), .advert, context.bytes, Array(entry[..<Advertisement.bodyBytes]), by: key)
+            Array(entry[Advertisement.bodyBytes...]), .advert, context.bytes,
+            Array(entry[..<Advertisement.bodyBytes]), by: key)
     }
 
     var message: [UInt8] { [MessageType.advertisement.rawValue] + entry }
 
     init(message: [UInt8]) throws(AggregationRefusal) {
-        guard message.first == MessageType.advertisement.rawValue else { throw AggregationRefusal(.unexpectedMessage) }
+        guard message.first == MessageType.advertisement.rawValue else {
+            throw AggregationRefusal(.unexpectedMessage)
+        }
         try self.init(entry: Array(message.dropFirst()))
     }
 
-    static func commitment(to seed: borrowing SecretBytes, site: UInt32, context: Digest) -> Digest {
+    static func commitment(to seed: borrowing SecretBytes, site: UInt32, context: Digest) -> Digest
+    {
         // A commitment is public; the copy of the seed that enters the hash lives for one call.
         Transcript.hash(.selfSeedCommitment, context.bytes, site.bigEndianBytes, seed.exposedCopy())
     }
@@ -109,14 +116,17 @@ struct Roster: Equatable, Sendable {
         let sorted = advertisements.sorted { $0.site < $1.site }
         self.advertisements = sorted
         hash = Transcript.hash(.roster, context.bytes, sorted.flatMap(\.entry))
-        ordinals = Dictionary(sorted.enumerated().map { ($1.site, $0) }, uniquingKeysWith: { first, _ in first })
+        ordinals = Dictionary(
+            sorted.enumerated().map { ($1.site, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
     var count: Int { advertisements.count }
     var sites: [UInt32] { advertisements.map(\.site) }
     func ordinal(of site: UInt32) -> Int? { ordinals[site] }
     func sites(_ set: SiteSet) -> [UInt32] { set.ordinals.map { advertisements[$0].site } }
-    func ordinals(_ set: SiteSet) -> [(ordinal: Int, site: UInt32)] { set.ordinals.map { ($0, advertisements[$0].site) } }
+    func ordinals(_ set: SiteSet) -> [(ordinal: Int, site: UInt32)] {
+        set.ordinals.map { ($0, advertisements[$0].site) }
+    }
 
     var message: [UInt8] {
         var writer = ByteWriter(reserving: 8 + count * Advertisement.entryBytes)
@@ -131,10 +141,14 @@ struct Roster: Equatable, Sendable {
         var reader = try reader(message, expecting: .roster)
         let advertisements = try decoding { () throws -> [Advertisement] in
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.rosterTooLarge) }
+            guard count <= AggregationLimits.sitesMax else {
+                throw AggregationRefusal(.rosterTooLarge)
+            }
             var list: [Advertisement] = []
             list.reserveCapacity(count)
-            for _ in 0..<count { list.append(try Advertisement(entry: try reader.raw(Advertisement.entryBytes))) }
+            for _ in 0..<count {
+                list.append(try Advertisement(entry: try reader.raw(Advertisement.entryBytes)))
+            }
             try reader.finish()
             return list
         }
@@ -146,7 +160,9 @@ struct Roster: Equatable, Sendable {
             guard index == 0 || advertisements[index - 1].site < advertisement.site else {
                 throw AggregationRefusal(.rosterOrder, site: advertisement.site)
             }
-            guard keys.insert(advertisement.channelKey).inserted, keys.insert(advertisement.maskKey).inserted else {
+            guard keys.insert(advertisement.channelKey).inserted,
+                keys.insert(advertisement.maskKey).inserted
+            else {
                 throw AggregationRefusal(.rosterDuplicate, site: advertisement.site)
             }
         }
@@ -161,11 +177,14 @@ struct Roster: Equatable, Sendable {
             guard let member = manifest.member(advertisement.site) else {
                 throw AggregationRefusal(.rosterUnlistedSite, site: advertisement.site)
             }
-            guard member.isInForce(at: now) else { throw AggregationRefusal(.rosterExpiredSite, site: advertisement.site) }
+            guard member.isInForce(at: now) else {
+                throw AggregationRefusal(.rosterExpiredSite, site: advertisement.site)
+            }
             guard advertisement.isSigned(by: member.key, context: context) else {
                 throw AggregationRefusal(.rosterSignature, site: advertisement.site)
             }
-            if let known = ledgerHeads[advertisement.site], !advertisement.ledgerHead.follows(known) {
+            if let known = ledgerHeads[advertisement.site], !advertisement.ledgerHead.follows(known)
+            {
                 throw AggregationRefusal(.ledgerHeadRegressed, site: advertisement.site)
             }
         }

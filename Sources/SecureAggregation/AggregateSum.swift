@@ -18,7 +18,10 @@ package struct AggregateSum: Equatable, Sendable {
     /// Weighted mean of the sites' losses.
     package let weightedLoss: Double
 
-    init(spec: VectorSpec, header: HeaderSlots, payload: [UInt32], survivors: [UInt32], roster: [UInt32]) {
+    init(
+        spec: VectorSpec, header: HeaderSlots, payload: [UInt32], survivors: [UInt32],
+        roster: [UInt32]
+    ) {
         self.spec = spec
         signedSums = payload.map { Int32(bitPattern: $0) }
         totalWeight = header.totalWeight
@@ -31,7 +34,9 @@ package struct AggregateSum: Equatable, Sendable {
     /// The weighted mean per element: S·2^−f·W_max/Σw.
     ///
     /// Error against the exact weighted mean of the clipped values: at most n/(2Σω)·2^−f and one rounding.
-    package var weightedMean: [Double] { scaled(by: Double(spec.maximumWeight) / Double(totalWeight)) }
+    package var weightedMean: [Double] {
+        scaled(by: Double(spec.maximumWeight) / Double(totalWeight))
+    }
 
     /// ``weightedMean`` as floats, for model updates.
     package var weightedMeanFloats: [Float] { weightedMean.map(Float.init) }

@@ -25,10 +25,14 @@ package struct AggregationHistory: Equatable, Sendable {
         var totalWeight: UInt64?
 
         static func == (left: Task, right: Task) -> Bool {
-            left.round == right.round && left.attempt == right.attempt && left.context == right.context
-                && left.signedSurvivors == right.signedSurvivors && left.hasUnmasked == right.hasUnmasked
-                && left.unmaskedRound == right.unmaskedRound && left.unmaskedSurvivorSet == right.unmaskedSurvivorSet
-                && left.usedModels.mapValues { [$0.round, UInt64($0.count)] } == right.usedModels.mapValues { [$0.round, UInt64($0.count)] }
+            left.round == right.round && left.attempt == right.attempt
+                && left.context == right.context
+                && left.signedSurvivors == right.signedSurvivors
+                && left.hasUnmasked == right.hasUnmasked
+                && left.unmaskedRound == right.unmaskedRound
+                && left.unmaskedSurvivorSet == right.unmaskedSurvivorSet
+                && left.usedModels.mapValues { [$0.round, UInt64($0.count)] }
+                    == right.usedModels.mapValues { [$0.round, UInt64($0.count)] }
                 && left.resultRound == right.resultRound && left.resultHash == right.resultHash
                 && left.nextModel == right.nextModel && left.totalWeight == right.totalWeight
         }
@@ -51,6 +55,7 @@ package struct AggregationHistory: Equatable, Sendable {
     /// The last round of a task that this node answered.
     package func lastRound(task: String) -> UInt64? { tasks[task]?.round }
 
+    /// Takes one more record, in the order in which they were made durable.
     package mutating func apply(_ record: LatchRecord) {
         switch record {
         case .opened(let task, let round, let attempt, let context):
@@ -71,7 +76,9 @@ package struct AggregationHistory: Equatable, Sendable {
             }
         case .result(let task, let round, let resultHash, let nextModel, let totalWeight):
             update(task) {
-                ($0.resultRound, $0.resultHash, $0.nextModel, $0.totalWeight) = (round, resultHash, nextModel, totalWeight)
+                ($0.resultRound, $0.resultHash, $0.nextModel, $0.totalWeight) = (
+                    round, resultHash, nextModel, totalWeight
+                )
             }
         }
     }

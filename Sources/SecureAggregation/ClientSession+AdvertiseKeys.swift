@@ -11,19 +11,25 @@ extension ClientSession {
     mutating func advertiseKeys(_ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction] {
         let (descriptor, context) = try RoundOpening.opened(message, key: coordinatorKey)
         self.context = context
-        guard descriptor.manifestHash == manifest.hash else { throw AggregationRefusal(.manifestMismatch) }
-        guard let member = manifest.member(siteIndex), member.key == identity.publicKey, member.isInForce(at: now) else {
+        guard descriptor.manifestHash == manifest.hash else {
+            throw AggregationRefusal(.manifestMismatch)
+        }
+        guard let member = manifest.member(siteIndex), member.key == identity.publicKey,
+            member.isInForce(at: now)
+        else {
             throw AggregationRefusal(.notInManifest)
         }
         try policy.check(descriptor, history: history)
 
         let secrets = try RoundSecrets(site: siteIndex, context: context, random: random)
         let own = Advertisement(
-            site: siteIndex, secrets: secrets, ledgerHead: ledgerHead, context: context, identity: identity)
+            site: siteIndex, secrets: secrets, ledgerHead: ledgerHead, context: context,
+            identity: identity)
         self.descriptor = descriptor
         step = .advertised(Advertised(secrets: secrets, own: own))
         let record = LatchRecord.opened(
-            task: descriptor.task, round: descriptor.round, attempt: descriptor.attempt, context: context)
+            task: descriptor.task, round: descriptor.round, attempt: descriptor.attempt,
+            context: context)
         return [latch(record), .send(own.message), .needInput(descriptor)]
     }
 }

@@ -12,27 +12,35 @@ extension ClientSession {
         let held: SecretTable
     }
 
-    mutating func confirmSurvivors(_ message: [UInt8], _ state: Masked) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func confirmSurvivors(_ message: [UInt8], _ state: Masked) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
         let roster = state.roster
         let survivors = try SurvivorList.survivors(message, roster: roster)
-        guard survivors.isSubset(of: state.sharers) else { throw AggregationRefusal(.survivorsNotSharers) }
+        guard survivors.isSubset(of: state.sharers) else {
+            throw AggregationRefusal(.survivorsNotSharers)
+        }
         guard let ownOrdinal = roster.ordinal(of: siteIndex), survivors.contains(ownOrdinal) else {
             throw AggregationRefusal(.survivorsWithoutSelf)
         }
         let sites = roster.sites(survivors)
         try policy.checkSurvivors(sites, rosterCount: roster.count, descriptor: descriptor)
-        let hash = SurvivorList.hash(survivors, context: context, roster: roster, sharers: state.sharersHash)
+        let hash = SurvivorList.hash(
+            survivors, context: context, roster: roster, sharers: state.sharersHash)
         try checkLatches(hash, sites, descriptor)
 
         let transcript = ConfirmedTranscript(
             context: context, roster: roster.hash, sharers: state.sharersHash, survivors: hash)
         step = .confirmed(
             Confirmed(
-                roster: roster, threshold: state.threshold, sharers: state.sharers, survivors: survivors,
+                roster: roster, threshold: state.threshold, sharers: state.sharers,
+                survivors: survivors,
                 transcript: transcript, held: state.held))
-        let confirmation = SurvivorConfirmation(site: siteIndex, signature: transcript.sign(with: identity))
-        let record = LatchRecord.signedSurvivors(task: descriptor.task, context: context, survivors: hash)
+        let confirmation = SurvivorConfirmation(
+            site: siteIndex, signature: transcript.sign(with: identity))
+        let record = LatchRecord.signedSurvivors(
+            task: descriptor.task, context: context, survivors: hash)
         return [latch(record), .send(confirmation.message)]
     }
 
@@ -47,13 +55,16 @@ extension ClientSession {
         }
         let redrawsNoise = descriptor.privacy.mode != .none && descriptor.privacy.mode != .central
         if past.unmaskedRound == descriptor.round, !redrawsNoise,
-            past.unmaskedSurvivorSet != SurvivorList.setDigest(sites) {
+            past.unmaskedSurvivorSet != SurvivorList.setDigest(sites)
+        {
             throw AggregationRefusal(.survivorsDifferOnRetry)
         }
     }
 
     /// The list came before this site's vector was sent.
-    func missedSurvivors(_ message: [UInt8], _ state: Delivered) throws(AggregationRefusal) -> [ClientAction] {
+    func missedSurvivors(_ message: [UInt8], _ state: Delivered) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         let survivors = try SurvivorList.survivors(message, roster: state.roster)
         let isListed = state.roster.ordinal(of: siteIndex).map(survivors.contains) ?? false
         throw AggregationRefusal(isListed ? .unexpectedMessage : .survivorsWithoutSelf)

@@ -27,7 +27,8 @@ extension ClientSession {
         guard let descriptor, var vector = input.take() else { return [] }
         let masked = MaskedInput(masking: &vector, with: state.masks, parallelism: parallelism)
         let header = MaskedInputHeader(
-            from: siteIndex, context: context, roster: state.roster.hash, sharers: state.sharersHash, input: masked,
+            from: siteIndex, context: context, roster: state.roster.hash,
+            sharers: state.sharersHash, input: masked,
             identity: identity)
         step = .masked(
             Masked(
@@ -37,7 +38,9 @@ extension ClientSession {
             task: descriptor.task, round: descriptor.round, attempt: descriptor.attempt,
             modelHash: descriptor.modelHash, context: context)
         var actions = [latch(record), .send(header.message)]
-        if descriptor.vector.segmentCount > 0 { actions.append(.uploadSegments(count: descriptor.vector.segmentCount)) }
+        if descriptor.vector.segmentCount > 0 {
+            actions.append(.uploadSegments(count: descriptor.vector.segmentCount))
+        }
         return actions
     }
 
@@ -45,7 +48,8 @@ extension ClientSession {
     ///
     /// - Returns: nil before the vector is masked, after the survivors are known, and for numbers out of range.
     package func segmentMessage(_ segment: Int) -> [UInt8]? {
-        guard case .masked(let state) = step, (0..<state.masked.spec.segmentCount).contains(segment) else { return nil }
+        guard case .masked(let state) = step, (0..<state.masked.spec.segmentCount).contains(segment)
+        else { return nil }
         return state.masked.segmentMessage(segment, from: siteIndex)
     }
 }

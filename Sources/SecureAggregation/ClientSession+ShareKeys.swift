@@ -13,21 +13,28 @@ extension ClientSession {
         let ownShare: SecretTable
     }
 
-    mutating func shareKeys(_ message: [UInt8], _ state: Advertised) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func shareKeys(_ message: [UInt8], _ state: Advertised) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
         let roster = try Roster(message: message, context: context)
-        guard let ownOrdinal = roster.ordinal(of: siteIndex), roster.advertisements[ownOrdinal] == state.own else {
+        guard let ownOrdinal = roster.ordinal(of: siteIndex),
+            roster.advertisements[ownOrdinal] == state.own
+        else {
             throw AggregationRefusal(.rosterWithoutSelf)
         }
         try policy.checkCohort(roster.sites, descriptor.cohort)
-        try roster.checkMembers(manifest: manifest, now: now, context: context, ledgerHeads: history.ledgerHeads)
+        try roster.checkMembers(
+            manifest: manifest, now: now, context: context, ledgerHeads: history.ledgerHeads)
 
         let keys = PairwiseKeys(context: context, roster: roster)
         let channels = try SecretTable(count: roster.count, width: 32) {
             (ordinal, output, offset) throws(AggregationRefusal) in
             guard ordinal != ownOrdinal else { return }
             let peer = roster.advertisements[ordinal]
-            output.store(try keys.agreed(state.secrets.channelKey, with: peer.channelKey, site: peer.site), at: offset)
+            output.store(
+                try keys.agreed(state.secrets.channelKey, with: peer.channelKey, site: peer.site),
+                at: offset)
         }
         let threshold = descriptor.cohort.threshold.threshold(sites: roster.count)
         let shares = try dealtShares(of: state.secrets, count: roster.count, threshold: threshold)
@@ -40,14 +47,17 @@ extension ClientSession {
                     shares.row(ordinal), key: key, nonce: ShareBox.nonce,
                     additionalData: keys.channelData(from: siteIndex, to: peer.site)))
         }
-        let ownShare = try SecretTable(count: 1, width: ShareBox.plaintextBytes) { (_, output, offset) in
+        let ownShare = try SecretTable(count: 1, width: ShareBox.plaintextBytes) {
+            (_, output, offset) in
             output.store(shares.row(ownOrdinal), at: offset)
         }
         step = .shared(
             Shared(
-                secrets: state.secrets, roster: roster, threshold: threshold, channels: channels, ownShare: ownShare))
+                secrets: state.secrets, roster: roster, threshold: threshold, channels: channels,
+                ownShare: ownShare))
         let heads = Dictionary(
-            roster.advertisements.map { ($0.site, $0.ledgerHead) }, uniquingKeysWith: { first, _ in first })
+            roster.advertisements.map { ($0.site, $0.ledgerHead) },
+            uniquingKeysWith: { first, _ in first })
         let sent = EncryptedShares(
             from: siteIndex, boxes: boxes, context: context, roster: roster, identity: identity)
         return [latch(.ledgerHeads(heads)), .send(sent.message)]
@@ -57,25 +67,37 @@ extension ClientSession {
     private func dealtShares(
         of secrets: RoundSecrets, count: Int, threshold: Int
     ) throws(AggregationRefusal) -> SecretTable {
-        let selfSeed = SecretSharing.Polynomials(secret: secrets.selfSeed, threshold: threshold, random: random)
-        let maskSeed = SecretSharing.Polynomials(secret: secrets.maskSeed, threshold: threshold, random: random)
-        return try SecretTable(count: count, width: ShareBox.plaintextBytes) { (ordinal, output, offset) in
+        let selfSeed = SecretSharing.Polynomials(
+            secret: secrets.selfSeed, threshold: threshold, random: random)
+        let maskSeed = SecretSharing.Polynomials(
+            secret: secrets.maskSeed, threshold: threshold, random: random)
+        return try SecretTable(count: count, width: ShareBox.plaintextBytes) {
+            (ordinal, output, offset) in
             selfSeed.writeShare(of: UInt32(ordinal + 1), to: &output, at: offset)
-            maskSeed.writeShare(of: UInt32(ordinal + 1), to: &output, at: offset + SecretSharing.shareBytes)
+            maskSeed.writeShare(
+                of: UInt32(ordinal + 1), to: &output, at: offset + SecretSharing.shareBytes)
         }
     }
 
-    mutating func acceptShares(_ message: [UInt8], _ state: Shared) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func acceptShares(_ message: [UInt8], _ state: Shared) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
         let roster = state.roster
         let delivery = try Delivery(message: message, roster: roster)
-        guard let ownOrdinal = roster.ordinal(of: siteIndex), delivery.sharers.contains(ownOrdinal) else {
+        guard let ownOrdinal = roster.ordinal(of: siteIndex), delivery.sharers.contains(ownOrdinal)
+        else {
             throw AggregationRefusal(.sharersWithoutSelf)
         }
-        guard delivery.sharers.count >= max(state.threshold, policy.minimumCohort, descriptor.cohort.minimum) else {
+        guard
+            delivery.sharers.count
+                >= max(state.threshold, policy.minimumCohort, descriptor.cohort.minimum)
+        else {
             throw AggregationRefusal(.sharersTooFew)
         }
-        guard delivery.boxes.map(\.peer) == roster.sites(delivery.sharers).filter({ $0 != siteIndex }) else {
+        guard
+            delivery.boxes.map(\.peer) == roster.sites(delivery.sharers).filter({ $0 != siteIndex })
+        else {
             throw AggregationRefusal(.deliveryIncomplete)
         }
         let keys = PairwiseKeys(context: context, roster: roster)
@@ -83,7 +105,8 @@ extension ClientSession {
         let masks = try maskExpansion(delivery.sharers, state, keys, ownOrdinal: ownOrdinal)
         let delivered = Delivered(
             roster: roster, threshold: state.threshold, sharers: delivery.sharers,
-            sharersHash: Delivery.hash(delivery.sharers, context: context, roster: roster), held: held, masks: masks)
+            sharersHash: Delivery.hash(delivery.sharers, context: context, roster: roster),
+            held: held, masks: masks)
         step = .delivered(delivered)
         return input == nil ? [] : try maskInput(delivered)
     }
@@ -93,7 +116,8 @@ extension ClientSession {
         _ delivery: Delivery, _ state: Shared, _ keys: PairwiseKeys, ownOrdinal: Int
     ) throws(AggregationRefusal) -> SecretTable {
         let roster = state.roster
-        let boxes = Dictionary(delivery.boxes.map { ($0.peer, $0.sealed) }, uniquingKeysWith: { first, _ in first })
+        let boxes = Dictionary(
+            delivery.boxes.map { ($0.peer, $0.sealed) }, uniquingKeysWith: { first, _ in first })
         let own = roster.advertisements[ownOrdinal]
         return try SecretTable(count: roster.count, width: ShareBox.plaintextBytes) {
             (ordinal, output, offset) throws(AggregationRefusal) in
@@ -107,7 +131,9 @@ extension ClientSession {
                 sealed, key: keys.channelKey(state.channels.row(ordinal), from: peer, to: own),
                 additionalData: keys.channelData(from: peer.site, to: siteIndex), site: peer.site)
             let isInField = share.withBytes { bytes in
-                (0..<2 * SecretSharing.limbCount).allSatisfy { loadWord(bytes, $0) < FieldElement.prime }
+                (0..<2 * SecretSharing.limbCount).allSatisfy {
+                    loadWord(bytes, $0) < FieldElement.prime
+                }
             }
             guard isInField else { throw AggregationRefusal(.shareOutOfRange, site: peer.site) }
             output.store(share, at: offset)
@@ -118,7 +144,8 @@ extension ClientSession {
         _ sealed: [UInt8], key: borrowing SecretBytes, additionalData: [UInt8], site: UInt32
     ) throws(AggregationRefusal) -> SecretBytes {
         do {
-            return try AESGCM256.openSecret(sealed, key: key, nonce: ShareBox.nonce, additionalData: additionalData)
+            return try AESGCM256.openSecret(
+                sealed, key: key, nonce: ShareBox.nonce, additionalData: additionalData)
         } catch {
             throw AggregationRefusal(.shareNotAuthentic, site: site)
         }

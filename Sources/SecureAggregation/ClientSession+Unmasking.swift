@@ -17,7 +17,9 @@ extension ClientSession {
         var missing: Set<Int>
     }
 
-    mutating func revealShares(_ message: [UInt8], _ state: Confirmed) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func revealShares(_ message: [UInt8], _ state: Confirmed) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
         try checkEvidence(try SurvivorConfirmation.confirmations(message), state)
         if let past = history.task(descriptor.task), past.context == context, past.hasUnmasked {
@@ -26,15 +28,20 @@ extension ClientSession {
         let entries = state.sharers.ordinals.map { ordinal in
             let kind: ShareKind = state.survivors.contains(ordinal) ? .selfSeed : .maskSeed
             let share = state.held.part(
-                ordinal, kind == .selfSeed ? 0..<SecretSharing.shareBytes : SecretSharing.shareBytes..<ShareBox.plaintextBytes)
+                ordinal,
+                kind == .selfSeed
+                    ? 0..<SecretSharing.shareBytes
+                    : SecretSharing.shareBytes..<ShareBox.plaintextBytes)
             return RevealedShares.Entry(
-                site: state.roster.advertisements[ordinal].site, kind: kind, share: share.exposedCopy())
+                site: state.roster.advertisements[ordinal].site, kind: kind,
+                share: share.exposedCopy())
         }
         let revealed = RevealedShares(
             from: siteIndex, entries: entries, transcript: state.transcript, identity: identity)
         // The last reference to the held shares goes with the old step: they are wiped here.
         step = .unmasked(
-            Unmasked(roster: state.roster, survivors: state.survivors, transcript: state.transcript))
+            Unmasked(roster: state.roster, survivors: state.survivors, transcript: state.transcript)
+        )
         let record = LatchRecord.unmasked(
             task: descriptor.task, round: descriptor.round, context: context,
             survivorSet: SurvivorList.setDigest(state.roster.sites(state.survivors)))
@@ -42,11 +49,16 @@ extension ClientSession {
     }
 
     /// At least t distinct survivors signed exactly this node's list.
-    private func checkEvidence(_ evidence: [SurvivorConfirmation], _ state: Confirmed) throws(AggregationRefusal) {
+    private func checkEvidence(_ evidence: [SurvivorConfirmation], _ state: Confirmed)
+        throws(AggregationRefusal)
+    {
         guard evidence.count >= state.threshold else { throw AggregationRefusal(.evidenceTooSmall) }
-        guard Set(evidence.map(\.site)).count == evidence.count else { throw AggregationRefusal(.evidenceDuplicateSigner) }
+        guard Set(evidence.map(\.site)).count == evidence.count else {
+            throw AggregationRefusal(.evidenceDuplicateSigner)
+        }
         for confirmation in evidence {
-            guard let ordinal = state.roster.ordinal(of: confirmation.site), state.survivors.contains(ordinal),
+            guard let ordinal = state.roster.ordinal(of: confirmation.site),
+                state.survivors.contains(ordinal),
                 let member = manifest.member(confirmation.site)
             else { throw AggregationRefusal(.evidenceNotSurvivor, site: confirmation.site) }
             guard state.transcript.isValid(confirmation.signature, by: member.key) else {
@@ -55,17 +67,22 @@ extension ClientSession {
         }
     }
 
-    mutating func takeResult(_ message: [UInt8], _ state: Unmasked) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func takeResult(_ message: [UInt8], _ state: Unmasked) throws(AggregationRefusal)
+        -> [ClientAction]
+    {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
         let header = try ResultHeader(message: message, roster: state.roster)
-        guard header.survivors == state.survivors, header.digests.segments.count == descriptor.vector.segmentCount else {
+        guard header.survivors == state.survivors,
+            header.digests.segments.count == descriptor.vector.segmentCount
+        else {
             throw AggregationRefusal(.resultMismatch)
         }
         guard header.isSigned(by: coordinatorKey, transcript: state.transcript) else {
             throw AggregationRefusal(.resultSignature)
         }
-        guard header.slots.isPlausibleSum(
-            survivors: header.survivors.count, maximumWeight: descriptor.vector.maximumWeight)
+        guard
+            header.slots.isPlausibleSum(
+                survivors: header.survivors.count, maximumWeight: descriptor.vector.maximumWeight)
         else { throw AggregationRefusal(.resultSlots) }
         let receiving = ReceivingResult(
             roster: state.roster, header: header, transcript: state.transcript,
@@ -75,22 +92,32 @@ extension ClientSession {
         return receiving.missing.isEmpty ? finish(receiving, descriptor) : []
     }
 
-    mutating func takeResultSegment(_ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction] {
+    mutating func takeResultSegment(_ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction]
+    {
         if case .resultToConfirm = step { return [] }
-        guard case .receivingResult(var state) = step, let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
+        guard case .receivingResult(var state) = step, let descriptor else {
+            throw AggregationRefusal(.unexpectedMessage)
+        }
         let frame = try SegmentFrame(message, type: .resultSegment, spec: descriptor.vector)
-        guard WordBytes.digest(message, from: frame.start) == state.header.digests.segments[frame.segment] else {
+        guard
+            WordBytes.digest(message, from: frame.start)
+                == state.header.digests.segments[frame.segment]
+        else {
             throw AggregationRefusal(.resultDigest)
         }
         guard state.missing.remove(frame.segment) != nil else { return [] }
         // Keep the payload's only reference in `state`, so that writing does not copy it.
         step = .waitingForOpening
-        WordBytes.copy(message, from: frame.start, to: &state.payload, descriptor.vector.segmentRange(frame.segment))
+        WordBytes.copy(
+            message, from: frame.start, to: &state.payload,
+            descriptor.vector.segmentRange(frame.segment))
         step = .receivingResult(state)
         return state.missing.isEmpty ? finish(state, descriptor) : []
     }
 
-    private mutating func finish(_ state: ReceivingResult, _ descriptor: RoundDescriptor) -> [ClientAction] {
+    private mutating func finish(_ state: ReceivingResult, _ descriptor: RoundDescriptor)
+        -> [ClientAction]
+    {
         let result = RoundResult(
             hash: state.header.hash(state.transcript),
             sum: AggregateSum(
@@ -110,7 +137,8 @@ extension ClientSession {
         guard case .resultToConfirm(let result) = step, let descriptor else { return [] }
         let record = latch(
             .result(
-                task: descriptor.task, round: descriptor.round, resultHash: result.hash, nextModel: computedModel,
+                task: descriptor.task, round: descriptor.round, resultHash: result.hash,
+                nextModel: computedModel,
                 totalWeight: result.sum.totalWeight))
         guard result.nextModelHash == computedModel ?? .zero else {
             return [record] + abort(AggregationRefusal(.resultModelMismatch))

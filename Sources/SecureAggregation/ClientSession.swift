@@ -117,7 +117,9 @@ package struct ClientSession: Sendable {
         }
     }
 
-    private mutating func advance(_ type: MessageType, _ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction] {
+    private mutating func advance(_ type: MessageType, _ message: [UInt8])
+        throws(AggregationRefusal) -> [ClientAction]
+    {
         switch (type, step) {
         case (.abort, _): return try takeAbort(message)
         case (.opening, .waitingForOpening): return try advertiseKeys(message)
@@ -145,10 +147,12 @@ package struct ClientSession: Sendable {
     /// May be called from `.needInput` on; the masked vector leaves when the shares have been delivered too.
     package mutating func provideInput(_ vector: QuantizedVector) -> [ClientAction] {
         guard !isOver, let descriptor else { return [] }
-        precondition(vector.spec == descriptor.vector, "the vector was encoded for another specification")
+        precondition(
+            vector.spec == descriptor.vector, "the vector was encoded for another specification")
         precondition(input == nil, "the input is given once")
         do throws(AggregationRefusal) {
-            try policy.checkWeight(vector.weight, lastTotal: history.lastTotalWeight(task: descriptor.task))
+            try policy.checkWeight(
+                vector.weight, lastTotal: history.lastTotalWeight(task: descriptor.task))
             input = vector
             guard case .delivered(let state) = step else { return [] }
             return try maskInput(state)
@@ -174,9 +178,12 @@ package struct ClientSession: Sendable {
         input = nil
     }
 
-    private mutating func takeAbort(_ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction] {
+    private mutating func takeAbort(_ message: [UInt8]) throws(AggregationRefusal) -> [ClientAction]
+    {
         let abort = try AbortMessage(message, context: context, key: coordinatorKey)
-        guard abort.sender == AbortMessage.coordinator else { throw AggregationRefusal(.signatureInvalid) }
+        guard abort.sender == AbortMessage.coordinator else {
+            throw AggregationRefusal(.signatureInvalid)
+        }
         end()
         return [.abortedByCoordinator(abort.refusal)]
     }

@@ -14,7 +14,8 @@ enum SurvivorList {
         return writer.bytes
     }
 
-    static func survivors(_ message: [UInt8], roster: Roster) throws(AggregationRefusal) -> SiteSet {
+    static func survivors(_ message: [UInt8], roster: Roster) throws(AggregationRefusal) -> SiteSet
+    {
         var reader = try reader(message, expecting: .survivors)
         return try decoding { () throws -> SiteSet in
             let bitmap = try reader.lengthPrefixed(maxBytes: AggregationLimits.sitesMax / 8)
@@ -24,8 +25,11 @@ enum SurvivorList {
     }
 
     /// h3 = H("u3"; ctx, ρ, h2, bitmap).
-    static func hash(_ survivors: SiteSet, context: Digest, roster: Roster, sharers: Digest) -> Digest {
-        Transcript.hash(.survivors, context.bytes, roster.hash.bytes, sharers.bytes, survivors.bytes)
+    static func hash(_ survivors: SiteSet, context: Digest, roster: Roster, sharers: Digest)
+        -> Digest
+    {
+        Transcript.hash(
+            .survivors, context.bytes, roster.hash.bytes, sharers.bytes, survivors.bytes)
     }
 
     /// The set itself, independent of any attempt: what a retry is compared by.
@@ -42,12 +46,14 @@ struct ConfirmedTranscript: Equatable, Sendable {
     let survivors: Digest
 
     func sign(with key: SigningKey) -> [UInt8] {
-        Transcript.sign(.consistency, context.bytes, roster.bytes, sharers.bytes, survivors.bytes, with: key)
+        Transcript.sign(
+            .consistency, context.bytes, roster.bytes, sharers.bytes, survivors.bytes, with: key)
     }
 
     func isValid(_ signature: [UInt8], by key: VerifyingKey) -> Bool {
         Transcript.isValid(
-            signature, .consistency, context.bytes, roster.bytes, sharers.bytes, survivors.bytes, by: key)
+            signature, .consistency, context.bytes, roster.bytes, sharers.bytes, survivors.bytes,
+            by: key)
     }
 }
 
@@ -66,7 +72,8 @@ struct SurvivorConfirmation: Equatable, Sendable {
     init(message: [UInt8]) throws(AggregationRefusal) {
         var reader = try reader(message, expecting: .confirmation)
         self = try decoding { () throws -> SurvivorConfirmation in
-            let confirmation = SurvivorConfirmation(site: try reader.u32(), signature: try reader.signature())
+            let confirmation = SurvivorConfirmation(
+                site: try reader.u32(), signature: try reader.signature())
             try reader.finish()
             return confirmation
         }
@@ -83,13 +90,20 @@ struct SurvivorConfirmation: Equatable, Sendable {
         return writer.bytes
     }
 
-    static func confirmations(_ message: [UInt8]) throws(AggregationRefusal) -> [SurvivorConfirmation] {
+    static func confirmations(_ message: [UInt8]) throws(AggregationRefusal)
+        -> [SurvivorConfirmation]
+    {
         var reader = try reader(message, expecting: .evidence)
         return try decoding { () throws -> [SurvivorConfirmation] in
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.sitesMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             var list: [SurvivorConfirmation] = []
-            for _ in 0..<count { list.append(SurvivorConfirmation(site: try reader.u32(), signature: try reader.signature())) }
+            for _ in 0..<count {
+                list.append(
+                    SurvivorConfirmation(site: try reader.u32(), signature: try reader.signature()))
+            }
             try reader.finish()
             return list
         }

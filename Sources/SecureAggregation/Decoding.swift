@@ -14,7 +14,9 @@ func decoding<Value>(_ body: () throws -> Value) throws(AggregationRefusal) -> V
 
 extension ByteReader {
     mutating func digest() throws -> Digest {
-        guard let digest = Digest(bytes: try raw(Digest.byteCount)) else { throw AggregationRefusal(.malformedMessage) }
+        guard let digest = Digest(bytes: try raw(Digest.byteCount)) else {
+            throw AggregationRefusal(.malformedMessage)
+        }
         return digest
     }
 

@@ -10,9 +10,11 @@ package enum FixedPointError: Error, Equatable, CustomStringConvertible {
 
     package var description: String {
         switch self {
-        case .wrongCount(let expected, let actual): "the vector must have \(expected) elements, not \(actual)"
+        case .wrongCount(let expected, let actual):
+            "the vector must have \(expected) elements, not \(actual)"
         case .notFinite(let element): "element \(element) is not a finite number; training diverged"
-        case .weightOutOfRange: "the weight must be at least 1 and at most the round's maximum weight"
+        case .weightOutOfRange:
+            "the weight must be at least 1 and at most the round's maximum weight"
         case .lossNotFinite: "the loss is not a finite number; training diverged"
         }
     }
@@ -49,7 +51,9 @@ package enum FixedPoint {
     package static func encode(
         _ values: [Float], spec: VectorSpec, weight: UInt64, loss: Double = 0
     ) throws(FixedPointError) -> QuantizedVector {
-        try encode(count: values.count, spec: spec, weight: weight, loss: loss) { Double(values[$0]) }
+        try encode(count: values.count, spec: spec, weight: weight, loss: loss) {
+            Double(values[$0])
+        }
     }
 
     /// ``encode(_:spec:weight:loss:)-(_,_,_,_)`` for statistics and counts, which are doubles.
@@ -63,7 +67,9 @@ package enum FixedPoint {
     private static func encode(
         count: Int, spec: VectorSpec, weight: UInt64, loss: Double, value: (Int) -> Double
     ) throws(FixedPointError) -> QuantizedVector {
-        guard count == spec.elementCount else { throw .wrongCount(expected: spec.elementCount, actual: count) }
+        guard count == spec.elementCount else {
+            throw .wrongCount(expected: spec.elementCount, actual: count)
+        }
         guard (1...spec.maximumWeight).contains(weight) else { throw .weightOutOfRange }
         guard loss.isFinite else { throw .lossNotFinite }
         let factor = Double(weight) / Double(spec.maximumWeight)
@@ -86,7 +92,10 @@ package enum FixedPoint {
         }
         let clippedShare = count == 0 ? 0 : Double(clipped) / Double(count)
         let header = HeaderSlots(
-            weight: weight, maximumWeight: spec.maximumWeight, clippedShare: clippedShare, loss: loss)
-        return QuantizedVector(spec: spec, weight: weight, clippedShare: clippedShare, header: header, payload: payload)
+            weight: weight, maximumWeight: spec.maximumWeight, clippedShare: clippedShare,
+            loss: loss)
+        return QuantizedVector(
+            spec: spec, weight: weight, clippedShare: clippedShare, header: header, payload: payload
+        )
     }
 }

@@ -8,7 +8,8 @@ enum GroupPermutation {
     /// - Parameter seed: H("graph"; ctx, ρ).
     /// - Returns: a permutation of 0 ..< count.
     static func order(seed: Digest, count: Int) -> [Int] {
-        let stream = AESCTR256(key: SecretBytes(copying: seed.bytes), initialVector: [UInt8](repeating: 0, count: 16))
+        let stream = AESCTR256(
+            key: SecretBytes(copying: seed.bytes), initialVector: [UInt8](repeating: 0, count: 16))
         var words: [UInt32] = []
         var next = 0
         func draw() -> UInt32 {

@@ -10,6 +10,7 @@
 
 /// Layout of the header, for one site's values and for sums of them.
 package struct HeaderSlots: Equatable, Sendable {
+    /// Words of a header.
     package static let count = 16
     /// Number of this layout in the vector specification.
     static let layout: UInt8 = 1
@@ -25,7 +26,8 @@ package struct HeaderSlots: Equatable, Sendable {
         for limb in 0..<3 { words[4 + limb] = UInt32((weight >> UInt64(16 * limb)) & 0xFFFF) }
         words[7] = UInt32((clippedShare * exp2(16)).rounded(.toNearestOrEven))
         let factor = Double(weight) / Double(maximumWeight)
-        let scaled = UInt64((min(max(loss, 0), Self.lossMax) * factor * exp2(24)).rounded(.toNearestOrEven))
+        let scaled = UInt64(
+            (min(max(loss, 0), Self.lossMax) * factor * exp2(24)).rounded(.toNearestOrEven))
         words[8] = UInt32(scaled & 0xFFFF)
         words[9] = UInt32(scaled >> 16)
     }

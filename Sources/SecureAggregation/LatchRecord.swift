@@ -11,12 +11,14 @@ package struct LedgerHead: Equatable, Sendable {
     /// First 24 bytes of the head's hash.
     package let hash: [UInt8]
 
+    /// Bytes of the ledger's hash that an advertisement carries.
     package static let hashBytes = 24
     /// A site that keeps no ledger.
     package static let none = LedgerHead(sequence: 0, hash: [UInt8](repeating: 0, count: hashBytes))
 
     package init(sequence: UInt64, hash: [UInt8]) {
-        precondition(hash.count == LedgerHead.hashBytes, "a ledger head carries 24 bytes of its hash")
+        precondition(
+            hash.count == LedgerHead.hashBytes, "a ledger head carries 24 bytes of its hash")
         self.sequence = sequence
         self.hash = hash
     }
@@ -51,8 +53,10 @@ package enum LatchRecord: Equatable, Sendable {
     /// The node is about to reveal shares; never again for this context.
     case unmasked(task: String, round: UInt64, context: Digest, survivorSet: Digest)
     /// A result was checked: the model that follows from it, and its total weight.
-    case result(task: String, round: UInt64, resultHash: Digest, nextModel: Digest?, totalWeight: UInt64)
+    case result(
+        task: String, round: UInt64, resultHash: Digest, nextModel: Digest?, totalWeight: UInt64)
 
+    /// The record's bytes, for the node's log: a type byte and the fields in order. `init(encoded:)` reads them back.
     package var encoded: [UInt8] {
         var writer = ByteWriter()
         switch self {
@@ -113,7 +117,9 @@ package enum LatchRecord: Equatable, Sendable {
         let type = try reader.u8()
         if type == 2 {
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.sitesMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             var heads: [UInt32: LedgerHead] = [:]
             for _ in 0..<count { heads[try reader.u32()] = try LedgerHead(from: &reader) }
             self = .ledgerHeads(heads)
@@ -122,22 +128,29 @@ package enum LatchRecord: Equatable, Sendable {
         let task = try reader.text(maxBytes: AggregationLimits.taskBytesMax)
         switch type {
         case 1:
-            self = .opened(task: task, round: try reader.u64(), attempt: try reader.u32(), context: try reader.digest())
+            self = .opened(
+                task: task, round: try reader.u64(), attempt: try reader.u32(),
+                context: try reader.digest())
         case 3:
             self = .masked(
-                task: task, round: try reader.u64(), attempt: try reader.u32(), modelHash: try reader.digest(),
+                task: task, round: try reader.u64(), attempt: try reader.u32(),
+                modelHash: try reader.digest(),
                 context: try reader.digest())
         case 4:
-            self = .signedSurvivors(task: task, context: try reader.digest(), survivors: try reader.digest())
+            self = .signedSurvivors(
+                task: task, context: try reader.digest(), survivors: try reader.digest())
         case 5:
             self = .unmasked(
-                task: task, round: try reader.u64(), context: try reader.digest(), survivorSet: try reader.digest())
+                task: task, round: try reader.u64(), context: try reader.digest(),
+                survivorSet: try reader.digest())
         case 6:
             let round = try reader.u64()
             let hash = try reader.digest()
             let hasModel = try reader.u8()
             let model = try reader.digest()
-            guard hasModel <= 1, hasModel == 1 || model == .zero else { throw AggregationRefusal(.malformedMessage) }
+            guard hasModel <= 1, hasModel == 1 || model == .zero else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             self = .result(
                 task: task, round: round, resultHash: hash, nextModel: hasModel == 1 ? model : nil,
                 totalWeight: try reader.u64())

@@ -20,7 +20,9 @@ package struct Manifest: Equatable, Sendable {
         package var validFrom: UInt64
         package var validTo: UInt64
 
-        package init(index: UInt32, name: String, key: VerifyingKey, validFrom: UInt64, validTo: UInt64) {
+        package init(
+            index: UInt32, name: String, key: VerifyingKey, validFrom: UInt64, validTo: UInt64
+        ) {
             self.index = index
             self.name = name
             self.key = key
@@ -28,7 +30,10 @@ package struct Manifest: Equatable, Sendable {
             self.validTo = validTo
         }
 
-        package func isInForce(at seconds: UInt64) -> Bool { validFrom <= seconds && seconds < validTo }
+        /// Whether the membership counts at this time, in seconds since 1970.
+        package func isInForce(at seconds: UInt64) -> Bool {
+            validFrom <= seconds && seconds < validTo
+        }
     }
 
     package let federation: String
@@ -42,7 +47,8 @@ package struct Manifest: Equatable, Sendable {
     private static let membersMax = 100_000
 
     /// - Throws: `malformed-message` for repeated indices, names or keys, bad names or more members than fit.
-    package init(federation: String, sequence: UInt64, members: [Member]) throws(AggregationRefusal) {
+    package init(federation: String, sequence: UInt64, members: [Member]) throws(AggregationRefusal)
+    {
         let sorted = members.sorted { $0.index < $1.index }
         guard Set(members.map(\.index)).count == members.count,
             Set(members.map(\.name)).count == members.count,
@@ -56,6 +62,7 @@ package struct Manifest: Equatable, Sendable {
         self.members = sorted
     }
 
+    /// The member with this index. Cost: O(log members).
     package func member(_ index: UInt32) -> Member? {
         var low = 0
         var high = members.count
@@ -66,6 +73,7 @@ package struct Manifest: Equatable, Sendable {
         return low < members.count && members[low].index == index ? members[low] : nil
     }
 
+    /// The one encoding, laid out at the top of this file.
     package var canonicalBytes: [UInt8] {
         var writer = ByteWriter(reserving: 64 + members.count * 96)
         writer.text(Manifest.magic)
@@ -89,7 +97,9 @@ package struct Manifest: Equatable, Sendable {
     package init(canonicalBytes bytes: [UInt8]) throws(AggregationRefusal) {
         let parsed = try decoding { () throws -> Manifest in
             var reader = ByteReader(bytes)
-            guard try reader.text(maxBytes: 64) == Manifest.magic else { throw AggregationRefusal(.malformedMessage) }
+            guard try reader.text(maxBytes: 64) == Manifest.magic else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             let federation = try reader.text(maxBytes: Manifest.nameBytesMax)
             let sequence = try reader.u64()
             let count = Int(try reader.u32())
@@ -102,7 +112,9 @@ package struct Manifest: Equatable, Sendable {
                     throw AggregationRefusal(.malformedMessage)
                 }
                 members.append(
-                    Member(index: index, name: name, key: key, validFrom: try reader.u64(), validTo: try reader.u64()))
+                    Member(
+                        index: index, name: name, key: key, validFrom: try reader.u64(),
+                        validTo: try reader.u64()))
             }
             try reader.finish()
             return try Manifest(federation: federation, sequence: sequence, members: members)
@@ -113,7 +125,8 @@ package struct Manifest: Equatable, Sendable {
 
     private static func isName(_ name: String) -> Bool {
         let isAllowed = { (byte: UInt8) in
-            (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2E || byte == 0x5F || byte == 0x2D
+            (0x61...0x7A).contains(byte) || (0x30...0x39).contains(byte) || byte == 0x2E
+                || byte == 0x5F || byte == 0x2D
         }
         return (1...nameBytesMax).contains(name.utf8.count) && name.utf8.allSatisfy(isAllowed)
     }

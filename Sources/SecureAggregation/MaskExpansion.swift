@@ -7,7 +7,8 @@ import Cryptography
 import Dispatch
 
 #if _endian(big)
-#error("words travel little-endian and are used in place: this file needs a little-endian machine")
+    #error(
+        "words travel little-endian and are used in place: this file needs a little-endian machine")
 #endif
 
 /// Which part of a site's vector a stream masks.
@@ -50,14 +51,16 @@ struct MaskExpansion: Sendable {
     ///   - parallelism: threads to use, at least 1.
     /// - Complexity: seeds × words / 4 AES blocks.
     func apply(to words: inout [UInt32], part: MaskedPart, segmentElements: Int, parallelism: Int) {
-        let pieces = MaskExpansion.pieces(count: words.count, segmentElements: segmentElements, parallelism: parallelism)
+        let pieces = MaskExpansion.pieces(
+            count: words.count, segmentElements: segmentElements, parallelism: parallelism)
         guard !pieces.isEmpty else { return }
         // Safe: the pieces are disjoint ranges of the array, which outlives the call.
         unsafe words.withUnsafeMutableBufferPointer { buffer in
             nonisolated(unsafe) let whole = unsafe buffer
             let work = { @Sendable (index: Int) in
                 let piece = pieces[index]
-                var span = unsafe UnsafeMutableBufferPointer(rebasing: whole[piece.range]).mutableSpan
+                var span = unsafe UnsafeMutableBufferPointer(rebasing: whole[piece.range])
+                    .mutableSpan
                 self.apply(piece, part: part, to: &span)
             }
             if parallelism == 1 || pieces.count == 1 {
@@ -80,7 +83,9 @@ struct MaskExpansion: Sendable {
             let end = min(start + segmentElements, count)
             for first in stride(from: start, to: end, by: pieceWords) {
                 pieces.append(
-                    Piece(segment: UInt32(segment), offset: first - start, range: first..<min(first + pieceWords, end)))
+                    Piece(
+                        segment: UInt32(segment), offset: first - start,
+                        range: first..<min(first + pieceWords, end)))
             }
         }
         return pieces
@@ -95,12 +100,16 @@ struct MaskExpansion: Sendable {
         }
         for first in stride(from: 0, to: seeds.count, by: MaskExpansion.streamsMax) {
             let rows = first..<min(first + MaskExpansion.streamsMax, seeds.count)
-            let streams = rows.map { AESCTR256(key: segmentKey($0, part, piece.segment), initialVector: start) }
+            let streams = rows.map {
+                AESCTR256(key: segmentKey($0, part, piece.segment), initialVector: start)
+            }
             var position = 0
             while position < words.count {
                 let length = min(MaskExpansion.tileWords, words.count - position)
                 for (stream, row) in zip(streams, rows) {
-                    addTile(stream, isAdded: isAdded[row], to: &words, at: position, count: length, scratch: &scratch)
+                    addTile(
+                        stream, isAdded: isAdded[row], to: &words, at: position, count: length,
+                        scratch: &scratch)
                 }
                 position += length
             }
@@ -109,18 +118,24 @@ struct MaskExpansion: Sendable {
 
     /// One tile or less: one context, re-keyed for each stream.
     private func addSmall(
-        _ piece: Piece, part: MaskedPart, to words: inout MutableSpan<UInt32>, start: [UInt8], scratch: inout [UInt32]
+        _ piece: Piece, part: MaskedPart, to words: inout MutableSpan<UInt32>, start: [UInt8],
+        scratch: inout [UInt32]
     ) {
         guard seeds.count > 0 else { return }
         let stream = AESCTR256(key: segmentKey(0, part, piece.segment), initialVector: start)
         for row in 0..<seeds.count {
-            if row > 0 { stream.rekey(key: segmentKey(row, part, piece.segment), initialVector: start) }
-            addTile(stream, isAdded: isAdded[row], to: &words, at: 0, count: words.count, scratch: &scratch)
+            if row > 0 {
+                stream.rekey(key: segmentKey(row, part, piece.segment), initialVector: start)
+            }
+            addTile(
+                stream, isAdded: isAdded[row], to: &words, at: 0, count: words.count,
+                scratch: &scratch)
         }
     }
 
     private func addTile(
-        _ stream: AESCTR256, isAdded: Bool, to words: inout MutableSpan<UInt32>, at position: Int, count: Int,
+        _ stream: AESCTR256, isAdded: Bool, to words: inout MutableSpan<UInt32>, at position: Int,
+        count: Int,
         scratch: inout [UInt32]
     ) {
         // The last tile may need less than the scratch holds; the stream ends there, so the rest is of no use to anyone.
@@ -131,7 +146,8 @@ struct MaskExpansion: Sendable {
     }
 
     private func segmentKey(_ row: Int, _ part: MaskedPart, _ segment: UInt32) -> SecretBytes {
-        Transcript.expand(seeds.row(row), .segment, Array(part.rawValue.utf8), segment.bigEndianBytes)
+        Transcript.expand(
+            seeds.row(row), .segment, Array(part.rawValue.utf8), segment.bigEndianBytes)
     }
 
     /// The counter block of the segment's block number `block`.
@@ -142,12 +158,19 @@ struct MaskExpansion: Sendable {
 
 /// words[position + i] ±= mask[i] mod 2^32 for i < count. The compiler vectorises both loops.
 private func addWords(
-    _ mask: Span<UInt32>, to words: inout MutableSpan<UInt32>, at position: Int, count: Int, isAdded: Bool
+    _ mask: Span<UInt32>, to words: inout MutableSpan<UInt32>, at position: Int, count: Int,
+    isAdded: Bool
 ) {
-    precondition(position >= 0 && count <= mask.count && position + count <= words.count, "the tile fits both")
+    precondition(
+        position >= 0 && count <= mask.count && position + count <= words.count,
+        "the tile fits both")
     if isAdded {
-        for index in 0..<count { words[position &+ index] = words[position &+ index] &+ mask[index] }
+        for index in 0..<count {
+            words[position &+ index] = words[position &+ index] &+ mask[index]
+        }
     } else {
-        for index in 0..<count { words[position &+ index] = words[position &+ index] &- mask[index] }
+        for index in 0..<count {
+            words[position &+ index] = words[position &+ index] &- mask[index]
+        }
     }
 }

@@ -51,12 +51,16 @@ struct MaskedCollection: Sendable {
     }
 
     /// Takes a segment message.
-    mutating func add(_ frame: SegmentFrame, _ message: [UInt8], from site: UInt32) throws(AggregationRefusal) {
+    mutating func add(_ frame: SegmentFrame, _ message: [UInt8], from site: UInt32)
+        throws(AggregationRefusal)
+    {
         if let header = roots[site] {
             try check(message, frame, header)
             return
         }
-        guard let header = uploads[site]?.header else { throw AggregationRefusal(.segmentBeforeHeader) }
+        guard let header = uploads[site]?.header else {
+            throw AggregationRefusal(.segmentBeforeHeader)
+        }
         try check(message, frame, header)
         guard spec.segmentCount > 1 else {
             WordBytes.add(message, from: frame.start, to: &payloadSum, spec.segmentRange(0))
@@ -92,10 +96,15 @@ struct MaskedCollection: Sendable {
     }
 
     /// Bytes of vectors that are held aside.
-    var heldBytes: Int { uploads.values.reduce(0) { $0 + $1.segments.values.reduce(0) { $0 + $1.count } } }
+    var heldBytes: Int {
+        uploads.values.reduce(0) { $0 + $1.segments.values.reduce(0) { $0 + $1.count } }
+    }
 
-    private func check(_ message: [UInt8], _ frame: SegmentFrame, _ header: MaskedInputHeader) throws(AggregationRefusal) {
-        guard WordBytes.digest(message, from: frame.start) == header.digests.segments[frame.segment] else {
+    private func check(_ message: [UInt8], _ frame: SegmentFrame, _ header: MaskedInputHeader)
+        throws(AggregationRefusal)
+    {
+        guard WordBytes.digest(message, from: frame.start) == header.digests.segments[frame.segment]
+        else {
             throw AggregationRefusal(.segmentDigest)
         }
     }
@@ -109,7 +118,9 @@ struct MaskedCollection: Sendable {
         guard holders.count >= places else { return }
         refusals += 1
         guard refusals >= MaskedCollection.patience,
-            let stalest = holders.min(by: { ($0.value.lastProgress, $0.key) < ($1.value.lastProgress, $1.key) })
+            let stalest = holders.min(by: {
+                ($0.value.lastProgress, $0.key) < ($1.value.lastProgress, $1.key)
+            })
         else { throw AggregationRefusal(.uploadsBusy) }
         uploads[stalest.key]?.segments = [:]
         refusals = 0
@@ -125,7 +136,9 @@ struct MaskedCollection: Sendable {
 
     private mutating func complete(_ site: UInt32) {
         guard let upload = uploads.removeValue(forKey: site) else { return }
-        for index in headerSum.indices { headerSum[index] = headerSum[index] &+ upload.header.header[index] }
+        for index in headerSum.indices {
+            headerSum[index] = headerSum[index] &+ upload.header.header[index]
+        }
         roots[site] = upload.header
         refusals = 0
     }

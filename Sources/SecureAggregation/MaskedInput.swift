@@ -24,7 +24,9 @@ package struct MaskedInput: Sendable {
         var header = vector.header.words
         masks.apply(to: &header, part: .header, segmentElements: HeaderSlots.count, parallelism: 1)
         var payload = vector.takePayload()
-        masks.apply(to: &payload, part: .payload, segmentElements: spec.segmentElements, parallelism: parallelism)
+        masks.apply(
+            to: &payload, part: .payload, segmentElements: spec.segmentElements,
+            parallelism: parallelism)
         self.header = header
         self.payload = payload
         digests = VectorDigests(header: header, payload: payload, spec: spec)
@@ -33,7 +35,8 @@ package struct MaskedInput: Sendable {
     /// 0x15 ‖ u32 from ‖ u32 segment ‖ words.
     func segmentMessage(_ segment: Int, from site: UInt32) -> [UInt8] {
         SegmentFrame.message(
-            .maskedSegment, sender: site, segment: segment, words: payload, range: spec.segmentRange(segment))
+            .maskedSegment, sender: site, segment: segment, words: payload,
+            range: spec.segmentRange(segment))
     }
 }
 
@@ -49,7 +52,8 @@ struct MaskedInputHeader: Equatable, Sendable {
     private let signature: [UInt8]
 
     init(
-        from: UInt32, context: Digest, roster: Digest, sharers: Digest, input: MaskedInput, identity: SigningKey
+        from: UInt32, context: Digest, roster: Digest, sharers: Digest, input: MaskedInput,
+        identity: SigningKey
     ) {
         self.from = from
         self.context = context
@@ -58,7 +62,8 @@ struct MaskedInputHeader: Equatable, Sendable {
         header = input.header
         digests = input.digests
         signature = Transcript.sign(
-            .masked, context.bytes, roster.bytes, sharers.bytes, input.digests.root.bytes, with: identity)
+            .masked, context.bytes, roster.bytes, sharers.bytes, input.digests.root.bytes,
+            with: identity)
     }
 
     var message: [UInt8] {
@@ -78,20 +83,28 @@ struct MaskedInputHeader: Equatable, Sendable {
         (from, context, roster, sharers, header, digests, signature) = try decoding {
             () throws -> (UInt32, Digest, Digest, Digest, [UInt32], VectorDigests, [UInt8]) in
             let from = try reader.u32()
-            let (context, roster, sharers) = (try reader.digest(), try reader.digest(), try reader.digest())
+            let (context, roster, sharers) = (
+                try reader.digest(), try reader.digest(), try reader.digest()
+            )
             let header = WordBytes.words(try reader.raw(4 * HeaderSlots.count))
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.segmentsMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.segmentsMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             var segments: [Digest] = []
             for _ in 0..<count { segments.append(try reader.digest()) }
             let signature = try reader.signature()
             try reader.finish()
-            return (from, context, roster, sharers, header, VectorDigests(header: header, segments: segments), signature)
+            return (
+                from, context, roster, sharers, header,
+                VectorDigests(header: header, segments: segments), signature
+            )
         }
     }
 
     func isSigned(by key: VerifyingKey) -> Bool {
         Transcript.isValid(
-            signature, .masked, context.bytes, roster.bytes, sharers.bytes, digests.root.bytes, by: key)
+            signature, .masked, context.bytes, roster.bytes, sharers.bytes, digests.root.bytes,
+            by: key)
     }
 }

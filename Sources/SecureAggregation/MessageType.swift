@@ -22,7 +22,9 @@ package enum MessageType: UInt8, Sendable {
 }
 
 /// A reader past the type byte.
-func reader(_ message: [UInt8], expecting type: MessageType) throws(AggregationRefusal) -> ByteReader {
+func reader(_ message: [UInt8], expecting type: MessageType) throws(AggregationRefusal)
+    -> ByteReader
+{
     try decoding { () throws -> ByteReader in
         var reader = ByteReader(message)
         guard try reader.u8() == type.rawValue else { throw AggregationRefusal(.unexpectedMessage) }
@@ -60,14 +62,18 @@ struct AbortMessage: Equatable, Sendable {
         self.refusal = refusal
     }
 
-    init(sender: UInt32, refusal: AggregationRefusal) { self.init(sender: sender, refusal: refusal, ()) }
+    init(sender: UInt32, refusal: AggregationRefusal) {
+        self.init(sender: sender, refusal: refusal, ())
+    }
 
     /// - Throws: `malformed-message`; `signature-invalid` when `key` did not sign it for `context`.
     init(_ message: [UInt8], context: Digest, key: VerifyingKey) throws(AggregationRefusal) {
         var reader = try reader(message, expecting: .abort)
         let (parsed, signature) = try decoding { () throws -> (AbortMessage, [UInt8]) in
             let sender = try reader.u32()
-            guard let code = RefusalCode(rawValue: try reader.u16()) else { throw AggregationRefusal(.malformedMessage) }
+            guard let code = RefusalCode(rawValue: try reader.u16()) else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             let site = try reader.u32()
             let signature = try reader.signature()
             try reader.finish()

@@ -4,13 +4,25 @@ import Cryptography
 
 extension NodeAggregationPolicy {
     /// M0: everything about the descriptor that does not need the roster.
-    func check(_ descriptor: RoundDescriptor, history: AggregationHistory) throws(AggregationRefusal) {
-        guard allowedArchitectures.contains(descriptor.architectureHash) else { throw AggregationRefusal(.architectureNotAllowed) }
-        guard allowedConfigurations.contains(descriptor.configurationHash) else { throw AggregationRefusal(.configurationNotAllowed) }
+    func check(_ descriptor: RoundDescriptor, history: AggregationHistory)
+        throws(AggregationRefusal)
+    {
+        guard allowedArchitectures.contains(descriptor.architectureHash) else {
+            throw AggregationRefusal(.architectureNotAllowed)
+        }
+        guard allowedConfigurations.contains(descriptor.configurationHash) else {
+            throw AggregationRefusal(.configurationNotAllowed)
+        }
         try checkVector(descriptor)
         try checkPrivacy(descriptor.privacy)
-        guard descriptor.cohort.minimum >= minimumCohort else { throw AggregationRefusal(.cohortBoundTooSmall) }
-        guard descriptor.deadlines.all.allSatisfy({ (1...AggregationLimits.deadlineMillisecondsMax).contains($0) }) else {
+        guard descriptor.cohort.minimum >= minimumCohort else {
+            throw AggregationRefusal(.cohortBoundTooSmall)
+        }
+        guard
+            descriptor.deadlines.all.allSatisfy({
+                (1...AggregationLimits.deadlineMillisecondsMax).contains($0)
+            })
+        else {
             throw AggregationRefusal(.deadlineNotAllowed)
         }
         try checkProvenance(descriptor, history.task(descriptor.task))
@@ -18,7 +30,9 @@ extension NodeAggregationPolicy {
 
     private func checkVector(_ descriptor: RoundDescriptor) throws(AggregationRefusal) {
         let vector = descriptor.vector
-        guard vector.isWithinLimits, vector.elementCount <= maximumElements else { throw AggregationRefusal(.vectorNotAllowed) }
+        guard vector.isWithinLimits, vector.elementCount <= maximumElements else {
+            throw AggregationRefusal(.vectorNotAllowed)
+        }
         guard vector.hasUsableClips, vector.tensors.allSatisfy({ $0.clip <= maximumClip }) else {
             throw AggregationRefusal(.clipNotAllowed)
         }
@@ -26,14 +40,21 @@ extension NodeAggregationPolicy {
             throw AggregationRefusal(.precisionNotAllowed)
         }
         let cohort = descriptor.cohort
-        guard (cohort.minimum...max(cohort.minimum, AggregationLimits.sitesMax)).contains(cohort.maximum) else {
+        guard
+            (cohort.minimum...max(cohort.minimum, AggregationLimits.sitesMax)).contains(
+                cohort.maximum)
+        else {
             throw AggregationRefusal(.rosterTooLarge)
         }
-        guard vector.cannotOverflow(cohortMax: cohort.maximum) else { throw AggregationRefusal(.overflowPossible) }
+        guard vector.cannotOverflow(cohortMax: cohort.maximum) else {
+            throw AggregationRefusal(.overflowPossible)
+        }
     }
 
     private func checkPrivacy(_ terms: PrivacyTerms) throws(AggregationRefusal) {
-        guard allowedPrivacyModes.contains(terms.mode) else { throw AggregationRefusal(.privacyModeNotAllowed) }
+        guard allowedPrivacyModes.contains(terms.mode) else {
+            throw AggregationRefusal(.privacyModeNotAllowed)
+        }
         guard terms.mode != .none, terms.mode != .central else { return }
         guard terms.noiseMultiplier >= minimumNoiseMultiplier,
             terms.samplingRate > 0, terms.samplingRate <= maximumSamplingRate,
@@ -47,7 +68,9 @@ extension NodeAggregationPolicy {
     private func checkProvenance(
         _ descriptor: RoundDescriptor, _ past: AggregationHistory.Task?
     ) throws(AggregationRefusal) {
-        guard descriptor.round >= 1, descriptor.attempt >= 1 else { throw AggregationRefusal(.roundNotIncreasing) }
+        guard descriptor.round >= 1, descriptor.attempt >= 1 else {
+            throw AggregationRefusal(.roundNotIncreasing)
+        }
         guard let past else {
             guard descriptor.previousResultHash == .zero || acceptsUnknownPreviousResult else {
                 throw AggregationRefusal(.previousResultUnknown)
@@ -58,7 +81,9 @@ extension NodeAggregationPolicy {
             throw AggregationRefusal(.roundNotIncreasing)
         }
         if let used = past.usedModels[descriptor.modelHash] {
-            guard used.round == descriptor.round else { throw AggregationRefusal(.modelAlreadyUsed) }
+            guard used.round == descriptor.round else {
+                throw AggregationRefusal(.modelAlreadyUsed)
+            }
             guard used.count < attemptsMax else { throw AggregationRefusal(.tooManyAttempts) }
         }
         if descriptor.previousResultHash == past.resultHash ?? .zero {
@@ -78,9 +103,17 @@ extension NodeAggregationPolicy {
     /// M2: the cohort and its threshold.
     func checkCohort(_ sites: [UInt32], _ cohort: CohortTerms) throws(AggregationRefusal) {
         let n = sites.count
-        guard n >= max(minimumCohort, cohort.minimum) else { throw AggregationRefusal(.rosterTooSmall) }
-        guard n <= min(cohort.maximum, AggregationLimits.sitesMax) else { throw AggregationRefusal(.rosterTooLarge) }
-        guard ThresholdRule.holds(threshold: cohort.threshold.threshold(sites: n), sites: n, colluders: colluders(sites: n)) else {
+        guard n >= max(minimumCohort, cohort.minimum) else {
+            throw AggregationRefusal(.rosterTooSmall)
+        }
+        guard n <= min(cohort.maximum, AggregationLimits.sitesMax) else {
+            throw AggregationRefusal(.rosterTooLarge)
+        }
+        guard
+            ThresholdRule.holds(
+                threshold: cohort.threshold.threshold(sites: n), sites: n,
+                colluders: colluders(sites: n))
+        else {
             throw AggregationRefusal(.thresholdTooLow)
         }
         guard hasTrustedQuorum(sites) else { throw AggregationRefusal(.rosterTrustedQuorum) }
@@ -95,14 +128,20 @@ extension NodeAggregationPolicy {
             throw AggregationRefusal(.survivorsTooFew)
         }
         let honest = survivors.count - colluders(sites: rosterCount)
-        guard honest >= max(minimumHonest, NodeAggregationPolicy.minimumHonestFloor) else { throw AggregationRefusal(.honestTooFew) }
-        guard honest >= descriptor.privacy.minimumHonest else { throw AggregationRefusal(.noiseTooSmall) }
+        guard honest >= max(minimumHonest, NodeAggregationPolicy.minimumHonestFloor) else {
+            throw AggregationRefusal(.honestTooFew)
+        }
+        guard honest >= descriptor.privacy.minimumHonest else {
+            throw AggregationRefusal(.noiseTooSmall)
+        }
         guard hasTrustedQuorum(survivors) else { throw AggregationRefusal(.survivorsTrustedQuorum) }
     }
 
     /// M5: this site's weight against the last published total. The first round has none to compare with.
     func checkWeight(_ weight: UInt64, lastTotal: UInt64?) throws(AggregationRefusal) {
         guard let lastTotal else { return }
-        guard Double(weight) <= maximumWeightShare * Double(lastTotal) else { throw AggregationRefusal(.weightShareExceeded) }
+        guard Double(weight) <= maximumWeightShare * Double(lastTotal) else {
+            throw AggregationRefusal(.weightShareExceeded)
+        }
     }
 }

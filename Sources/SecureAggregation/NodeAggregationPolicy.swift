@@ -32,7 +32,9 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     /// Configuration hashes (consented plans, work orders) this site takes part for; others are refused.
     package var allowedConfigurations: Set<Digest> = []
     /// Privacy modes this site takes part in. Add ``PrivacyMode/none`` to opt in to exact sums.
-    package var allowedPrivacyModes: Set<PrivacyMode> = [.recordLocal, .recordDistributed, .siteDistributed]
+    package var allowedPrivacyModes: Set<PrivacyMode> = [
+        .recordLocal, .recordDistributed, .siteDistributed,
+    ]
     package var minimumNoiseMultiplier = 0.3
     package var maximumSamplingRate = 1.0
     package var maximumDelta = 1e-5
@@ -54,21 +56,28 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     /// The same policy, if no field is beyond its hard limit.
     package func validated() throws(AggregationPolicyError) -> NodeAggregationPolicy {
         guard minimumCohort >= Self.minimumCohortFloor else {
-            throw AggregationPolicyError(field: "minimumCohort", rule: "at least \(Self.minimumCohortFloor)")
+            throw AggregationPolicyError(
+                field: "minimumCohort", rule: "at least \(Self.minimumCohortFloor)")
         }
         guard (assumedColluders ?? Self.assumedColludersFloor) >= Self.assumedColludersFloor else {
-            throw AggregationPolicyError(field: "assumedColluders", rule: "at least \(Self.assumedColludersFloor)")
+            throw AggregationPolicyError(
+                field: "assumedColluders", rule: "at least \(Self.assumedColludersFloor)")
         }
         guard minimumHonest >= Self.minimumHonestFloor else {
-            throw AggregationPolicyError(field: "minimumHonest", rule: "at least \(Self.minimumHonestFloor)")
+            throw AggregationPolicyError(
+                field: "minimumHonest", rule: "at least \(Self.minimumHonestFloor)")
         }
         guard maximumWeightShare > 0, maximumWeightShare <= Self.weightShareCeiling else {
-            throw AggregationPolicyError(field: "maximumWeightShare", rule: "above 0 and at most \(Self.weightShareCeiling)")
+            throw AggregationPolicyError(
+                field: "maximumWeightShare", rule: "above 0 and at most \(Self.weightShareCeiling)")
         }
         guard (0...trustedSites.count).contains(trustedQuorum) else {
-            throw AggregationPolicyError(field: "trustedQuorum", rule: "between 0 and the number of trusted sites")
+            throw AggregationPolicyError(
+                field: "trustedQuorum", rule: "between 0 and the number of trusted sites")
         }
-        guard attemptsMax >= 1 else { throw AggregationPolicyError(field: "attemptsMax", rule: "at least 1") }
+        guard attemptsMax >= 1 else {
+            throw AggregationPolicyError(field: "attemptsMax", rule: "at least 1")
+        }
         return self
     }
 

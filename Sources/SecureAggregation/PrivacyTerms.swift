@@ -33,7 +33,8 @@ package struct PrivacyTerms: Equatable, Sendable {
     package var delta: Double
 
     package init(
-        mode: PrivacyMode, noiseMultiplier: Double, samplingRate: Double, clippingNorm: Double, grid: Double,
+        mode: PrivacyMode, noiseMultiplier: Double, samplingRate: Double, clippingNorm: Double,
+        grid: Double,
         minimumHonest: Int, delta: Double
     ) {
         self.mode = mode
@@ -47,17 +48,22 @@ package struct PrivacyTerms: Equatable, Sendable {
 
     /// No differential privacy.
     package static let none = PrivacyTerms(
-        mode: .none, noiseMultiplier: 0, samplingRate: 0, clippingNorm: 0, grid: 0, minimumHonest: 0, delta: 0)
+        mode: .none, noiseMultiplier: 0, samplingRate: 0, clippingNorm: 0, grid: 0,
+        minimumHonest: 0, delta: 0)
 
     func write(to writer: inout ByteWriter) {
         writer.u8(mode.rawValue)
-        for number in [noiseMultiplier, samplingRate, clippingNorm, grid] { writer.u64(number.bitPattern) }
+        for number in [noiseMultiplier, samplingRate, clippingNorm, grid] {
+            writer.u64(number.bitPattern)
+        }
         writer.u32(UInt32(minimumHonest))
         writer.u64(delta.bitPattern)
     }
 
     init(from reader: inout ByteReader) throws {
-        guard let mode = PrivacyMode(rawValue: try reader.u8()) else { throw AggregationRefusal(.privacyModeNotAllowed) }
+        guard let mode = PrivacyMode(rawValue: try reader.u8()) else {
+            throw AggregationRefusal(.privacyModeNotAllowed)
+        }
         self.mode = mode
         noiseMultiplier = try PrivacyTerms.number(&reader)
         samplingRate = try PrivacyTerms.number(&reader)
@@ -70,7 +76,9 @@ package struct PrivacyTerms: Equatable, Sendable {
     /// A finite number that is not negative; −0 is refused so that equal terms have equal bytes.
     private static func number(_ reader: inout ByteReader) throws -> Double {
         let number = Double(bitPattern: try reader.u64())
-        guard number.isFinite, number.sign == .plus else { throw AggregationRefusal(.malformedMessage) }
+        guard number.isFinite, number.sign == .plus else {
+            throw AggregationRefusal(.malformedMessage)
+        }
         return number
     }
 }

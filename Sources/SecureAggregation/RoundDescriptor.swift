@@ -50,8 +50,10 @@ package struct RoundDescriptor: Equatable, Sendable {
 
     package init(
         task: String, round: UInt64, attempt: UInt32, manifestHash: Digest, modelHash: Digest,
-        previousResultHash: Digest, architectureHash: Digest, configurationHash: Digest, vector: VectorSpec,
-        privacy: PrivacyTerms, cohort: CohortTerms, deadlines: StepDeadlines = StepDeadlines(), nonce: [UInt8]
+        previousResultHash: Digest, architectureHash: Digest, configurationHash: Digest,
+        vector: VectorSpec,
+        privacy: PrivacyTerms, cohort: CohortTerms, deadlines: StepDeadlines = StepDeadlines(),
+        nonce: [UInt8]
     ) {
         self.task = task
         self.round = round
@@ -75,7 +77,9 @@ package struct RoundDescriptor: Equatable, Sendable {
         writer.text(task)
         writer.u64(round)
         writer.u32(attempt)
-        for digest in [manifestHash, modelHash, previousResultHash, architectureHash, configurationHash] {
+        for digest in [
+            manifestHash, modelHash, previousResultHash, architectureHash, configurationHash,
+        ] {
             writer.raw(digest.bytes)
         }
         vector.write(to: &writer)
@@ -103,7 +107,9 @@ package struct RoundDescriptor: Equatable, Sendable {
     }
 
     private init(from reader: inout ByteReader) throws {
-        guard try reader.u16() == RoundDescriptor.suite else { throw AggregationRefusal(.unsupportedSuite) }
+        guard try reader.u16() == RoundDescriptor.suite else {
+            throw AggregationRefusal(.unsupportedSuite)
+        }
         task = try reader.text(maxBytes: AggregationLimits.taskBytesMax)
         round = try reader.u64()
         attempt = try reader.u32()
@@ -116,7 +122,8 @@ package struct RoundDescriptor: Equatable, Sendable {
         privacy = try PrivacyTerms(from: &reader)
         cohort = try CohortTerms(from: &reader)
         deadlines = StepDeadlines(
-            advertiseKeys: try reader.u32(), shareKeys: try reader.u32(), maskedInput: try reader.u32(),
+            advertiseKeys: try reader.u32(), shareKeys: try reader.u32(),
+            maskedInput: try reader.u32(),
             consistency: try reader.u32(), unmasking: try reader.u32())
         nonce = try reader.raw(32)
     }

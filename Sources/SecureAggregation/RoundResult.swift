@@ -24,7 +24,8 @@ struct ResultHeader: Equatable, Sendable {
     private let signature: [UInt8]
 
     init(
-        survivors: SiteSet, slots: HeaderSlots, payload: [UInt32], spec: VectorSpec, nextModelHash: Digest,
+        survivors: SiteSet, slots: HeaderSlots, payload: [UInt32], spec: VectorSpec,
+        nextModelHash: Digest,
         transcript: ConfirmedTranscript, key: SigningKey
     ) {
         self.survivors = survivors
@@ -36,16 +37,21 @@ struct ResultHeader: Equatable, Sendable {
     }
 
     /// H("result"; ctx, ρ, h3, root, next model hash).
-    func hash(_ transcript: ConfirmedTranscript) -> Digest { ResultHeader.hash(transcript, digests, nextModelHash) }
+    func hash(_ transcript: ConfirmedTranscript) -> Digest {
+        ResultHeader.hash(transcript, digests, nextModelHash)
+    }
 
-    private static func hash(_ transcript: ConfirmedTranscript, _ digests: VectorDigests, _ next: Digest) -> Digest {
+    private static func hash(
+        _ transcript: ConfirmedTranscript, _ digests: VectorDigests, _ next: Digest
+    ) -> Digest {
         Transcript.hash(
             .result, transcript.context.bytes, transcript.roster.bytes, transcript.survivors.bytes,
             digests.root.bytes, next.bytes)
     }
 
     func isSigned(by key: VerifyingKey, transcript: ConfirmedTranscript) -> Bool {
-        Transcript.isValid(signature, .result, transcript.context.bytes, hash(transcript).bytes, by: key)
+        Transcript.isValid(
+            signature, .result, transcript.context.bytes, hash(transcript).bytes, by: key)
     }
 
     var message: [UInt8] {
@@ -69,13 +75,16 @@ struct ResultHeader: Equatable, Sendable {
             let header = WordBytes.words(try reader.raw(4 * HeaderSlots.count))
             let next = try reader.digest()
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.segmentsMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.segmentsMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             var segments: [Digest] = []
             for _ in 0..<count { segments.append(try reader.digest()) }
             let signature = try reader.signature()
             try reader.finish()
             return (
-                survivors, HeaderSlots(words: header), next, VectorDigests(header: header, segments: segments), signature
+                survivors, HeaderSlots(words: header), next,
+                VectorDigests(header: header, segments: segments), signature
             )
         }
     }

@@ -23,10 +23,13 @@ final class RoundSecrets: Sendable {
     static func maskKey(
         seed: borrowing SecretBytes, site: UInt32, context: Digest
     ) throws(AggregationRefusal) -> AgreementKey {
-        try agreementKey(Transcript.expand(Transcript.extract(context, seed), .maskKey, site.bigEndianBytes))
+        try agreementKey(
+            Transcript.expand(Transcript.extract(context, seed), .maskKey, site.bigEndianBytes))
     }
 
-    private static func agreementKey(_ raw: consuming SecretBytes) throws(AggregationRefusal) -> AgreementKey {
+    private static func agreementKey(_ raw: consuming SecretBytes) throws(AggregationRefusal)
+        -> AgreementKey
+    {
         do { return try AgreementKey(raw: raw) } catch { throw AggregationRefusal(.unusableKey) }
     }
 }
@@ -40,7 +43,8 @@ final class SecretTable: Sendable {
     /// - Parameter fill: writes row `row` at its byte offset; may throw the round's refusal.
     init(
         count: Int, width: Int,
-        fill: (_ row: Int, _ output: inout MutableRawSpan, _ offset: Int) throws(AggregationRefusal) -> Void
+        fill: (_ row: Int, _ output: inout MutableRawSpan, _ offset: Int) throws(AggregationRefusal)
+            -> Void
     ) throws(AggregationRefusal) {
         self.width = width
         self.count = count
@@ -62,7 +66,9 @@ final class SecretTable: Sendable {
     /// A copy of part of one row, in secret memory.
     func part(_ row: Int, _ range: Range<Int>) -> SecretBytes {
         bytes.withBytes { all in
-            SecretBytes(copying: all.extracting(row * width + range.lowerBound..<row * width + range.upperBound))
+            SecretBytes(
+                copying: all.extracting(
+                    row * width + range.lowerBound..<row * width + range.upperBound))
         }
     }
 }
@@ -72,7 +78,8 @@ extension MutableRawSpan {
     mutating func store(_ secret: borrowing SecretBytes, at offset: Int) {
         secret.withBytes { source in
             for index in 0..<source.byteCount {
-                storeBytes(of: loadByte(source, index), toByteOffset: offset + index, as: UInt8.self)
+                storeBytes(
+                    of: loadByte(source, index), toByteOffset: offset + index, as: UInt8.self)
             }
         }
     }

@@ -40,7 +40,8 @@ struct Interpolation: Sendable {
     }
 
     static func secret(limbs: [FieldElement]) -> SecretBytes? {
-        for (limb, length) in zip(limbs, SecretSharing.limbBytes) where limb.value >> UInt64(8 * length) != 0 {
+        for (limb, length) in zip(limbs, SecretSharing.limbBytes)
+        where limb.value >> UInt64(8 * length) != 0 {
             return nil
         }
         return SecretBytes(count: SecretSharing.secretBytes) { output in
@@ -48,7 +49,8 @@ struct Interpolation: Sendable {
             for (limb, length) in zip(limbs, SecretSharing.limbBytes) {
                 for index in 0..<length {
                     output.storeBytes(
-                        of: UInt8(truncatingIfNeeded: limb.value >> UInt64(8 * index)), toByteOffset: offset, as: UInt8.self)
+                        of: UInt8(truncatingIfNeeded: limb.value >> UInt64(8 * index)),
+                        toByteOffset: offset, as: UInt8.self)
                     offset += 1
                 }
             }
@@ -93,11 +95,14 @@ struct ErrorDecoding {
             let values = shares.map { $0.limbs[limb] }
             guard let message = polynomial(through: values) else { return nil }
             limbs.append(message.coefficients.first ?? .zero)
-            for (index, point) in points.enumerated() where message.value(at: point) != values[index] {
+            for (index, point) in points.enumerated()
+            where message.value(at: point) != values[index] {
                 wrong.insert(index)
             }
         }
-        guard wrong.count <= correctable, let secret = Interpolation.secret(limbs: limbs) else { return nil }
+        guard wrong.count <= correctable, let secret = Interpolation.secret(limbs: limbs) else {
+            return nil
+        }
         return Outcome(secret: secret, wrong: wrong.sorted().map { coordinates[$0] })
     }
 
@@ -146,9 +151,12 @@ struct Polynomial {
 
     static func * (left: Polynomial, right: Polynomial) -> Polynomial {
         guard left.degree >= 0, right.degree >= 0 else { return Polynomial([]) }
-        var product = [FieldElement](repeating: .zero, count: left.coefficients.count + right.coefficients.count - 1)
+        var product = [FieldElement](
+            repeating: .zero, count: left.coefficients.count + right.coefficients.count - 1)
         for (i, a) in left.coefficients.enumerated() {
-            for (j, b) in right.coefficients.enumerated() { product[i + j] = product[i + j] + a * b }
+            for (j, b) in right.coefficients.enumerated() {
+                product[i + j] = product[i + j] + a * b
+            }
         }
         return Polynomial(product)
     }
@@ -156,7 +164,9 @@ struct Polynomial {
     static func - (left: Polynomial, right: Polynomial) -> Polynomial {
         var difference = left.coefficients
         while difference.count < right.coefficients.count { difference.append(.zero) }
-        for (index, coefficient) in right.coefficients.enumerated() { difference[index] = difference[index] - coefficient }
+        for (index, coefficient) in right.coefficients.enumerated() {
+            difference[index] = difference[index] - coefficient
+        }
         return Polynomial(difference)
     }
 
@@ -188,7 +198,8 @@ struct Polynomial {
         }
         var result = Polynomial([])
         for index in points.indices.reversed() {
-            result = result.multiplied(byRoot: points[index]) - Polynomial([.zero - differences[index]])
+            result =
+                result.multiplied(byRoot: points[index]) - Polynomial([.zero - differences[index]])
         }
         return result
     }

@@ -41,7 +41,9 @@ enum SecretSharing {
                             storeWord(loadWord(limbs, limb), in: &output, at: row)
                             for degree in 1..<max(threshold, 1) {
                                 let word = loadWord(drawn, limb * (threshold - 1) + degree - 1)
-                                storeWord(Polynomials.uniform(word, random), in: &output, at: row + degree)
+                                storeWord(
+                                    Polynomials.uniform(word, random), in: &output, at: row + degree
+                                )
                             }
                         }
                     }
@@ -52,7 +54,8 @@ enum SecretSharing {
         /// Explicit coefficients, for known answers.
         /// - Parameter higher: for each limb the `threshold − 1` coefficients above the constant term.
         init(secret: borrowing SecretBytes, higher: [[UInt64]]) {
-            precondition(higher.count == SecretSharing.limbCount, "one row of coefficients per limb")
+            precondition(
+                higher.count == SecretSharing.limbCount, "one row of coefficients per limb")
             let threshold = higher[0].count + 1
             self.threshold = threshold
             let limbs = Polynomials.limbs(of: secret)
@@ -77,7 +80,10 @@ enum SecretSharing {
                 for limb in 0..<SecretSharing.limbCount {
                     var value = FieldElement.zero
                     for degree in stride(from: threshold - 1, through: 0, by: -1) {
-                        value = value * point + FieldElement(reduced: loadWord(coefficients, limb * threshold + degree))
+                        value =
+                            value * point
+                            + FieldElement(
+                                reduced: loadWord(coefficients, limb * threshold + degree))
                     }
                     storeWord(value.value, in: &output, atByte: offset + 8 * limb)
                 }
@@ -91,7 +97,9 @@ enum SecretSharing {
                     var start = 0
                     for (limb, length) in SecretSharing.limbBytes.enumerated() {
                         for index in 0..<length {
-                            output.storeBytes(of: loadByte(secret, start + index), toByteOffset: 8 * limb + index, as: UInt8.self)
+                            output.storeBytes(
+                                of: loadByte(secret, start + index), toByteOffset: 8 * limb + index,
+                                as: UInt8.self)
                         }
                         start += length
                     }
@@ -121,7 +129,9 @@ struct SecretShare: Equatable, Sendable {
         limbs.reserveCapacity(SecretSharing.limbCount)
         for limb in 0..<SecretSharing.limbCount {
             var word: UInt64 = 0
-            for index in 0..<8 { word |= UInt64(bytes[bytes.startIndex + 8 * limb + index]) << UInt64(8 * index) }
+            for index in 0..<8 {
+                word |= UInt64(bytes[bytes.startIndex + 8 * limb + index]) << UInt64(8 * index)
+            }
             guard word < FieldElement.prime else { return nil }
             limbs.append(FieldElement(reduced: word))
         }
@@ -133,7 +143,11 @@ struct SecretShare: Equatable, Sendable {
     var bytes: [UInt8] {
         var output: [UInt8] = []
         output.reserveCapacity(SecretSharing.shareBytes)
-        for limb in limbs { for shift in 0..<8 { output.append(UInt8(truncatingIfNeeded: limb.value >> UInt64(8 * shift))) } }
+        for limb in limbs {
+            for shift in 0..<8 {
+                output.append(UInt8(truncatingIfNeeded: limb.value >> UInt64(8 * shift)))
+            }
+        }
         return output
     }
 }
@@ -145,7 +159,9 @@ func loadWord(_ bytes: RawSpan, _ index: Int) -> UInt64 { loadWord(bytes, atByte
 func loadWord(_ bytes: RawSpan, atByte offset: Int) -> UInt64 {
     precondition(offset >= 0 && offset + 8 <= bytes.byteCount, "a word lies inside its buffer")
     // Safe: any bit pattern is an integer, and the bounds were just checked.
-    return UInt64(littleEndian: unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: offset, as: UInt64.self))
+    return UInt64(
+        littleEndian: unsafe bytes.unsafeLoadUnaligned(
+            fromUncheckedByteOffset: offset, as: UInt64.self))
 }
 
 @inline(__always)

@@ -12,7 +12,8 @@ extension ServerSession {
         guard advertisement.isSigned(by: try key(of: site), context: context) else {
             throw AggregationRefusal(.signatureInvalid)
         }
-        guard advertisement.channelKey != advertisement.maskKey, !publicKeys.contains(advertisement.channelKey),
+        guard advertisement.channelKey != advertisement.maskKey,
+            !publicKeys.contains(advertisement.channelKey),
             !publicKeys.contains(advertisement.maskKey)
         else { throw AggregationRefusal(.rosterDuplicate) }
         publicKeys.formUnion([advertisement.channelKey, advertisement.maskKey])

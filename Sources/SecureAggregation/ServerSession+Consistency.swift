@@ -18,16 +18,22 @@ extension ServerSession {
     }
 
     func isSurvivor(_ site: UInt32) -> Bool {
-        guard let roster, let survivors, let ordinal = roster.ordinal(of: site) else { return false }
+        guard let roster, let survivors, let ordinal = roster.ordinal(of: site) else {
+            return false
+        }
         return survivors.contains(ordinal)
     }
 
     mutating func endConsistency() -> [ServerAction] {
         guard let roster, let survivors, let threshold else { return [] }
-        guard confirmations.count >= threshold else { return abort(AggregationRefusal(.tooFewSites)) }
+        guard confirmations.count >= threshold else {
+            return abort(AggregationRefusal(.tooFewSites))
+        }
         let chosen = confirmations.values.sorted { $0.site < $1.site }.prefix(threshold)
         let message = SurvivorConfirmation.evidence(Array(chosen))
-        return roster.sites(survivors).filter { !gone.contains($0) }.map { .send(to: $0, message: message) }
+        return roster.sites(survivors).filter { !gone.contains($0) }.map {
+            .send(to: $0, message: message)
+        }
             + [enter(.unmasking, deadlineMilliseconds: descriptor.deadlines.unmasking)]
     }
 }

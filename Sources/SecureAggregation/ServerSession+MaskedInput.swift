@@ -11,13 +11,16 @@ extension ServerSession {
         guard let roster, let sharersHash = collection.sharersHash, isSharer(site) else {
             throw AggregationRefusal(.tooLate)
         }
-        guard header.context == context, header.roster == roster.hash, header.sharers == sharersHash else {
+        guard header.context == context, header.roster == roster.hash, header.sharers == sharersHash
+        else {
             throw AggregationRefusal(.wrongTranscript)
         }
         guard header.digests.segments.count == descriptor.vector.segmentCount else {
             throw AggregationRefusal(.malformedMessage)
         }
-        guard header.isSigned(by: try key(of: site)) else { throw AggregationRefusal(.signatureInvalid) }
+        guard header.isSigned(by: try key(of: site)) else {
+            throw AggregationRefusal(.signatureInvalid)
+        }
         collection.add(header)
     }
 
@@ -38,7 +41,8 @@ extension ServerSession {
     }
 
     mutating func endMaskedInput() -> [ServerAction] {
-        guard let roster, let sharers, let threshold, let sharersHash = collection.sharersHash else { return [] }
+        guard let roster, let sharers, let threshold, let sharersHash = collection.sharersHash
+        else { return [] }
         collection.close()
         let complete = collection.complete
         let present = sharers.ordinals.filter { complete.contains(roster.advertisements[$0].site) }
@@ -50,10 +54,13 @@ extension ServerSession {
         self.survivors = survivors
         transcript = ConfirmedTranscript(
             context: context, roster: roster.hash, sharers: sharersHash,
-            survivors: SurvivorList.hash(survivors, context: context, roster: roster, sharers: sharersHash))
+            survivors: SurvivorList.hash(
+                survivors, context: context, roster: roster, sharers: sharersHash))
         let message = SurvivorList.message(survivors)
         return dismissed
-            + roster.sites(survivors).filter { !gone.contains($0) }.map { .send(to: $0, message: message) }
+            + roster.sites(survivors).filter { !gone.contains($0) }.map {
+                .send(to: $0, message: message)
+            }
             + [enter(.consistency, deadlineMilliseconds: descriptor.deadlines.consistency)]
     }
 }

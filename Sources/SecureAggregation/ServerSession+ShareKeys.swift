@@ -8,7 +8,9 @@ extension ServerSession {
         guard sent.from == site else { throw AggregationRefusal(.signatureInvalid) }
         try require(.shareKeys)
         guard try !isRepeat(shares[site], sent) else { return }
-        guard let roster, roster.ordinal(of: site) != nil, !gone.contains(site) else { throw AggregationRefusal(.tooLate) }
+        guard let roster, roster.ordinal(of: site) != nil, !gone.contains(site) else {
+            throw AggregationRefusal(.tooLate)
+        }
         guard sent.isSigned(by: try key(of: site), context: context, roster: roster) else {
             throw AggregationRefusal(.signatureInvalid)
         }
@@ -20,7 +22,9 @@ extension ServerSession {
 
     mutating func endShareKeys() -> [ServerAction] {
         guard let roster, let threshold else { return [] }
-        let present = roster.sites.indices.filter { shares[roster.sites[$0]] != nil && !gone.contains(roster.sites[$0]) }
+        let present = roster.sites.indices.filter {
+            shares[roster.sites[$0]] != nil && !gone.contains(roster.sites[$0])
+        }
         guard present.count >= max(threshold, descriptor.cohort.minimum) else {
             return abort(AggregationRefusal(.tooFewSites))
         }
@@ -31,9 +35,12 @@ extension ServerSession {
         collection.open(sharersHash: Delivery.hash(sharers, context: context, roster: roster))
         let deliveries = roster.ordinals(sharers).map { ordinal, site -> ServerAction in
             let boxes = sites.filter { $0 != site }.compactMap { sender -> EncryptedShares.Box? in
-                guard let sent = shares[sender], let from = roster.ordinal(of: sender) else { return nil }
+                guard let sent = shares[sender], let from = roster.ordinal(of: sender) else {
+                    return nil
+                }
                 // A sender's boxes skip its own place.
-                return EncryptedShares.Box(peer: sender, sealed: sent.boxes[ordinal < from ? ordinal : ordinal - 1].sealed)
+                return EncryptedShares.Box(
+                    peer: sender, sealed: sent.boxes[ordinal < from ? ordinal : ordinal - 1].sealed)
             }
             return .send(to: site, message: Delivery(sharers: sharers, boxes: boxes).message)
         }

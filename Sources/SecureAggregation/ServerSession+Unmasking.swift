@@ -3,7 +3,8 @@
 import Cryptography
 
 extension ServerSession {
-    mutating func takeRevealedShares(_ message: [UInt8], _ site: UInt32) throws(AggregationRefusal) {
+    mutating func takeRevealedShares(_ message: [UInt8], _ site: UInt32) throws(AggregationRefusal)
+    {
         let shares = try RevealedShares(message: message)
         guard shares.from == site else { throw AggregationRefusal(.signatureInvalid) }
         // Late shares are no fault and no use: t others came first.
@@ -19,7 +20,9 @@ extension ServerSession {
         let expected = roster.ordinals(sharers).map { ordinal, peer in
             (peer, survivors.contains(ordinal) ? ShareKind.selfSeed : .maskSeed)
         }
-        guard shares.entries.map(\.site) == expected.map(\.0), shares.entries.map(\.kind) == expected.map(\.1) else {
+        guard shares.entries.map(\.site) == expected.map(\.0),
+            shares.entries.map(\.kind) == expected.map(\.1)
+        else {
             throw AggregationRefusal(.deliveryIncomplete)
         }
         guard shares.entries.allSatisfy({ SecretShare(bytes: $0.share[...]) != nil }) else {
@@ -33,20 +36,25 @@ extension ServerSession {
         guard revealed.count >= threshold else { return abort(AggregationRefusal(.tooFewSites)) }
         let before = suspects
         let outcome = Result { () throws(AggregationRefusal) in try reconstructSecrets(threshold) }
-        let blamed = suspects.subtracting(before).sorted().map { ServerAction.suspect($0, .shareCommitmentMismatch) }
+        let blamed = suspects.subtracting(before).sorted().map {
+            ServerAction.suspect($0, .shareCommitmentMismatch)
+        }
         switch outcome {
         case .success(let secrets):
             return blamed + removeMasks(with: secrets)
         case .failure(let refusal):
             // More answers may still outvote the wrong ones.
             guard awaited.isEmpty else { return blamed }
-            return blamed + (refusal.site.map { [.suspect($0, refusal.code)] } ?? []) + abort(refusal)
+            return blamed + (refusal.site.map { [.suspect($0, refusal.code)] } ?? [])
+                + abort(refusal)
         }
     }
 
     /// b of every survivor and g of every dropped sharer, each checked against what the site advertised; by position
     /// among the sharers. Holders whose shares prove wrong become suspects and are left out.
-    private mutating func reconstructSecrets(_ threshold: Int) throws(AggregationRefusal) -> SecretTable {
+    private mutating func reconstructSecrets(_ threshold: Int) throws(AggregationRefusal)
+        -> SecretTable
+    {
         while true {
             let holders = revealed.keys.filter { !suspects.contains($0) }.sorted()
             guard holders.count >= threshold else { throw AggregationRefusal(.tooFewSites) }
@@ -69,7 +77,8 @@ extension ServerSession {
             (row, output, offset) throws(AggregationRefusal) in
             let dealer = roster.advertisements[sharers.ordinals[row]]
             let shares = parts.compactMap { SecretShare(bytes: $0.entries[row].share[...]) }
-            guard let secret = interpolation.secret(from: shares), isCommitted(secret, by: dealer) else {
+            guard let secret = interpolation.secret(from: shares), isCommitted(secret, by: dealer)
+            else {
                 throw AggregationRefusal(.shareCommitmentMismatch, site: dealer.site)
             }
             output.store(secret, at: offset)
@@ -78,13 +87,16 @@ extension ServerSession {
 
     /// Decodes one dealer's shares with errors.
     /// - Returns: the holders in error, or nil when more are wrong than can be found, or the dealer itself is.
-    private func wrongHolders(dealer: UInt32, among holders: [UInt32], threshold: Int) -> [UInt32]? {
+    private func wrongHolders(dealer: UInt32, among holders: [UInt32], threshold: Int) -> [UInt32]?
+    {
         guard let roster, let sharers, let ordinal = roster.ordinal(of: dealer),
             let row = sharers.ordinals.firstIndex(of: ordinal)
         else { return nil }
         let decoding = ErrorDecoding(coordinates: coordinates(of: holders), threshold: threshold)
         guard decoding.correctable > 0 else { return nil }
-        let shares = holders.compactMap { revealed[$0] }.compactMap { SecretShare(bytes: $0.entries[row].share[...]) }
+        let shares = holders.compactMap { revealed[$0] }.compactMap {
+            SecretShare(bytes: $0.entries[row].share[...])
+        }
         guard let outcome = decoding.decode(shares), !outcome.wrong.isEmpty,
             isCommitted(outcome.secret, by: roster.advertisements[ordinal])
         else { return nil }
@@ -102,16 +114,19 @@ extension ServerSession {
             let key = try? RoundSecrets.maskKey(seed: secret, site: dealer.site, context: context)
             return key?.publicKey == dealer.maskKey
         }
-        return Advertisement.commitment(to: secret, site: dealer.site, context: context) == dealer.commitment
+        return Advertisement.commitment(to: secret, site: dealer.site, context: context)
+            == dealer.commitment
     }
 
     private mutating func removeMasks(with secrets: SecretTable) -> [ServerAction] {
         do throws(AggregationRefusal) {
             let masks = try remainingMasks(secrets)
             var (header, payload) = collection.takeSums()
-            masks.apply(to: &header, part: .header, segmentElements: HeaderSlots.count, parallelism: 1)
             masks.apply(
-                to: &payload, part: .payload, segmentElements: descriptor.vector.segmentElements, parallelism: parallelism)
+                to: &header, part: .header, segmentElements: HeaderSlots.count, parallelism: 1)
+            masks.apply(
+                to: &payload, part: .payload, segmentElements: descriptor.vector.segmentElements,
+                parallelism: parallelism)
             return try complete(HeaderSlots(words: header), payload)
         } catch {
             return abort(error)
@@ -120,7 +135,8 @@ extension ServerSession {
 
     /// What is still on the sum: every survivor's self mask, and between a survivor u and a dropped site v the pair
     /// mask, which u added if u < v. All with the opposite sign.
-    private func remainingMasks(_ secrets: SecretTable) throws(AggregationRefusal) -> MaskExpansion {
+    private func remainingMasks(_ secrets: SecretTable) throws(AggregationRefusal) -> MaskExpansion
+    {
         guard let roster, let sharers, let survivors else { throw AggregationRefusal(.tooFewSites) }
         let keys = PairwiseKeys(context: context, roster: roster)
         var rows: [(sharer: Int, survivor: Int)] = []
@@ -132,7 +148,8 @@ extension ServerSession {
             rows += survivors.ordinals.map { (row, $0) }
         }
         var dropped: (row: Int, key: AgreementKey)?
-        let seeds = try SecretTable(count: rows.count, width: 32) { (index, output, offset) throws(AggregationRefusal) in
+        let seeds = try SecretTable(count: rows.count, width: 32) {
+            (index, output, offset) throws(AggregationRefusal) in
             let (row, survivor) = rows[index]
             let owner = roster.advertisements[sharers.ordinals[row]]
             guard index >= selfCount else {
@@ -140,13 +157,18 @@ extension ServerSession {
                 return
             }
             let key: AgreementKey
-            if let known = dropped, known.row == row { key = known.key } else {
-                key = try RoundSecrets.maskKey(seed: secrets.row(row), site: owner.site, context: context)
+            if let known = dropped, known.row == row {
+                key = known.key
+            } else {
+                key = try RoundSecrets.maskKey(
+                    seed: secrets.row(row), site: owner.site, context: context)
                 dropped = (row, key)
             }
             let peer = roster.advertisements[survivor]
             output.store(
-                keys.pairSeed(try keys.agreed(key, with: peer.maskKey, site: peer.site), owner, peer), at: offset)
+                keys.pairSeed(
+                    try keys.agreed(key, with: peer.maskKey, site: peer.site), owner, peer),
+                at: offset)
         }
         let signs = rows.enumerated().map { index, entry in
             index >= selfCount && entry.survivor > sharers.ordinals[entry.sharer]
@@ -158,12 +180,16 @@ extension ServerSession {
         _ slots: HeaderSlots, _ payload: [UInt32]
     ) throws(AggregationRefusal) -> [ServerAction] {
         guard let roster, let survivors else { throw AggregationRefusal(.tooFewSites) }
-        guard slots.isPlausibleSum(survivors: survivors.count, maximumWeight: descriptor.vector.maximumWeight) else {
+        guard
+            slots.isPlausibleSum(
+                survivors: survivors.count, maximumWeight: descriptor.vector.maximumWeight)
+        else {
             throw AggregationRefusal(.sumSlots)
         }
         self.slots = slots
         let sum = AggregateSum(
-            spec: descriptor.vector, header: slots, payload: payload, survivors: roster.sites(survivors),
+            spec: descriptor.vector, header: slots, payload: payload,
+            survivors: roster.sites(survivors),
             roster: roster.sites)
         collection = MaskedCollection(spec: descriptor.vector)
         revealed = [:]
@@ -178,16 +204,20 @@ extension ServerSession {
     ///   make no model.
     /// - Returns: the messages. ``resultHash`` is then the next descriptor's `previousResultHash`.
     package mutating func publish(nextModelHash: Digest?) -> [ServerAction] {
-        guard step == .awaitingModel, let sum, let slots, let survivors, let transcript else { return [] }
+        guard step == .awaitingModel, let sum, let slots, let survivors, let transcript else {
+            return []
+        }
         let words = sum.signedSums.map { UInt32(bitPattern: $0) }
         let header = ResultHeader(
             survivors: survivors, slots: slots, payload: words, spec: descriptor.vector,
             nextModelHash: nextModelHash ?? .zero, transcript: transcript, key: signingKey)
-        let messages = [header.message] + (0..<descriptor.vector.segmentCount).map { segment in
-            SegmentFrame.message(
-                .resultSegment, sender: nil, segment: segment, words: words,
-                range: descriptor.vector.segmentRange(segment))
-        }
+        let messages =
+            [header.message]
+            + (0..<descriptor.vector.segmentCount).map { segment in
+                SegmentFrame.message(
+                    .resultSegment, sender: nil, segment: segment, words: words,
+                    range: descriptor.vector.segmentRange(segment))
+            }
         resultHash = header.hash(transcript)
         step = .published
         return sum.survivors.filter { !gone.contains($0) }.flatMap { site in

@@ -68,13 +68,15 @@ package struct ServerSession: Sendable {
     ///   - now: seconds since 1970, for the validity of memberships.
     ///   - parallelism: threads for removing masks.
     package init(
-        descriptor: RoundDescriptor, manifest: Manifest, signingKey: SigningKey, invited: [UInt32]? = nil,
+        descriptor: RoundDescriptor, manifest: Manifest, signingKey: SigningKey,
+        invited: [UInt32]? = nil,
         now: UInt64, parallelism: Int = 1
     ) {
         precondition(descriptor.manifestHash == manifest.hash, "the descriptor names this manifest")
         precondition(descriptor.vector.isWithinLimits, "the vector is within the protocol's limits")
         precondition(
-            descriptor.vector.cannotOverflow(cohortMax: descriptor.cohort.maximum), "the sum cannot wrap around")
+            descriptor.vector.cannotOverflow(cohortMax: descriptor.cohort.maximum),
+            "the sum cannot wrap around")
         self.descriptor = descriptor
         context = descriptor.context
         self.manifest = manifest
@@ -90,14 +92,17 @@ package struct ServerSession: Sendable {
     package mutating func open() -> [ServerAction] {
         let message = RoundOpening.encoded(descriptor, key: signingKey)
         return invited.map { .send(to: $0, message: message) }
-            + [.entered(.advertiseKeys, deadlineMilliseconds: descriptor.deadlines.advertiseKeys)] + advance()
+            + [.entered(.advertiseKeys, deadlineMilliseconds: descriptor.deadlines.advertiseKeys)]
+            + advance()
     }
 
     /// Takes one message. A refusal concerns the message alone, the round goes on without it.
     ///
     /// - Parameter site: the authenticated sender.
     /// - Throws: why the message was not taken; `uploads-busy` asks to send it again later.
-    package mutating func handle(_ message: [UInt8], from site: UInt32) throws(AggregationRefusal) -> [ServerAction] {
+    package mutating func handle(_ message: [UInt8], from site: UInt32) throws(AggregationRefusal)
+        -> [ServerAction]
+    {
         guard invited.contains(site) else { throw AggregationRefusal(.unknownSite, site: site) }
         guard let type = message.first.flatMap(MessageType.init(rawValue:)) else {
             throw AggregationRefusal(.malformedMessage, site: site)
@@ -134,10 +139,13 @@ package struct ServerSession: Sendable {
         isOver ? [] : abort(AggregationRefusal(.cancelled))
     }
 
+    /// Whether nothing more will happen: published or aborted.
     package var isOver: Bool { step == .published || step == .aborted }
 
     /// The threshold t; nil before the roster is fixed.
-    package var threshold: Int? { roster.map { descriptor.cohort.threshold.threshold(sites: $0.count) } }
+    package var threshold: Int? {
+        roster.map { descriptor.cohort.threshold.threshold(sites: $0.count) }
+    }
 
     /// Sites the current step still waits for.
     package var awaited: [UInt32] {
@@ -213,7 +221,8 @@ package struct ServerSession: Sendable {
     }
 
     private func abortMessage(_ refusal: AggregationRefusal) -> [UInt8] {
-        AbortMessage(sender: AbortMessage.coordinator, refusal: refusal).encoded(context: context, key: signingKey)
+        AbortMessage(sender: AbortMessage.coordinator, refusal: refusal).encoded(
+            context: context, key: signingKey)
     }
 
     private mutating func takeAbort(_ message: [UInt8], _ site: UInt32) throws(AggregationRefusal) {
@@ -229,20 +238,27 @@ package struct ServerSession: Sendable {
     }
 
     /// Where a message stands against its step: before it, `unexpected-message`; after it, `too-late`.
-    func require(_ wanted: RoundStep, order: [RoundStep] = ServerSession.order) throws(AggregationRefusal) {
+    func require(_ wanted: RoundStep, order: [RoundStep] = ServerSession.order)
+        throws(AggregationRefusal)
+    {
         guard step != wanted else { return }
-        guard step != .aborted, let now = order.firstIndex(of: step), let due = order.firstIndex(of: wanted) else {
+        guard step != .aborted, let now = order.firstIndex(of: step),
+            let due = order.firstIndex(of: wanted)
+        else {
             throw AggregationRefusal(.tooLate)
         }
         throw AggregationRefusal(now < due ? .unexpectedMessage : .tooLate)
     }
 
     static let order: [RoundStep] = [
-        .advertiseKeys, .shareKeys, .maskedInput, .consistency, .unmasking, .awaitingModel, .published,
+        .advertiseKeys, .shareKeys, .maskedInput, .consistency, .unmasking, .awaitingModel,
+        .published,
     ]
 
     /// Stores the first message of a site; a byte-identical repeat is fine, another one is not.
-    func isRepeat<Message: Equatable>(_ known: Message?, _ message: Message) throws(AggregationRefusal) -> Bool {
+    func isRepeat<Message: Equatable>(_ known: Message?, _ message: Message)
+        throws(AggregationRefusal) -> Bool
+    {
         guard let known else { return false }
         guard known == message else { throw AggregationRefusal(.conflictingMessage) }
         return true

@@ -27,7 +27,8 @@ struct EncryptedShares: Equatable, Sendable {
         self.from = from
         self.boxes = boxes
         signature = Transcript.sign(
-            .shares, context.bytes, roster.hash.bytes, from.bigEndianBytes, EncryptedShares.bytes(boxes), with: identity)
+            .shares, context.bytes, roster.hash.bytes, from.bigEndianBytes,
+            EncryptedShares.bytes(boxes), with: identity)
     }
 
     var message: [UInt8] {
@@ -53,7 +54,8 @@ struct EncryptedShares: Equatable, Sendable {
 
     func isSigned(by key: VerifyingKey, context: Digest, roster: Roster) -> Bool {
         Transcript.isValid(
-            signature, .shares, context.bytes, roster.hash.bytes, from.bigEndianBytes, EncryptedShares.bytes(boxes), by: key)
+            signature, .shares, context.bytes, roster.hash.bytes, from.bigEndianBytes,
+            EncryptedShares.bytes(boxes), by: key)
     }
 
     static func bytes(_ boxes: [Box]) -> [UInt8] {
@@ -67,7 +69,9 @@ struct EncryptedShares: Equatable, Sendable {
 
     static func boxes(_ reader: inout ByteReader) throws -> [Box] {
         let count = Int(try reader.u32())
-        guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+        guard count <= AggregationLimits.sitesMax else {
+            throw AggregationRefusal(.malformedMessage)
+        }
         var boxes: [Box] = []
         boxes.reserveCapacity(count)
         for _ in 0..<count {

@@ -10,7 +10,9 @@ package struct Governance: Equatable, Sendable {
 
     /// - Throws: `malformed-message` unless the keys are distinct and 1 ≤ threshold ≤ their number.
     package init(keys: [VerifyingKey], threshold: Int) throws(AggregationRefusal) {
-        guard Set(keys).count == keys.count, (1...max(keys.count, 1)).contains(threshold), !keys.isEmpty else {
+        guard Set(keys).count == keys.count, (1...max(keys.count, 1)).contains(threshold),
+            !keys.isEmpty
+        else {
             throw AggregationRefusal(.malformedMessage)
         }
         self.keys = keys
@@ -20,6 +22,7 @@ package struct Governance: Equatable, Sendable {
 
 /// A manifest with signatures, not yet checked. ``verified(under:)`` is the only way to the manifest.
 package struct SignedManifest: Equatable, Sendable {
+    /// One governance key's signature, not yet checked.
     package struct Signature: Equatable, Sendable {
         package let key: VerifyingKey
         package let bytes: [UInt8]
@@ -48,9 +51,13 @@ package struct SignedManifest: Equatable, Sendable {
     package func verified(under governance: Governance) throws(AggregationRefusal) -> Manifest {
         let hash = proposal.hash.bytes
         let valid = governance.keys.filter { key in
-            signatures.contains { $0.key == key && Transcript.isValid($0.bytes, .manifest, hash, by: key) }
+            signatures.contains {
+                $0.key == key && Transcript.isValid($0.bytes, .manifest, hash, by: key)
+            }
         }
-        guard valid.count >= governance.threshold else { throw AggregationRefusal(.signatureInvalid) }
+        guard valid.count >= governance.threshold else {
+            throw AggregationRefusal(.signatureInvalid)
+        }
         return proposal
     }
 
@@ -66,13 +73,20 @@ package struct SignedManifest: Equatable, Sendable {
         return writer.bytes
     }
 
+    /// Reads what ``encoded`` wrote.
+    ///
+    /// - Throws: `malformed-message` for anything else, repeated keys included. Signatures are not checked here.
     package init(encoded bytes: [UInt8]) throws(AggregationRefusal) {
         self = try decoding { () throws -> SignedManifest in
             var reader = ByteReader(bytes)
             var signed = SignedManifest(
-                proposing: try Manifest(canonicalBytes: try reader.lengthPrefixed(maxBytes: AggregationLimits.manifestBytesMax)))
+                proposing: try Manifest(
+                    canonicalBytes: try reader.lengthPrefixed(
+                        maxBytes: AggregationLimits.manifestBytesMax)))
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.sitesMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             for _ in 0..<count {
                 guard let key = VerifyingKey(bytes: try reader.raw(VerifyingKey.keyBytes)),
                     !signed.signatures.contains(where: { $0.key == key })

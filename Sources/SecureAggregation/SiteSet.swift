@@ -21,12 +21,16 @@ struct SiteSet: Equatable, Sendable {
     init(bytes: [UInt8], capacity: Int) throws(AggregationRefusal) {
         guard bytes.count == (capacity + 7) / 8 else { throw AggregationRefusal(.malformedMessage) }
         let ordinals = (0..<bytes.count * 8).filter { bytes[$0 / 8] >> UInt8($0 % 8) & 1 == 1 }
-        guard ordinals.last.map({ $0 < capacity }) ?? true else { throw AggregationRefusal(.malformedMessage) }
+        guard ordinals.last.map({ $0 < capacity }) ?? true else {
+            throw AggregationRefusal(.malformedMessage)
+        }
         self.bytes = bytes
         self.ordinals = ordinals
     }
 
     var count: Int { ordinals.count }
     func contains(_ ordinal: Int) -> Bool { bytes[ordinal / 8] >> UInt8(ordinal % 8) & 1 == 1 }
-    func isSubset(of other: SiteSet) -> Bool { zip(bytes, other.bytes).allSatisfy { $0 & ~$1 == 0 } }
+    func isSubset(of other: SiteSet) -> Bool {
+        zip(bytes, other.bytes).allSatisfy { $0 & ~$1 == 0 }
+    }
 }

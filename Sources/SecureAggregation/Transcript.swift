@@ -50,11 +50,14 @@ enum Transcript {
     }
 
     /// HKDF-Expand to 32 bytes.
-    static func expand(_ key: borrowing SecretBytes, _ label: Label, _ fields: [UInt8]...) -> SecretBytes {
+    static func expand(_ key: borrowing SecretBytes, _ label: Label, _ fields: [UInt8]...)
+        -> SecretBytes
+    {
         HKDF.expand(key, info: framed(label.rawValue, fields), count: 32)
     }
 
-    static func sign(_ label: SignatureLabel, _ fields: [UInt8]..., with key: SigningKey) -> [UInt8] {
+    static func sign(_ label: SignatureLabel, _ fields: [UInt8]..., with key: SigningKey) -> [UInt8]
+    {
         key.sign(SHA256.hash(framed("sig/" + label.rawValue, fields)).bytes)
     }
 
@@ -75,7 +78,9 @@ enum Transcript {
 extension UInt32 {
     /// Four bytes, most significant first: how numbers enter hashes.
     var bigEndianBytes: [UInt8] {
-        [UInt8(truncatingIfNeeded: self >> 24), UInt8(truncatingIfNeeded: self >> 16),
-         UInt8(truncatingIfNeeded: self >> 8), UInt8(truncatingIfNeeded: self)]
+        [
+            UInt8(truncatingIfNeeded: self >> 24), UInt8(truncatingIfNeeded: self >> 16),
+            UInt8(truncatingIfNeeded: self >> 8), UInt8(truncatingIfNeeded: self),
+        ]
     }
 }

@@ -29,7 +29,8 @@ struct RevealedShares: Equatable, Sendable {
         self.from = from
         self.entries = entries
         signature = Transcript.sign(
-            .unmasking, transcript.context.bytes, transcript.roster.bytes, transcript.survivors.bytes,
+            .unmasking, transcript.context.bytes, transcript.roster.bytes,
+            transcript.survivors.bytes,
             from.bigEndianBytes, RevealedShares.bytes(entries), with: identity)
     }
 
@@ -48,12 +49,17 @@ struct RevealedShares: Equatable, Sendable {
         (from, entries, signature) = try decoding { () throws -> (UInt32, [Entry], [UInt8]) in
             let from = try reader.u32()
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            guard count <= AggregationLimits.sitesMax else {
+                throw AggregationRefusal(.malformedMessage)
+            }
             var entries: [Entry] = []
             for _ in 0..<count {
                 let site = try reader.u32()
-                guard let kind = ShareKind(rawValue: try reader.u8()) else { throw AggregationRefusal(.malformedMessage) }
-                entries.append(Entry(site: site, kind: kind, share: try reader.raw(SecretSharing.shareBytes)))
+                guard let kind = ShareKind(rawValue: try reader.u8()) else {
+                    throw AggregationRefusal(.malformedMessage)
+                }
+                entries.append(
+                    Entry(site: site, kind: kind, share: try reader.raw(SecretSharing.shareBytes)))
             }
             let signature = try reader.signature()
             try reader.finish()
@@ -63,7 +69,8 @@ struct RevealedShares: Equatable, Sendable {
 
     func isSigned(by key: VerifyingKey, transcript: ConfirmedTranscript) -> Bool {
         Transcript.isValid(
-            signature, .unmasking, transcript.context.bytes, transcript.roster.bytes, transcript.survivors.bytes,
+            signature, .unmasking, transcript.context.bytes, transcript.roster.bytes,
+            transcript.survivors.bytes,
             from.bigEndianBytes, RevealedShares.bytes(entries), by: key)
     }
 

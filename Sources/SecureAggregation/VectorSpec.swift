@@ -32,7 +32,9 @@ package struct TensorSpec: Equatable, Sendable {
 
     /// The largest f with n·⌈B·2^f⌉ ≤ 2^31 − 1.
     package static func fractionBits(clip: Double, cohortMax: Int) -> Int {
-        precondition(clip > 0 && clip.isFinite && cohortMax > 0, "a clipping bound and a cohort are positive")
+        precondition(
+            clip > 0 && clip.isFinite && cohortMax > 0, "a clipping bound and a cohort are positive"
+        )
         let largest = VectorSpec.wordMaximum / Int64(cohortMax)
         var bits = min(62, max(-31, Int((Double(largest) / clip).exponent)))
         while bits > -31, !fits(clip: clip, fractionBits: bits, cohortMax: cohortMax) { bits -= 1 }
@@ -90,7 +92,8 @@ package struct VectorSpec: Equatable, Sendable {
             else { return false }
             total += tensor.count
         }
-        return total <= AggregationLimits.elementsMax && segmentCount <= AggregationLimits.segmentsMax
+        return total <= AggregationLimits.elementsMax
+            && segmentCount <= AggregationLimits.segmentsMax
     }
 
     /// Whether every clipping bound is a positive finite number.
@@ -98,7 +101,9 @@ package struct VectorSpec: Equatable, Sendable {
 
     /// The overflow guarantee: no sum of `cohortMax` encoded vectors leaves the signed 32-bit range.
     package func cannotOverflow(cohortMax: Int) -> Bool {
-        tensors.allSatisfy { TensorSpec.fits(clip: $0.clip, fractionBits: $0.fractionBits, cohortMax: cohortMax) }
+        tensors.allSatisfy {
+            TensorSpec.fits(clip: $0.clip, fractionBits: $0.fractionBits, cohortMax: cohortMax)
+        }
     }
 }
 
@@ -124,15 +129,21 @@ extension VectorSpec {
         segmentLog2 = Int(try reader.u8())
         maximumWeight = try reader.u64()
         let count = Int(try reader.u32())
-        guard count <= AggregationLimits.tensorsMax else { throw AggregationRefusal(.vectorNotAllowed) }
+        guard count <= AggregationLimits.tensorsMax else {
+            throw AggregationRefusal(.vectorNotAllowed)
+        }
         tensors = []
         for _ in 0..<count {
             let name = try reader.text(maxBytes: AggregationLimits.tensorNameBytesMax)
             let elements = try reader.u64()
-            guard elements <= UInt64(AggregationLimits.elementsMax) else { throw AggregationRefusal(.vectorNotAllowed) }
+            guard elements <= UInt64(AggregationLimits.elementsMax) else {
+                throw AggregationRefusal(.vectorNotAllowed)
+            }
             let clip = Double(bitPattern: try reader.u64())
             let fractionBits = Int(Int8(bitPattern: try reader.u8()))
-            tensors.append(TensorSpec(name: name, count: Int(elements), clip: clip, fractionBits: fractionBits))
+            tensors.append(
+                TensorSpec(name: name, count: Int(elements), clip: clip, fractionBits: fractionBits)
+            )
         }
         guard isWithinLimits else { throw AggregationRefusal(.vectorNotAllowed) }
     }

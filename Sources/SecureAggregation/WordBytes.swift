@@ -36,20 +36,25 @@ enum WordBytes {
     }
 
     /// words[range] += the words that start at byte `start` of the message, mod 2^32.
-    static func add(_ message: [UInt8], from start: Int, to words: inout [UInt32], _ range: Range<Int>) {
+    static func add(
+        _ message: [UInt8], from start: Int, to words: inout [UInt32], _ range: Range<Int>
+    ) {
         precondition(message.count == start + 4 * range.count, "one word for each element")
         let span = message.span
         let bytes = unsafe span.bytes
         var target = words.mutableSpan
         for index in 0..<range.count {
             // Safe: the length was checked above, and any bit pattern is an integer.
-            let word = unsafe bytes.unsafeLoadUnaligned(fromUncheckedByteOffset: start &+ 4 &* index, as: UInt32.self)
+            let word = unsafe bytes.unsafeLoadUnaligned(
+                fromUncheckedByteOffset: start &+ 4 &* index, as: UInt32.self)
             target[range.lowerBound &+ index] = target[range.lowerBound &+ index] &+ word
         }
     }
 
     /// words[range] = the words that start at byte `start` of the message.
-    static func copy(_ message: [UInt8], from start: Int, to words: inout [UInt32], _ range: Range<Int>) {
+    static func copy(
+        _ message: [UInt8], from start: Int, to words: inout [UInt32], _ range: Range<Int>
+    ) {
         precondition(message.count == start + 4 * range.count, "one word for each element")
         let span = message.span
         let bytes = unsafe span.bytes
@@ -87,7 +92,9 @@ struct SegmentFrame: Equatable {
         start = hasSender ? 9 : 5
         guard message.count >= start else { throw AggregationRefusal(.malformedMessage) }
         guard message[0] == type.rawValue else { throw AggregationRefusal(.unexpectedMessage) }
-        let number = { (offset: Int) in (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(message[offset + $1]) } }
+        let number = { (offset: Int) in
+            (0..<4).reduce(UInt32(0)) { $0 << 8 | UInt32(message[offset + $1]) }
+        }
         sender = hasSender ? number(1) : nil
         segment = Int(number(start - 4))
         guard segment < spec.segmentCount else { throw AggregationRefusal(.segmentUnknown) }
@@ -113,6 +120,8 @@ struct VectorDigests: Equatable, Sendable {
     init(header: [UInt32], payload: [UInt32], spec: VectorSpec) {
         self.init(
             header: header,
-            segments: (0..<spec.segmentCount).map { WordBytes.digest(payload, spec.segmentRange($0)) })
+            segments: (0..<spec.segmentCount).map {
+                WordBytes.digest(payload, spec.segmentRange($0))
+            })
     }
 }

@@ -12,28 +12,42 @@ import Testing
         var evil = EvilCoordinator(World(sites: 5))
         var other = evil.world.descriptor
         other.modelHash = digest(66)
-        for position in 0..<4 { evil.send(RoundOpening.encoded(evil.world.descriptor, key: evil.world.coordinator), to: position) }
+        for position in 0..<4 {
+            evil.send(
+                RoundOpening.encoded(evil.world.descriptor, key: evil.world.coordinator),
+                to: position)
+        }
         evil.send(RoundOpening.encoded(other, key: evil.world.coordinator), to: 4)
         evil.rosterToAll()
-        for position in 0..<4 { #expect(evil.refusals[position] == AggregationRefusal(.rosterSignature, site: 4)) }
+        for position in 0..<4 {
+            #expect(evil.refusals[position] == AggregationRefusal(.rosterSignature, site: 4))
+        }
         #expect(evil.refusals[4]?.code == .rosterSignature)
         #expect(evil.count(.shares) == 0)
 
         // Had nobody checked the roster, the victim's masks would come from another context and not cancel.
         let context = evil.world.descriptor.context
-        let secrets = try (0..<5).map { try RoundSecrets(site: UInt32($0), context: $0 == 4 ? other.context : context, random: SeededRandom(seed: UInt64($0))) }
+        let secrets = try (0..<5).map {
+            try RoundSecrets(
+                site: UInt32($0), context: $0 == 4 ? other.context : context,
+                random: SeededRandom(seed: UInt64($0)))
+        }
         let roster = Roster(
             (0..<5).map {
-                Advertisement(site: UInt32($0), secrets: secrets[$0], ledgerHead: .none, context: context, identity: evil.world.identities[$0])
+                Advertisement(
+                    site: UInt32($0), secrets: secrets[$0], ledgerHead: .none, context: context,
+                    identity: evil.world.identities[$0])
             }, context: context)
         var header = [UInt32](repeating: 5, count: HeaderSlots.count)
         var payload = [UInt32](repeating: 0, count: 4096)
         for site in 0..<5 {
             let keys = PairwiseKeys(context: site == 4 ? other.context : context, roster: roster)
             let peers = (0..<5).filter { $0 != site }
-            let table = try SecretTable(count: 4, width: 32) { (row, output, offset) throws(AggregationRefusal) in
+            let table = try SecretTable(count: 4, width: 32) {
+                (row, output, offset) throws(AggregationRefusal) in
                 let peer = roster.advertisements[peers[row]]
-                let agreed = try keys.agreed(secrets[site].maskKey, with: peer.maskKey, site: peer.site)
+                let agreed = try keys.agreed(
+                    secrets[site].maskKey, with: peer.maskKey, site: peer.site)
                 output.store(keys.pairSeed(agreed, roster.advertisements[site], peer), at: offset)
             }
             let masks = MaskExpansion(seeds: table, isAdded: peers.map { site < $0 })
@@ -54,15 +68,20 @@ import Testing
             evil.send(SurvivorList.message(evil.survivors(fewer)), to: position)
             #expect(evil.refusals[position]?.code == .survivorsConflict)
         }
-        let evidence = SurvivorConfirmation.evidence((0..<4).map { evil.forged($0, evil.transcript(all)) })
+        let evidence = SurvivorConfirmation.evidence(
+            (0..<4).map { evil.forged($0, evil.transcript(all)) })
         evil.send(evidence, to: 2)
         #expect(evil.count(.revealedShares) == 1)
-        evil.send(SurvivorConfirmation.evidence((0..<4).map { evil.forged($0, evil.transcript(fewer)) }), to: 2)
+        evil.send(
+            SurvivorConfirmation.evidence((0..<4).map { evil.forged($0, evil.transcript(fewer)) }),
+            to: 2)
         #expect(evil.refusals[2]?.code == .alreadyUnmasked)
         #expect(evil.count(.revealedShares) == 1)
     }
 
-    @Test("A3: two survivor lists for two halves, every split, every list, one colluding signer", arguments: [4, 5, 6])
+    @Test(
+        "A3: two survivor lists for two halves, every split, every list, one colluding signer",
+        arguments: [4, 5, 6])
     func a3SplitSurvivorViews(_ n: Int) throws {
         var base = EvilCoordinator(World(sites: n))
         base.runToMaskedInput()
@@ -75,21 +94,31 @@ import Testing
             for split in 0..<(1 << (n - 1)) {
                 var evil = base
                 var signatures: [[SurvivorConfirmation]] = [[], []]
-                for (list, positions) in [first, second].enumerated() { signatures[list].append(evil.forged(0, evil.transcript(positions))) }
+                for (list, positions) in [first, second].enumerated() {
+                    signatures[list].append(evil.forged(0, evil.transcript(positions)))
+                }
                 for position in 1..<n {
                     let list = split >> (position - 1) & 1
                     let positions = list == 0 ? first : second
-                    for message in evil.send(SurvivorList.message(evil.survivors(positions)), to: position)
+                    for message in evil.send(
+                        SurvivorList.message(evil.survivors(positions)), to: position)
                     where message.first == MessageType.confirmation.rawValue {
                         signatures[list].append(try SurvivorConfirmation(message: message))
                     }
                 }
                 #expect(!(signatures[0].count >= t && signatures[1].count >= t))
                 for position in 1..<n {
-                    for list in 0...1 { evil.send(SurvivorConfirmation.evidence(Array(signatures[list].prefix(t))), to: position) }
+                    for list in 0...1 {
+                        evil.send(
+                            SurvivorConfirmation.evidence(Array(signatures[list].prefix(t))),
+                            to: position)
+                    }
                 }
                 // Shares leave only for a list that t sites signed, so for at most one of the two.
-                let kinds = Set(evil.sent.joined().compactMap { try? RevealedShares(message: $0) }.map { $0.entries.map(\.kind.rawValue) })
+                let kinds = Set(
+                    evil.sent.joined().compactMap { try? RevealedShares(message: $0) }.map {
+                        $0.entries.map(\.kind.rawValue)
+                    })
                 #expect(kinds.count <= 1)
             }
         }
@@ -117,8 +146,10 @@ import Testing
         var evil = EvilCoordinator(world)
         evil.openAll()
         let sybil = SigningKey.generate(random: SeededRandom(seed: 4))
-        let secrets = try! RoundSecrets(site: 77, context: evil.context, random: SeededRandom(seed: 5))
-        let stranger = Advertisement(site: 77, secrets: secrets, ledgerHead: .none, context: evil.context, identity: sybil)
+        let secrets = try! RoundSecrets(
+            site: 77, context: evil.context, random: SeededRandom(seed: 5))
+        let stranger = Advertisement(
+            site: 77, secrets: secrets, ledgerHead: .none, context: evil.context, identity: sybil)
         evil.send(Roster(evil.entries + [stranger], context: evil.context).message, to: 0)
         #expect(evil.refusals[0] == AggregationRefusal(.rosterUnlistedSite, site: 77))
         evil.send(Roster(Array(evil.entries.prefix(4)), context: evil.context).message, to: 1)
@@ -133,7 +164,9 @@ import Testing
         world.descriptor.cohort.minimum = 5
         var evil = EvilCoordinator(world)
         evil.runToMaskedInput()
-        for position in 0..<4 { evil.send(SurvivorList.message(evil.survivors([0, 1, 2, 3])), to: position) }
+        for position in 0..<4 {
+            evil.send(SurvivorList.message(evil.survivors([0, 1, 2, 3])), to: position)
+        }
         for position in 0..<4 { #expect(evil.refusals[position]?.code == .survivorsTooFew) }
         #expect(evil.count(.confirmation) == 0 && evil.count(.revealedShares) == 0)
 
@@ -153,7 +186,8 @@ import Testing
         let records = try #require(federation.latches[0])
         #expect(records.count == 6)
         // The records survive a restart as bytes.
-        let restored = AggregationHistory(replaying: try records.map { try LatchRecord(encoded: $0.encoded) })
+        let restored = AggregationHistory(
+            replaying: try records.map { try LatchRecord(encoded: $0.encoded) })
         #expect(restored == federation.clients[0].history)
 
         func refusal(_ descriptor: RoundDescriptor, _ history: AggregationHistory) -> RefusalCode? {
@@ -177,7 +211,10 @@ import Testing
         third.attempt = 3
         var twice = masked
         twice.apply(.opened(task: third.task, round: 1, attempt: 2, context: digest(9)))
-        twice.apply(.masked(task: third.task, round: 1, attempt: 2, modelHash: third.modelHash, context: digest(9)))
+        twice.apply(
+            .masked(
+                task: third.task, round: 1, attempt: 2, modelHash: third.modelHash,
+                context: digest(9)))
         #expect(refusal(third, twice) == .tooManyAttempts)
         // Round numbers are per task, and a model is used once per task.
         var otherTask = world.descriptor
@@ -191,7 +228,9 @@ import Testing
         var federation = Federation(world)
         federation.run()
         // Everything but the result was kept: the coordinator claims the round failed and repeats it without site 4.
-        let histories = (0..<5).map { AggregationHistory(replaying: Array(federation.latches[$0]!.prefix(5))) }
+        let histories = (0..<5).map {
+            AggregationHistory(replaying: Array(federation.latches[$0]!.prefix(5)))
+        }
         var again = world
         again.descriptor.attempt = 2
         var evil = EvilCoordinator(again, histories: histories)
@@ -213,7 +252,11 @@ import Testing
         next.modelHash = digest(50)
         next.previousResultHash = try #require(federation.server.resultHash)
         var session = world.client(0, history: history)
-        guard case .aborted(let refusal)? = session.handle(RoundOpening.encoded(next, key: world.coordinator)).last else {
+        guard
+            case .aborted(let refusal)? = session.handle(
+                RoundOpening.encoded(next, key: world.coordinator)
+            ).last
+        else {
             Issue.record("not refused")
             return
         }
@@ -225,7 +268,11 @@ import Testing
         next.previousResultHash = .zero
         next.modelHash = digest(51)
         session = world.client(0, history: history)
-        guard case .aborted(let second)? = session.handle(RoundOpening.encoded(next, key: world.coordinator)).last else {
+        guard
+            case .aborted(let second)? = session.handle(
+                RoundOpening.encoded(next, key: world.coordinator)
+            ).last
+        else {
             Issue.record("not refused")
             return
         }
@@ -246,7 +293,9 @@ import Testing
                 switch action {
                 case .needInput: _ = session.provideInput(world.vector(0))
                 case .finished:
-                    for case .aborted(let refusal) in session.confirmResult(computedModel: digest(99)) { verdicts.append(refusal.code) }
+                    for case .aborted(let refusal) in session.confirmResult(
+                        computedModel: digest(99))
+                    { verdicts.append(refusal.code) }
                 default: break
                 }
             }
@@ -284,15 +333,19 @@ import Testing
             return
         }
         let late = state.masked.segmentMessage(0, from: 2)
-        #expect(throws: AggregationRefusal(.tooLate, site: 2)) { try federation.server.handle(late, from: 2) }
+        #expect(throws: AggregationRefusal(.tooLate, site: 2)) {
+            try federation.server.handle(late, from: 2)
+        }
 
         // The coordinator knows g of site 2 by now and can take off every pair mask; the self mask remains.
         let roster = state.roster
         let keys = PairwiseKeys(context: world.descriptor.context, roster: roster)
-        let secrets = try RoundSecrets(site: 2, context: world.descriptor.context, random: SeededRandom(seed: 5002))
+        let secrets = try RoundSecrets(
+            site: 2, context: world.descriptor.context, random: SeededRandom(seed: 5002))
         #expect(secrets.maskKey.publicKey == roster.advertisements[2].maskKey)
         let peers = [0, 1, 3, 4]
-        let table = try SecretTable(count: 4, width: 32) { (row, output, offset) throws(AggregationRefusal) in
+        let table = try SecretTable(count: 4, width: 32) {
+            (row, output, offset) throws(AggregationRefusal) in
             let peer = roster.advertisements[peers[row]]
             let agreed = try keys.agreed(secrets.maskKey, with: peer.maskKey, site: peer.site)
             output.store(keys.pairSeed(agreed, roster.advertisements[2], peer), at: offset)
@@ -317,41 +370,59 @@ import Testing
         #expect(evil.refusals[1] == AggregationRefusal(.shareNotAuthentic, site: 0))
         let boxes = (1..<5).map { sender in
             let shares = try! EncryptedShares(message: evil.last(.shares, from: sender)!)
-            return EncryptedShares.Box(peer: UInt32(sender), sealed: shares.boxes.first { $0.peer == 0 }!.sealed)
+            return EncryptedShares.Box(
+                peer: UInt32(sender), sealed: shares.boxes.first { $0.peer == 0 }!.sealed)
         }
-        evil.send(Delivery(sharers: SiteSet([0, 1, 2, 3, 4], capacity: 5), boxes: boxes).message, to: 0)
+        evil.send(
+            Delivery(sharers: SiteSet([0, 1, 2, 3, 4], capacity: 5), boxes: boxes).message, to: 0)
         #expect(evil.refusals[0]?.code == .shareNotAuthentic)
         #expect(evil.count(.maskedInput) == 0)
     }
 
     @Test("A10: public keys of low order")
     func a10LowOrderPoints() throws {
-        let bad = try VectorFiles.load("bad-messages").list("cases").filter { $0.text("code") == "unusable-key" }
+        let bad = try VectorFiles.load("bad-messages").list("cases").filter {
+            $0.text("code") == "unusable-key"
+        }
         #expect(bad.count == 7, "they run in badMessagesAreRefusedWithTheirCode")
     }
 
-    @Test("A11: masks never repeat, look uniform, change with every bit of a seed (full: CONSILIUM_SECAGG_MASKS=10000)")
+    @Test(
+        "A11: masks never repeat, look uniform, change with every bit of a seed (full: CONSILIUM_SECAGG_MASKS=10000)"
+    )
     func a11MaskStreams() throws {
         var seen = Set<[UInt8]>()
         for round in 0..<TestSettings.count("CONSILIUM_SECAGG_MASKS", default: 12) {
             let context = RoundDescriptor.context(of: Array("round \(round)".utf8))
-            let secrets = try (0..<4).map { try RoundSecrets(site: UInt32($0), context: context, random: SeededRandom(seed: UInt64(round * 4 + $0))) }
+            let secrets = try (0..<4).map {
+                try RoundSecrets(
+                    site: UInt32($0), context: context,
+                    random: SeededRandom(seed: UInt64(round * 4 + $0)))
+            }
             let identity = SigningKey.generate(random: SeededRandom(seed: 1))
             let roster = Roster(
-                (0..<4).map { Advertisement(site: UInt32($0), secrets: secrets[$0], ledgerHead: .none, context: context, identity: identity) },
+                (0..<4).map {
+                    Advertisement(
+                        site: UInt32($0), secrets: secrets[$0], ledgerHead: .none, context: context,
+                        identity: identity)
+                },
                 context: context)
             let keys = PairwiseKeys(context: context, roster: roster)
             for one in 0..<4 {
                 var seeds = [keys.selfSeed(secrets[one].selfSeed, site: UInt32(one)).exposedCopy()]
                 for other in 0..<one {
                     let peer = roster.advertisements[other]
-                    let agreed = try keys.agreed(secrets[one].maskKey, with: peer.maskKey, site: peer.site)
-                    seeds.append(keys.pairSeed(agreed, roster.advertisements[one], peer).exposedCopy())
+                    let agreed = try keys.agreed(
+                        secrets[one].maskKey, with: peer.maskKey, site: peer.site)
+                    seeds.append(
+                        keys.pairSeed(agreed, roster.advertisements[one], peer).exposedCopy())
                 }
                 for seed in seeds {
                     for part in ["hdr", "pay"] {
                         for segment in UInt32(0)..<2 {
-                            let key = Transcript.expand(SecretBytes(copying: seed), .segment, Array(part.utf8), segment.bigEndianBytes)
+                            let key = Transcript.expand(
+                                SecretBytes(copying: seed), .segment, Array(part.utf8),
+                                segment.bigEndianBytes)
                             let isNew = seen.insert(key.exposedCopy()).inserted
                             #expect(isNew)
                         }
@@ -360,9 +431,12 @@ import Testing
             }
         }
         func stream(_ seed: [UInt8]) throws -> [UInt32] {
-            let table = try SecretTable(count: 1, width: 32) { _, output, offset in output.store(SecretBytes(copying: seed), at: offset) }
+            let table = try SecretTable(count: 1, width: 32) { _, output, offset in
+                output.store(SecretBytes(copying: seed), at: offset)
+            }
             var words = [UInt32](repeating: 0, count: 4096)
-            MaskExpansion(seeds: table, isAdded: [true]).apply(to: &words, part: .payload, segmentElements: 4096, parallelism: 1)
+            MaskExpansion(seeds: table, isAdded: [true]).apply(
+                to: &words, part: .payload, segmentElements: 4096, parallelism: 1)
             return words
         }
         let seed = SeededRandom(seed: 3).bytes(32)
@@ -371,7 +445,9 @@ import Testing
         for bit in stride(from: 0, to: 256, by: 17) {
             var flipped = seed
             flipped[bit / 8] ^= 1 << UInt8(bit % 8)
-            let distance = zip(try stream(flipped), reference).reduce(0) { $0 + ($1.0 ^ $1.1).nonzeroBitCount }
+            let distance = zip(try stream(flipped), reference).reduce(0) {
+                $0 + ($1.0 ^ $1.1).nonzeroBitCount
+            }
             #expect((63_000...68_100).contains(distance))
         }
     }
@@ -379,23 +455,30 @@ import Testing
     @Test("A12: every field of the descriptor just outside the policy")
     func a12WeakerParameters() {
         let world = World(sites: 5)
-        func code(_ change: (inout RoundDescriptor) -> Void, _ policy: (inout NodeAggregationPolicy) -> Void = { _ in }) -> RefusalCode? {
+        func code(
+            _ change: (inout RoundDescriptor) -> Void,
+            _ policy: (inout NodeAggregationPolicy) -> Void = { _ in }
+        ) -> RefusalCode? {
             var changed = world
             change(&changed.descriptor)
             policy(&changed.policy)
             var session = changed.client(0)
-            if case .aborted(let refusal)? = session.handle(RoundOpening.encoded(changed.descriptor, key: changed.coordinator)).last {
+            if case .aborted(let refusal)? = session.handle(
+                RoundOpening.encoded(changed.descriptor, key: changed.coordinator)
+            ).last {
                 return refusal.code
             }
             return nil
         }
         let noisy = PrivacyTerms(
-            mode: .recordDistributed, noiseMultiplier: 1, samplingRate: 0.1, clippingNorm: 1, grid: 1e-6, minimumHonest: 3, delta: 1e-6)
+            mode: .recordDistributed, noiseMultiplier: 1, samplingRate: 0.1, clippingNorm: 1,
+            grid: 1e-6, minimumHonest: 3, delta: 1e-6)
         func noise(_ change: (inout PrivacyTerms) -> Void) -> RefusalCode? {
-            code({
-                $0.privacy = noisy
-                change(&$0.privacy)
-            }, { $0.minimumHonest = 3 })
+            code(
+                {
+                    $0.privacy = noisy
+                    change(&$0.privacy)
+                }, { $0.minimumHonest = 3 })
         }
         #expect(code { _ in } == nil)
         #expect(noise { _ in } == nil)
@@ -432,14 +515,17 @@ import Testing
         let world = World(sites: 7)
         var federation = Federation(world)
         federation.tamper = { position, message in
-            guard position == 1, let shares = try? RevealedShares(message: message) else { return message }
+            guard position == 1, let shares = try? RevealedShares(message: message) else {
+                return message
+            }
             let entries = shares.entries.enumerated().map { index, entry in
                 var bytes = entry.share
                 bytes[8 * (index % 5)] ^= 1
                 return RevealedShares.Entry(site: entry.site, kind: entry.kind, share: bytes)
             }
             return RevealedShares(
-                from: 1, entries: entries, transcript: Self.transcript(of: world), identity: world.identities[1]
+                from: 1, entries: entries, transcript: Self.transcript(of: world),
+                identity: world.identities[1]
             ).message
         }
         federation.run()
@@ -465,17 +551,27 @@ import Testing
         let message = federation.inboxes[3].removeFirst()
         _ = federation.clients[3].handle(message)
         guard case .advertised(let state) = federation.clients[3].step else { return }
-        let other = try RoundSecrets(site: 3, context: world.descriptor.context, random: SeededRandom(seed: 808))
-        let commitment = Advertisement.commitment(to: other.selfSeed, site: 3, context: world.descriptor.context)
-        let body = UInt32(3).bigEndianBytes + state.own.channelKey + state.own.maskKey + commitment.bytes + LedgerHead.none.bytes
-        let entry = body + Transcript.sign(.advert, world.descriptor.context.bytes, body, with: world.identities[3])
+        let other = try RoundSecrets(
+            site: 3, context: world.descriptor.context, random: SeededRandom(seed: 808))
+        let commitment = Advertisement.commitment(
+            to: other.selfSeed, site: 3, context: world.descriptor.context)
+        let body =
+            UInt32(3).bigEndianBytes + state.own.channelKey + state.own.maskKey + commitment.bytes
+            + LedgerHead.none.bytes
+        let entry =
+            body
+            + Transcript.sign(
+                .advert, world.descriptor.context.bytes, body, with: world.identities[3])
         let lie = try Advertisement(entry: entry)
-        federation.clients[3].step = .advertised(ClientSession.Advertised(secrets: state.secrets, own: lie))
+        federation.clients[3].step = .advertised(
+            ClientSession.Advertised(secrets: state.secrets, own: lie))
         federation.perform(federation.clients[3].provideInput(world.vector(3)), 3)
         federation.deliver(lie.message, 3)
         while federation.inboxes.contains(where: { !$0.isEmpty }) {
             for position in federation.clients.indices where !federation.inboxes[position].isEmpty {
-                federation.perform(federation.clients[position].handle(federation.inboxes[position].removeFirst()), position)
+                federation.perform(
+                    federation.clients[position].handle(federation.inboxes[position].removeFirst()),
+                    position)
             }
         }
         #expect(federation.sum == nil)
@@ -487,14 +583,21 @@ import Testing
     func a15DominantWeight() {
         let world = World(sites: 5)
         var history = AggregationHistory()
-        history.apply(.result(task: world.descriptor.task, round: 0, resultHash: digest(8), nextModel: digest(1), totalWeight: 9))
+        history.apply(
+            .result(
+                task: world.descriptor.task, round: 0, resultHash: digest(8), nextModel: digest(1),
+                totalWeight: 9))
         var descriptor = world.descriptor
         descriptor.previousResultHash = digest(8)
         for (position, isRefused) in [(3, false), (4, true)] {
             var session = world.client(position, history: history)
             _ = session.handle(RoundOpening.encoded(descriptor, key: world.coordinator))
             let actions = session.provideInput(world.vector(position))
-            if case .aborted(let refusal)? = actions.last { #expect(isRefused && refusal.code == .weightShareExceeded) } else { #expect(!isRefused) }
+            if case .aborted(let refusal)? = actions.last {
+                #expect(isRefused && refusal.code == .weightShareExceeded)
+            } else {
+                #expect(!isRefused)
+            }
         }
     }
 
@@ -515,14 +618,19 @@ import Testing
             var evil = EvilCoordinator(world)
             let opening = RoundOpening.encoded(world.descriptor, key: world.coordinator)
             for position in 1..<5 { evil.send(opening, to: position) }
-            evil.sent[0] += evil.clients[0].handle(opening).compactMap { if case .send(let message) = $0 { message } else { nil } }
+            evil.sent[0] += evil.clients[0].handle(opening).compactMap {
+                if case .send(let message) = $0 { message } else { nil }
+            }
             _ = evil.clients[0].provideInput(vector)
             evil.rosterToAll()
             evil.send(evil.delivery(to: 0).message, to: 0)
             return evil.sent[0]
         }
-        let small = try FixedPoint.encode([Double](repeating: 0, count: 600), spec: world.descriptor.vector, weight: 1, loss: 0)
-        let large = try FixedPoint.encode([Double](repeating: 0.75, count: 600), spec: world.descriptor.vector, weight: 999, loss: 200)
+        let small = try FixedPoint.encode(
+            [Double](repeating: 0, count: 600), spec: world.descriptor.vector, weight: 1, loss: 0)
+        let large = try FixedPoint.encode(
+            [Double](repeating: 0.75, count: 600), spec: world.descriptor.vector, weight: 999,
+            loss: 200)
         let (first, second) = (messages(small), messages(large))
         #expect(first.map(\.count) == second.map(\.count))
         #expect(first.count == 4)
@@ -535,26 +643,42 @@ import Testing
         let random = SeededRandom(seed: TestSettings.seed)
         for _ in 0..<300 {
             let n = 3 + random.uniform(below: 1022)
-            let clip = Double(1 + random.uniform(below: 1 << 20)) * exp2(Int(random.uniform(below: 40)) - 30)
+            let clip =
+                Double(1 + random.uniform(below: 1 << 20))
+                * exp2(Int(random.uniform(below: 40)) - 30)
             let tensor = TensorSpec(name: "w", count: 4, clip: clip, cohortMax: n)
             let spec = VectorSpec(tensors: [tensor], maximumWeight: 1 << 20)
             #expect(spec.cannotOverflow(cohortMax: n))
-            let extreme = try FixedPoint.encode([clip, -clip, 1e300, -1e300], spec: spec, weight: 1 << 20)
-            for integer in extreme.integers { #expect(abs(Int64(integer)) * Int64(n) <= Int64(Int32.max)) }
+            let extreme = try FixedPoint.encode(
+                [clip, -clip, 1e300, -1e300], spec: spec, weight: 1 << 20)
+            for integer in extreme.integers {
+                #expect(abs(Int64(integer)) * Int64(n) <= Int64(Int32.max))
+            }
             var finer = spec
             finer.tensors[0].fractionBits += 1
             #expect(!finer.cannotOverflow(cohortMax: n))
         }
-        let spec = VectorSpec(tensors: [TensorSpec(name: "w", count: 1, clip: 1, cohortMax: 5)], maximumWeight: 10)
-        #expect(throws: FixedPointError.notFinite(element: 0)) { try FixedPoint.encode([Double.nan], spec: spec, weight: 1) }
-        #expect(throws: FixedPointError.notFinite(element: 0)) { try FixedPoint.encode([-Float.infinity], spec: spec, weight: 1) }
-        #expect(throws: FixedPointError.weightOutOfRange) { try FixedPoint.encode([0.0], spec: spec, weight: 11) }
-        #expect(throws: FixedPointError.weightOutOfRange) { try FixedPoint.encode([0.0], spec: spec, weight: 0) }
+        let spec = VectorSpec(
+            tensors: [TensorSpec(name: "w", count: 1, clip: 1, cohortMax: 5)], maximumWeight: 10)
+        #expect(throws: FixedPointError.notFinite(element: 0)) {
+            try FixedPoint.encode([Double.nan], spec: spec, weight: 1)
+        }
+        #expect(throws: FixedPointError.notFinite(element: 0)) {
+            try FixedPoint.encode([-Float.infinity], spec: spec, weight: 1)
+        }
+        #expect(throws: FixedPointError.weightOutOfRange) {
+            try FixedPoint.encode([0.0], spec: spec, weight: 11)
+        }
+        #expect(throws: FixedPointError.weightOutOfRange) {
+            try FixedPoint.encode([0.0], spec: spec, weight: 0)
+        }
     }
 
     @Test("A21: a flipped bit in any vector, header or seed does not pass")
     func a21SilentCorruption() throws {
-        for (type, at) in [(MessageType.maskedInput, 120), (.maskedInput, 250), (.maskedSegment, 300)] {
+        for (type, at) in [
+            (MessageType.maskedInput, 120), (.maskedInput, 250), (.maskedSegment, 300),
+        ] {
             var federation = Federation(World(sites: 5, elements: 600, segmentLog2: 8))
             federation.tamper = { position, message in
                 guard position == 4, message.first == type.rawValue else { return message }
@@ -570,18 +694,24 @@ import Testing
         // A site that masks with a wrong seed but signs what it sends: the constant slots give it away.
         var federation = Federation(World(sites: 5))
         var evilVector = federation.world.vector(4)
-        let table = try SecretTable(count: 1, width: 32) { _, output, offset in output.store(seed32(9), at: offset) }
-        let masked = MaskedInput(masking: &evilVector, with: MaskExpansion(seeds: table, isAdded: [true]), parallelism: 1)
+        let table = try SecretTable(count: 1, width: 32) { _, output, offset in
+            output.store(seed32(9), at: offset)
+        }
+        let masked = MaskedInput(
+            masking: &evilVector, with: MaskExpansion(seeds: table, isAdded: [true]), parallelism: 1
+        )
         let world = federation.world
         federation.tamper = { position, message in
             guard position == 4 else { return message }
             if let header = try? MaskedInputHeader(message: message) {
                 return MaskedInputHeader(
-                    from: 4, context: header.context, roster: header.roster, sharers: header.sharers, input: masked,
+                    from: 4, context: header.context, roster: header.roster,
+                    sharers: header.sharers, input: masked,
                     identity: world.identities[4]
                 ).message
             }
-            return message.first == MessageType.maskedSegment.rawValue ? masked.segmentMessage(0, from: 4) : message
+            return message.first == MessageType.maskedSegment.rawValue
+                ? masked.segmentMessage(0, from: 4) : message
         }
         federation.run()
         #expect(federation.sum == nil)
@@ -594,12 +724,17 @@ import Testing
         let hash = [UInt8](repeating: 1, count: 24)
         var history = AggregationHistory()
         history.apply(.ledgerHeads([2: LedgerHead(sequence: 1, hash: hash)]))
-        var evil = EvilCoordinator(world, histories: (0..<5).map { $0 == 2 ? AggregationHistory() : history })
+        var evil = EvilCoordinator(
+            world, histories: (0..<5).map { $0 == 2 ? AggregationHistory() : history })
         evil.openAll()
         evil.rosterToAll()
-        for position in [0, 1, 3, 4] { #expect(evil.refusals[position] == AggregationRefusal(.ledgerHeadRegressed, site: 2)) }
+        for position in [0, 1, 3, 4] {
+            #expect(evil.refusals[position] == AggregationRefusal(.ledgerHeadRegressed, site: 2))
+        }
         #expect(LedgerHead(sequence: 2, hash: hash).follows(LedgerHead(sequence: 1, hash: hash)))
-        #expect(!LedgerHead(sequence: 1, hash: [UInt8](repeating: 2, count: 24)).follows(LedgerHead(sequence: 1, hash: hash)))
+        #expect(
+            !LedgerHead(sequence: 1, hash: [UInt8](repeating: 2, count: 24)).follows(
+                LedgerHead(sequence: 1, hash: hash)))
     }
 
     @Test("A24: too little noise left after dropouts")
@@ -607,7 +742,8 @@ import Testing
         var world = World(sites: 6)
         world.policy.minimumHonest = 3
         world.descriptor.privacy = PrivacyTerms(
-            mode: .recordDistributed, noiseMultiplier: 1, samplingRate: 0.1, clippingNorm: 1, grid: 1e-6, minimumHonest: 5, delta: 1e-6)
+            mode: .recordDistributed, noiseMultiplier: 1, samplingRate: 0.1, clippingNorm: 1,
+            grid: 1e-6, minimumHonest: 5, delta: 1e-6)
         var evil = EvilCoordinator(world)
         evil.runToMaskedInput()
         evil.send(SurvivorList.message(evil.survivors([0, 1, 2, 3, 4])), to: 0)

@@ -15,7 +15,9 @@ struct EvilCoordinator {
 
     init(_ world: World, histories: [AggregationHistory]? = nil) {
         self.world = world
-        clients = world.indices.indices.map { world.client($0, history: histories?[$0] ?? AggregationHistory()) }
+        clients = world.indices.indices.map {
+            world.client($0, history: histories?[$0] ?? AggregationHistory())
+        }
         sent = world.indices.map { _ in [] }
         refusals = world.indices.map { _ in nil }
     }
@@ -33,7 +35,8 @@ struct EvilCoordinator {
             case .send(let message): out.append(message)
             case .uploadSegments(let count):
                 for segment in 0..<count { out.append(clients[position].segmentMessage(segment)!) }
-            case .needInput: out += take(clients[position].provideInput(world.vector(position)), position)
+            case .needInput:
+                out += take(clients[position].provideInput(world.vector(position)), position)
             case .aborted(let refusal): refusals[position] = refusal
             case .finished, .persistLatch, .abortedByCoordinator: break
             }
@@ -59,7 +62,9 @@ struct EvilCoordinator {
     /// The advertisements that came back for the world's own descriptor.
     var entries: [Advertisement] {
         sent.compactMap { messages in
-            messages.first { $0.first == MessageType.advertisement.rawValue }.flatMap { try? Advertisement(message: $0) }
+            messages.first { $0.first == MessageType.advertisement.rawValue }.flatMap {
+                try? Advertisement(message: $0)
+            }
         }
     }
 
@@ -77,7 +82,8 @@ struct EvilCoordinator {
         let boxes = ordinals.filter { $0 != position }.map { sender in
             let shares = try! EncryptedShares(message: last(.shares, from: sender)!)
             return EncryptedShares.Box(
-                peer: world.indices[sender], sealed: shares.boxes.first { $0.peer == world.indices[position] }!.sealed)
+                peer: world.indices[sender],
+                sealed: shares.boxes.first { $0.peer == world.indices[position] }!.sealed)
         }
         return Delivery(sharers: SiteSet(ordinals, capacity: roster.count), boxes: boxes)
     }
@@ -94,7 +100,9 @@ struct EvilCoordinator {
     }
 
     var sharersHash: Digest {
-        Delivery.hash(SiteSet(Array(clients.indices), capacity: clients.count), context: context, roster: roster)
+        Delivery.hash(
+            SiteSet(Array(clients.indices), capacity: clients.count), context: context,
+            roster: roster)
     }
 
     func survivors(_ positions: [Int]) -> SiteSet { SiteSet(positions, capacity: clients.count) }
@@ -102,12 +110,15 @@ struct EvilCoordinator {
     func transcript(_ positions: [Int]) -> ConfirmedTranscript {
         ConfirmedTranscript(
             context: context, roster: roster.hash, sharers: sharersHash,
-            survivors: SurvivorList.hash(survivors(positions), context: context, roster: roster, sharers: sharersHash))
+            survivors: SurvivorList.hash(
+                survivors(positions), context: context, roster: roster, sharers: sharersHash))
     }
 
     /// A confirmation by a colluding site's own key.
     func forged(_ position: Int, _ transcript: ConfirmedTranscript) -> SurvivorConfirmation {
-        SurvivorConfirmation(site: world.indices[position], signature: transcript.sign(with: world.identities[position]))
+        SurvivorConfirmation(
+            site: world.indices[position],
+            signature: transcript.sign(with: world.identities[position]))
     }
 }
 

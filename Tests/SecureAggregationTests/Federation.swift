@@ -29,7 +29,9 @@ final class VectorRandom: RandomSource, @unchecked Sendable {
     func secret(_ count: Int) -> SecretBytes { SecretBytes(copying: bytes(count)) }
 }
 
-func seed32(_ byte: UInt8) -> SecretBytes { SecretBytes(copying: [UInt8](repeating: byte, count: 32)) }
+func seed32(_ byte: UInt8) -> SecretBytes {
+    SecretBytes(copying: [UInt8](repeating: byte, count: 32))
+}
 
 func digest(_ byte: UInt8) -> Digest { Digest(bytes: [UInt8](repeating: byte, count: 32))! }
 
@@ -46,18 +48,22 @@ struct World {
     var descriptor: RoundDescriptor
 
     init(
-        sites n: Int, elements: Int = 8, segmentLog2: Int = 20, rule: ThresholdRule = .twoThirds, stride: UInt32 = 1
+        sites n: Int, elements: Int = 8, segmentLog2: Int = 20, rule: ThresholdRule = .twoThirds,
+        stride: UInt32 = 1
     ) {
         coordinator = SigningKey.generate(random: SeededRandom(seed: 999))
         let indices = (0..<n).map { UInt32($0) * stride }
-        let identities = indices.map { SigningKey.generate(random: SeededRandom(seed: UInt64(1000 + $0))) }
+        let identities = indices.map {
+            SigningKey.generate(random: SeededRandom(seed: UInt64(1000 + $0)))
+        }
         self.indices = indices
         self.identities = identities
         manifest = try! Manifest(
             federation: "test", sequence: 1,
             members: zip(indices, identities).map {
                 Manifest.Member(
-                    index: $0, name: "site-\($0)", key: $1.publicKey, validFrom: World.now - 1000, validTo: World.now + 1000)
+                    index: $0, name: "site-\($0)", key: $1.publicKey, validFrom: World.now - 1000,
+                    validTo: World.now + 1000)
             })
         policy = NodeAggregationPolicy()
         policy.minimumCohort = 3
@@ -66,34 +72,46 @@ struct World {
         policy.allowedArchitectures = [digest(3)]
         policy.allowedConfigurations = [digest(4)]
         policy.allowedPrivacyModes.insert(.none)
-        let tensors = elements == 0 ? [] : [TensorSpec(name: "w", count: elements, clip: 1, cohortMax: n + 2)]
+        let tensors =
+            elements == 0 ? [] : [TensorSpec(name: "w", count: elements, clip: 1, cohortMax: n + 2)]
         descriptor = RoundDescriptor(
-            task: "study/training", round: 1, attempt: 1, manifestHash: manifest.hash, modelHash: digest(1),
+            task: "study/training", round: 1, attempt: 1, manifestHash: manifest.hash,
+            modelHash: digest(1),
             previousResultHash: .zero, architectureHash: digest(3), configurationHash: digest(4),
-            vector: VectorSpec(tensors: tensors, maximumWeight: 1000, segmentLog2: segmentLog2), privacy: .none,
-            cohort: CohortTerms(minimum: 3, maximum: n + 2, threshold: rule), nonce: [UInt8](repeating: 7, count: 32))
+            vector: VectorSpec(tensors: tensors, maximumWeight: 1000, segmentLog2: segmentLog2),
+            privacy: .none,
+            cohort: CohortTerms(minimum: 3, maximum: n + 2, threshold: rule),
+            nonce: [UInt8](repeating: 7, count: 32))
     }
 
-    func client(_ position: Int, history: AggregationHistory = AggregationHistory(), random: (any RandomSource)? = nil) -> ClientSession {
+    func client(
+        _ position: Int, history: AggregationHistory = AggregationHistory(),
+        random: (any RandomSource)? = nil
+    ) -> ClientSession {
         ClientSession(
-            identity: identities[position], siteIndex: indices[position], manifest: manifest, policy: policy,
+            identity: identities[position], siteIndex: indices[position], manifest: manifest,
+            policy: policy,
             coordinatorKey: coordinator.publicKey, history: history,
             random: random ?? SeededRandom(seed: UInt64(5000 + position)), now: World.now)
     }
 
     func server() -> ServerSession {
-        ServerSession(descriptor: descriptor, manifest: manifest, signingKey: coordinator, now: World.now)
+        ServerSession(
+            descriptor: descriptor, manifest: manifest, signingKey: coordinator, now: World.now)
     }
 
     /// Site `position`'s values: whole numbers of 2^−10 in [−1, 1].
     func values(_ position: Int) -> [Double] {
         let random = SeededRandom(seed: UInt64(77_000 + position))
-        return (0..<descriptor.vector.elementCount).map { _ in Double(random.uniform(below: 2049)) / 1024 - 1 }
+        return (0..<descriptor.vector.elementCount).map { _ in
+            Double(random.uniform(below: 2049)) / 1024 - 1
+        }
     }
 
     func vector(_ position: Int) -> QuantizedVector {
         try! FixedPoint.encode(
-            values(position), spec: descriptor.vector, weight: UInt64(position + 1), loss: Double(position) / 4)
+            values(position), spec: descriptor.vector, weight: UInt64(position + 1),
+            loss: Double(position) / 4)
     }
 }
 
@@ -121,7 +139,9 @@ struct Federation {
 
     init(_ world: World, histories: [AggregationHistory]? = nil) {
         self.world = world
-        clients = world.indices.indices.map { world.client($0, history: histories?[$0] ?? AggregationHistory()) }
+        clients = world.indices.indices.map {
+            world.client($0, history: histories?[$0] ?? AggregationHistory())
+        }
         server = world.server()
         inboxes = world.indices.map { _ in [] }
     }
@@ -163,7 +183,9 @@ struct Federation {
             case .persistLatch(let record): latches[position, default: []].append(record)
             case .send(let message): deliver(message, position)
             case .uploadSegments(let count):
-                for segment in 0..<count { deliver(clients[position].segmentMessage(segment)!, position) }
+                for segment in 0..<count {
+                    deliver(clients[position].segmentMessage(segment)!, position)
+                }
             case .needInput:
                 perform(clients[position].provideInput(world.vector(position)), position)
             case .finished(let result):
@@ -183,7 +205,11 @@ struct Federation {
             return
         }
         sent[position, default: []].append(type)
-        if let actions = try? server.handle(tamper(position, message), from: world.indices[position]) { perform(actions) }
+        if let actions = try? server.handle(
+            tamper(position, message), from: world.indices[position])
+        {
+            perform(actions)
+        }
     }
 
     /// The plain integer sum over the survivors.

@@ -16,7 +16,9 @@ import Testing
         var secrets: [RoundSecrets] = []
         var entries: [Advertisement] = []
         for site in 0..<UInt32(3) {
-            let drawn = try RoundSecrets(site: site, context: context, random: FixedDraws([0x10, 0x20, 0x30].map { $0 + UInt8(site) }))
+            let drawn = try RoundSecrets(
+                site: site, context: context,
+                random: FixedDraws([0x10, 0x20, 0x30].map { $0 + UInt8(site) }))
             secrets.append(drawn)
             entries.append(
                 Advertisement(
@@ -29,7 +31,8 @@ import Testing
 
     @Test func contextAndAdvertisement() throws {
         #expect(context.bytes == answers.bytes("ctx"))
-        let raw = Transcript.expand(Transcript.extract(context, secrets[0].maskSeed), .maskKey, UInt32(0).bigEndianBytes)
+        let raw = Transcript.expand(
+            Transcript.extract(context, secrets[0].maskSeed), .maskKey, UInt32(0).bigEndianBytes)
         let rawBytes = raw.exposedCopy()
         #expect(rawBytes == answers.bytes("sk_s"))
         #expect(roster.advertisements[0].maskKey == answers.bytes("pk_s"))
@@ -48,15 +51,20 @@ import Testing
         let key = Transcript.expand(pair, .segment, Array("pay".utf8), UInt32(0).bigEndianBytes)
         let segmentKey = key.exposedCopy()
         #expect(segmentKey == answers.bytes("segment_key_01"))
-        #expect(try masked([0, 0, 0, 0], rows: [pairBytes], added: [true]) == answers.words("mask_01"))
+        #expect(
+            try masked([0, 0, 0, 0], rows: [pairBytes], added: [true]) == answers.words("mask_01"))
         let own = keys.selfSeed(secrets[0].selfSeed, site: 0)
         let ownBytes = own.exposedCopy()
         #expect(ownBytes == answers.bytes("self_seed_0"))
-        #expect(try masked([0, 0, 0, 0], rows: [ownBytes], added: [true]) == answers.words("self_mask_0"))
+        #expect(
+            try masked([0, 0, 0, 0], rows: [ownBytes], added: [true])
+                == answers.words("self_mask_0"))
 
         var total = [UInt32](repeating: 0, count: 4)
         for site in 0..<3 {
-            var rows: [[UInt8]] = [keys.selfSeed(secrets[site].selfSeed, site: UInt32(site)).exposedCopy()]
+            var rows: [[UInt8]] = [
+                keys.selfSeed(secrets[site].selfSeed, site: UInt32(site)).exposedCopy()
+            ]
             var added = [true]
             for peer in 0..<3 where peer != site {
                 rows.append(try pairSeed(keys, site, peer).exposedCopy())
@@ -96,7 +104,9 @@ import Testing
             #expect(bytes == answers["shares"]!.bytes("\(x)"))
         }
         let interpolation = Interpolation(coordinates: [500, 1, 3])
-        let shares = ["500", "1", "3"].map { SecretShare(bytes: answers["shares"]!.bytes($0)[...])! }
+        let shares = ["500", "1", "3"].map {
+            SecretShare(bytes: answers["shares"]!.bytes($0)[...])!
+        }
         let secretAgain: [UInt8]? = interpolation.secret(from: shares)?.exposedCopy()
         #expect(secretAgain == answers.bytes("share_secret"))
     }
@@ -104,13 +114,16 @@ import Testing
     @Test func graphPermutation() {
         let seed = Transcript.hash(.graph, context.bytes, roster.hash.bytes)
         #expect(seed.bytes == answers.bytes("graph_seed"))
-        #expect(GroupPermutation.order(seed: seed, count: 8) == answers.list("permutation_8").map { Int($0.intValue!) })
+        #expect(
+            GroupPermutation.order(seed: seed, count: 8)
+                == answers.list("permutation_8").map { Int($0.intValue!) })
     }
 
     private func pairSeed(_ keys: PairwiseKeys, _ one: Int, _ other: Int) throws -> SecretBytes {
         let peer = roster.advertisements[other]
         return keys.pairSeed(
-            try keys.agreed(secrets[one].maskKey, with: peer.maskKey, site: peer.site), roster.advertisements[one], peer)
+            try keys.agreed(secrets[one].maskKey, with: peer.maskKey, site: peer.site),
+            roster.advertisements[one], peer)
     }
 
     private func masked(_ words: [UInt32], rows: [[UInt8]], added: [Bool]) throws -> [UInt32] {

@@ -2,15 +2,16 @@
 //     CONSILIUM_SECAGG_MEASURE=10x0,10x1000000,100x100000 swift test -c release -Xswiftc -enable-testing --filter Measured
 // Without the variable one small round runs, so that this file does not rot.
 
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 import Cryptography
 import Testing
 
 @testable import SecureAggregation
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
 
 @Suite("Measured rounds") struct MeasuredRoundTests {
     /// CPU milliseconds of this process.
@@ -27,7 +28,9 @@ import Testing
     }
 
     @Test func costOfARound() throws {
-        for spec in TestSettings.text("CONSILIUM_SECAGG_MEASURE", default: "4x1000").split(separator: ",") {
+        for spec in TestSettings.text("CONSILIUM_SECAGG_MEASURE", default: "4x1000").split(
+            separator: ",")
+        {
             let parts = spec.split(separator: "x").compactMap { Int($0) }
             let (sites, elements) = (parts[0], parts[1])
             let dropped = parts.count > 2 ? parts[2] : 0
@@ -37,7 +40,8 @@ import Testing
             var serverCost = 0.0
             var clientCost = 0.0
             let vector = try FixedPoint.encode(
-                [Float](repeating: 0.25, count: elements), spec: world.descriptor.vector, weight: 10)
+                [Float](repeating: 0.25, count: elements), spec: world.descriptor.vector, weight: 10
+            )
             let (startCPU, startWall) = (cpu(), wall())
             // The loop of `Federation.run`, with each side's time told apart and one input for all sites.
             var outbox: [(Int, [UInt8])] = []
@@ -56,16 +60,24 @@ import Testing
                 for action in actions {
                     switch action {
                     case .send(let message):
-                        if site < dropped, message[0] == MessageType.maskedInput.rawValue { federation.dead.insert(site) }
+                        if site < dropped, message[0] == MessageType.maskedInput.rawValue {
+                            federation.dead.insert(site)
+                        }
                         if !federation.dead.contains(site) { outbox.append((site, message)) }
                     case .uploadSegments(let count):
                         if !federation.dead.contains(site) {
-                            for segment in 0..<count { outbox.append((site, federation.clients[site].segmentMessage(segment)!)) }
+                            for segment in 0..<count {
+                                outbox.append(
+                                    (site, federation.clients[site].segmentMessage(segment)!))
+                            }
                         }
-                    case .needInput: react(federation.clients[site].provideInput(vector), site, &federation)
+                    case .needInput:
+                        react(federation.clients[site].provideInput(vector), site, &federation)
                     case .finished(let result):
                         federation.results[site] = result
-                        react(federation.clients[site].confirmResult(computedModel: nil), site, &federation)
+                        react(
+                            federation.clients[site].confirmResult(computedModel: nil), site,
+                            &federation)
                     case .aborted(let refusal): Issue.record("\(refusal)")
                     default: break
                     }
@@ -82,7 +94,10 @@ import Testing
                     react(federation.clients[site].handle(message), site, &federation)
                     clientCost += cpu() - before
                     before = cpu()
-                    for (site, message) in outbox { serve(try federation.server.handle(message, from: UInt32(site)), &federation) }
+                    for (site, message) in outbox {
+                        serve(
+                            try federation.server.handle(message, from: UInt32(site)), &federation)
+                    }
                     outbox = []
                     serverCost += cpu() - before
                 }
@@ -96,7 +111,8 @@ import Testing
             #expect(federation.sum != nil)
             print(
                 "secure aggregation: \(sites) sites x \(elements) elements, \(dropped) dropped: round \(rounded(totalCPU)) ms CPU"
-                    + " (\(rounded(totalWall)) ms wall), server \(rounded(serverCost)) ms, client \(rounded(clientCost / Double(sites))) ms each")
+                    + " (\(rounded(totalWall)) ms wall), server \(rounded(serverCost)) ms, client \(rounded(clientCost / Double(sites))) ms each"
+            )
         }
     }
 
@@ -107,16 +123,22 @@ import Testing
         let random = SeededRandom(seed: 5)
         let start = cpu()
         for _ in 0..<2 {
-            let polynomials = SecretSharing.Polynomials(secret: secret, threshold: t, random: random)
+            let polynomials = SecretSharing.Polynomials(
+                secret: secret, threshold: t, random: random)
             let table = SecretBytes(count: 40 * n) { output in
-                for x in 1...n { polynomials.writeShare(of: UInt32(x), to: &output, at: 40 * (x - 1)) }
+                for x in 1...n {
+                    polynomials.writeShare(of: UInt32(x), to: &output, at: 40 * (x - 1))
+                }
             }
             #expect(table.count == 40 * n)
         }
         let shared = cpu() - start
         let polynomials = SecretSharing.Polynomials(secret: secret, threshold: t, random: random)
         let shares = (1...t).map { x in
-            SecretShare(bytes: SecretBytes(count: 40) { polynomials.writeShare(of: UInt32(x), to: &$0, at: 0) }.exposedCopy()[...])!
+            SecretShare(
+                bytes: SecretBytes(count: 40) {
+                    polynomials.writeShare(of: UInt32(x), to: &$0, at: 0)
+                }.exposedCopy()[...])!
         }
         let setUp = cpu()
         let interpolation = Interpolation(coordinates: (1...UInt32(t)).map { $0 })
@@ -130,5 +152,7 @@ import Testing
                 + " combine two \(rounded(cpu() - ready, 100)) ms")
     }
 
-    private func rounded(_ value: Double, _ scale: Double = 10) -> Double { (value * scale).rounded() / scale }
+    private func rounded(_ value: Double, _ scale: Double = 10) -> Double {
+        (value * scale).rounded() / scale
+    }
 }

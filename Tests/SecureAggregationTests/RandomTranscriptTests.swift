@@ -24,12 +24,18 @@ import Testing
             if let reveal = reveals.first {
                 #expect(confirmations.count == 1)
                 #expect(Set(reveal.entries.map(\.site)).count == reveal.entries.count)
-                for entry in reveal.entries { revealed[entry.site, default: [:]][entry.kind, default: 0] += 1 }
+                for entry in reveal.entries {
+                    revealed[entry.site, default: [:]][entry.kind, default: 0] += 1
+                }
             }
-            for confirmation in confirmations { signers[listSigned(confirmation, evil), default: 0] += 1 }
+            for confirmation in confirmations {
+                signers[listSigned(confirmation, evil), default: 0] += 1
+            }
         }
         // Colluders sign everything and reveal everything they hold.
-        #expect(signers.values.filter { $0 + colluders >= t }.count <= 1, "two lists reached t: seed \(seed)")
+        #expect(
+            signers.values.filter { $0 + colluders >= t }.count <= 1,
+            "two lists reached t: seed \(seed)")
         for kinds in revealed.values {
             let isSelfSeedKnown = kinds[.selfSeed, default: 0] + colluders >= t
             let isMaskSeedKnown = kinds[.maskSeed, default: 0] + colluders >= t
@@ -41,7 +47,8 @@ import Testing
     private func listSigned(_ message: [UInt8], _ evil: EvilCoordinator) -> [UInt8] {
         guard let confirmation = try? SurvivorConfirmation(message: message),
             let position = evil.world.indices.firstIndex(of: confirmation.site),
-            let signed = evil.clients[position].history.task(evil.world.descriptor.task)?.signedSurvivors
+            let signed = evil.clients[position].history.task(evil.world.descriptor.task)?
+                .signedSurvivors
         else { return message }
         return signed.bytes
     }
@@ -72,7 +79,8 @@ import Testing
 
     /// One message of the evil coordinator's choice, often close to a good one.
     private func message(
-        _ random: SeededRandom, _ evil: inout EvilCoordinator, _ shared: EvilCoordinator, _ colluders: Int, _ t: Int
+        _ random: SeededRandom, _ evil: inout EvilCoordinator, _ shared: EvilCoordinator,
+        _ colluders: Int, _ t: Int
     ) -> [UInt8] {
         let n = evil.clients.count
         var positions = (0..<n).filter { _ in random.uniform(below: 6) > 0 }
@@ -83,21 +91,32 @@ import Testing
         case 1: message = evil.roster.message
         case 2:
             // The shares exist once a copy of the round got that far; they are the same bytes in every copy.
-            message = shared.delivery(to: random.uniform(below: n), sharers: random.uniform(below: 3) > 0 ? nil : positions).message
-        case 3, 4, 5: message = SurvivorList.message(evil.survivors(positions.count >= t ? positions : Array(0..<n)))
+            message =
+                shared.delivery(
+                    to: random.uniform(below: n),
+                    sharers: random.uniform(below: 3) > 0 ? nil : positions
+                ).message
+        case 3, 4, 5:
+            message = SurvivorList.message(
+                evil.survivors(positions.count >= t ? positions : Array(0..<n)))
         case 6, 7, 8:
             var list: [SurvivorConfirmation] = []
             for position in 0..<n {
                 if position < colluders {
                     list.append(evil.forged(position, evil.transcript(positions)))
-                } else if let confirmation = evil.last(.confirmation, from: position).flatMap({ try? SurvivorConfirmation(message: $0) }) {
+                } else if let confirmation = evil.last(.confirmation, from: position).flatMap({
+                    try? SurvivorConfirmation(message: $0)
+                }) {
                     list.append(confirmation)
                 }
             }
             // Signed for one of the lists that honest sites confirmed, when there is one.
-            if let signed = evil.clients.compactMap({ $0.history.task(evil.world.descriptor.task)?.signedSurvivors }).randomElement(random) {
+            if let signed = evil.clients.compactMap({
+                $0.history.task(evil.world.descriptor.task)?.signedSurvivors
+            }).randomElement(random) {
                 let transcript = ConfirmedTranscript(
-                    context: evil.context, roster: evil.roster.hash, sharers: evil.sharersHash, survivors: signed)
+                    context: evil.context, roster: evil.roster.hash, sharers: evil.sharersHash,
+                    survivors: signed)
                 for position in 0..<colluders { list[position] = evil.forged(position, transcript) }
             }
             message = SurvivorConfirmation.evidence(list)
@@ -107,7 +126,9 @@ import Testing
         }
         if random.uniform(below: 8) == 0 {
             switch random.uniform(below: 3) {
-            case 0: message[random.uniform(below: message.count)] ^= 1 << UInt8(random.uniform(below: 8))
+            case 0:
+                message[random.uniform(below: message.count)] ^=
+                    1 << UInt8(random.uniform(below: 8))
             case 1: message.removeLast(min(message.count, 1 + random.uniform(below: 40)))
             default: message += random.bytes(1 + random.uniform(below: 8))
             }
@@ -115,7 +136,9 @@ import Testing
         return message
     }
 
-    @Test("random bytes and mutated messages never trap a decoder (full: CONSILIUM_SECAGG_FUZZ=10000000)")
+    @Test(
+        "random bytes and mutated messages never trap a decoder (full: CONSILIUM_SECAGG_FUZZ=10000000)"
+    )
     func decodersSurviveAnything() throws {
         var federation = Federation(World(sites: 4, elements: 600, segmentLog2: 8))
         var corpus: [[UInt8]] = []
@@ -126,9 +149,13 @@ import Testing
                 if !corpus.contains(message) { corpus.append(message) }
                 for case .send(let sent) in federation.clients[position].handle(message) {
                     corpus.append(sent)
-                    if let actions = try? federation.server.handle(sent, from: UInt32(position)) { federation.perform(actions) }
+                    if let actions = try? federation.server.handle(sent, from: UInt32(position)) {
+                        federation.perform(actions)
+                    }
                 }
-                federation.perform(federation.clients[position].provideInputIfNeeded(federation.world.vector(position)), position)
+                federation.perform(
+                    federation.clients[position].provideInputIfNeeded(
+                        federation.world.vector(position)), position)
             }
         }
         corpus.append(federation.world.manifest.canonicalBytes)
@@ -138,14 +165,20 @@ import Testing
         corpus.append(signed.encoded)
         corpus += federation.clients.flatMap { _ in [LatchRecord.ledgerHeads([3: .none]).encoded] }
         let roster = Roster(
-            corpus.compactMap { try? Advertisement(message: $0) }.uniqued(), context: federation.world.descriptor.context)
+            corpus.compactMap { try? Advertisement(message: $0) }.uniqued(),
+            context: federation.world.descriptor.context)
         let random = SeededRandom(seed: TestSettings.seed)
         for _ in 0..<TestSettings.count("CONSILIUM_SECAGG_FUZZ", default: 3000) {
-            var message = random.uniform(below: 10) == 0 ? random.bytes(random.uniform(below: 400)) : corpus[random.uniform(below: corpus.count)]
+            var message =
+                random.uniform(below: 10) == 0
+                ? random.bytes(random.uniform(below: 400))
+                : corpus[random.uniform(below: corpus.count)]
             for _ in 0..<random.uniform(below: 5) where !message.isEmpty {
                 message[random.uniform(below: message.count)] = UInt8(random.uniform(below: 256))
             }
-            if random.uniform(below: 4) == 0 { message.removeLast(min(message.count, random.uniform(below: 40))) }
+            if random.uniform(below: 4) == 0 {
+                message.removeLast(min(message.count, random.uniform(below: 40)))
+            }
             decodeEverything(message, roster, federation.world)
         }
     }
@@ -168,12 +201,15 @@ import Testing
         _ = try? SurvivorConfirmation.confirmations(message)
         _ = try? RevealedShares(message: message)
         _ = try? ResultHeader(message: message, roster: roster)
-        _ = try? AbortMessage(message, context: world.descriptor.context, key: world.coordinator.publicKey)
+        _ = try? AbortMessage(
+            message, context: world.descriptor.context, key: world.coordinator.publicKey)
     }
 }
 
 extension Array {
-    fileprivate func randomElement(_ random: SeededRandom) -> Element? { isEmpty ? nil : self[random.uniform(below: count)] }
+    fileprivate func randomElement(_ random: SeededRandom) -> Element? {
+        isEmpty ? nil : self[random.uniform(below: count)]
+    }
 }
 
 extension Array where Element == Advertisement {

@@ -35,7 +35,8 @@ import Testing
 
     private func input(_ site: JSONValue) throws -> QuantizedVector {
         try FixedPoint.encode(
-            site.doubles("valueBits"), spec: descriptor.vector, weight: UInt64(site.number("weight")),
+            site.doubles("valueBits"), spec: descriptor.vector,
+            weight: UInt64(site.number("weight")),
             loss: site.double("lossBits"))
     }
 
@@ -65,13 +66,16 @@ import Testing
             #expect(sent(session.handle(vector.bytes("M8"))) == [site.bytes("M9")])
             #expect(session.handle(vector.bytes("M10")).isEmpty)
             var actions: [ClientAction] = []
-            for segment in vector.byteLists("resultSegments").reversed() { actions += session.handle(segment) }
+            for segment in vector.byteLists("resultSegments").reversed() {
+                actions += session.handle(segment)
+            }
             guard case .finished(let result)? = actions.first else {
                 Issue.record("no result")
                 return
             }
             #expect(result.hash.bytes == vector.bytes("resultHash"))
-            #expect(result.sum.signedSums.map { UInt32(bitPattern: $0) } == vector.words("sumPayload"))
+            #expect(
+                result.sum.signedSums.map { UInt32(bitPattern: $0) } == vector.words("sumPayload"))
             #expect(result.sum.survivors == [2, 3, 11, 12])
             #expect(result.sum.roster == [2, 3, 7, 11, 12])
         }
@@ -79,7 +83,8 @@ import Testing
 
     @Test func everyMessageOfTheCoordinator() throws {
         var server = ServerSession(
-            descriptor: descriptor, manifest: manifest, signingKey: coordinator, now: UInt64(vector.number("now")))
+            descriptor: descriptor, manifest: manifest, signingKey: coordinator,
+            now: UInt64(vector.number("now")))
         #expect(server.invited == [2, 3, 7, 11, 12])
         var outgoing: [UInt32: [[UInt8]]] = [:]
         var completed = false
@@ -89,7 +94,8 @@ import Testing
                 case .send(let site, let message): outgoing[site, default: []].append(message)
                 case .completed(let sum):
                     completed = true
-                    #expect(sum.signedSums.map { UInt32(bitPattern: $0) } == vector.words("sumPayload"))
+                    #expect(
+                        sum.signedSums.map { UInt32(bitPattern: $0) } == vector.words("sumPayload"))
                 case .aborted(let refusal): Issue.record("\(refusal)")
                 default: break
                 }
@@ -101,7 +107,11 @@ import Testing
             for site in sites where site[name] != nil {
                 let index = UInt32(site.number("index"))
                 take(try server.handle(site.bytes(name), from: index))
-                if name == "M5" { for segment in site.byteLists("segments") { take(try server.handle(segment, from: index)) } }
+                if name == "M5" {
+                    for segment in site.byteLists("segments") {
+                        take(try server.handle(segment, from: index))
+                    }
+                }
             }
         }
         #expect(server.awaited == [7])
@@ -115,7 +125,10 @@ import Testing
         take(server.publish(nextModelHash: digest(2)))
         for site in sites where site["M9"] != nil {
             let expected =
-                [vector.bytes("M0"), vector.bytes("M2"), site.bytes("M4"), vector.bytes("M6"), vector.bytes("M8"), vector.bytes("M10")]
+                [
+                    vector.bytes("M0"), vector.bytes("M2"), site.bytes("M4"), vector.bytes("M6"),
+                    vector.bytes("M8"), vector.bytes("M10"),
+                ]
                 + vector.byteLists("resultSegments")
             #expect(outgoing[UInt32(site.number("index"))] == expected)
         }
@@ -124,7 +137,8 @@ import Testing
 
     @Test func badMessagesAreRefusedWithTheirCode() throws {
         let bad = try VectorFiles.load("bad-messages")
-        let site = try #require(vector.list("sites").first { $0.number("index") == bad.number("site") })
+        let site = try #require(
+            vector.list("sites").first { $0.number("index") == bad.number("site") })
         for test in bad.list("cases") {
             var session = try client(site)
             let order = ["M0", "M2", "M4", "M5", "M6", "M8", "M10"]
@@ -159,12 +173,15 @@ extension Array {
             let tensors = test.list("tensors").map { row in
                 let fields = row.arrayValue!
                 return TensorSpec(
-                    name: fields[0].stringValue!, count: Int(fields[1].intValue!), clip: fields[2].doubleValue!,
+                    name: fields[0].stringValue!, count: Int(fields[1].intValue!),
+                    clip: fields[2].doubleValue!,
                     fractionBits: Int(fields[3].intValue!))
             }
-            let spec = VectorSpec(tensors: tensors, maximumWeight: UInt64(test.number("maximumWeight")))
+            let spec = VectorSpec(
+                tensors: tensors, maximumWeight: UInt64(test.number("maximumWeight")))
             let vector = try FixedPoint.encode(
-                test.doubles("valueBits"), spec: spec, weight: UInt64(test.number("weight")), loss: test.double("lossBits"))
+                test.doubles("valueBits"), spec: spec, weight: UInt64(test.number("weight")),
+                loss: test.double("lossBits"))
             #expect(vector.payload == test.words("payload"), "\(test.text("name"))")
             #expect(vector.header.words == test.words("header"), "\(test.text("name"))")
         }
@@ -173,7 +190,9 @@ extension Array {
     @Test func choosesTheMostFractionBits() throws {
         for row in try VectorFiles.load("fixed-point").list("fractionBits") {
             #expect(
-                TensorSpec.fractionBits(clip: row["clip"]!.doubleValue!, cohortMax: row.number("cohort")) == row.number("bits"))
+                TensorSpec.fractionBits(
+                    clip: row["clip"]!.doubleValue!, cohortMax: row.number("cohort"))
+                    == row.number("bits"))
         }
     }
 }

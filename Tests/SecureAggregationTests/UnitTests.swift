@@ -4,10 +4,15 @@ import Testing
 @testable import SecureAggregation
 
 @Suite("Secret sharing") struct SecretSharingTests {
-    private func shares(_ secret: [UInt8], n: Int, t: Int, _ random: SeededRandom) -> [SecretShare] {
-        let polynomials = SecretSharing.Polynomials(secret: SecretBytes(copying: secret), threshold: t, random: random)
+    private func shares(_ secret: [UInt8], n: Int, t: Int, _ random: SeededRandom) -> [SecretShare]
+    {
+        let polynomials = SecretSharing.Polynomials(
+            secret: SecretBytes(copying: secret), threshold: t, random: random)
         return (1...n).map { x in
-            SecretShare(bytes: SecretBytes(count: 40) { polynomials.writeShare(of: UInt32(x), to: &$0, at: 0) }.exposedCopy()[...])!
+            SecretShare(
+                bytes: SecretBytes(count: 40) {
+                    polynomials.writeShare(of: UInt32(x), to: &$0, at: 0)
+                }.exposedCopy()[...])!
         }
     }
 
@@ -31,7 +36,8 @@ import Testing
         let random = SeededRandom(seed: 13)
         let secret = random.bytes(32)
         let all = shares(secret, n: 5, t: 4, random)
-        let found: [UInt8]? = Interpolation(coordinates: [1, 2, 3]).secret(from: Array(all[..<3]))?.exposedCopy()
+        let found: [UInt8]? = Interpolation(coordinates: [1, 2, 3]).secret(from: Array(all[..<3]))?
+            .exposedCopy()
         #expect(found != secret)
     }
 
@@ -88,7 +94,9 @@ import Testing
                 #expect((x + y).value == (a + b) % p)
                 #expect((x - y).value == (a + p - b) % p)
             }
-            if a != 0 { #expect((FieldElement(reduced: a) * FieldElement(reduced: a).inverse).value == 1) }
+            if a != 0 {
+                #expect((FieldElement(reduced: a) * FieldElement(reduced: a).inverse).value == 1)
+            }
         }
         #expect(FieldElement(reducing: .max).value == UInt64.max % p)
     }
@@ -98,7 +106,8 @@ import Testing
     @Test("pieces and threads do not change a single word")
     func parallelismIsInvisible() throws {
         let table = try SecretTable(count: 3, width: 32) { row, output, offset in
-            output.store(SecretBytes(copying: [UInt8](repeating: UInt8(row), count: 32)), at: offset)
+            output.store(
+                SecretBytes(copying: [UInt8](repeating: UInt8(row), count: 32)), at: offset)
         }
         let masks = MaskExpansion(seeds: table, isAdded: [true, false, true])
         for count in [0, 1, 5, 4095, 4096, 4097, 9000, 20_001] {
@@ -114,16 +123,24 @@ import Testing
     }
 
     /// The specification, word by word.
-    private func naive(_ count: Int, _ segmentElements: Int, _ seeds: SecretTable, _ added: [Bool]) -> [UInt32] {
+    private func naive(_ count: Int, _ segmentElements: Int, _ seeds: SecretTable, _ added: [Bool])
+        -> [UInt32]
+    {
         var words = [UInt32](repeating: 7, count: count)
         for start in stride(from: 0, to: count, by: segmentElements) {
             let length = min(segmentElements, count - start)
             for row in 0..<seeds.count {
                 let key = Transcript.expand(
-                    seeds.row(row), .segment, Array("pay".utf8), UInt32(start / segmentElements).bigEndianBytes)
-                let stream = WordBytes.words(AESCTR256(key: key, initialVector: [UInt8](repeating: 0, count: 16)).keystream(4 * length))
+                    seeds.row(row), .segment, Array("pay".utf8),
+                    UInt32(start / segmentElements).bigEndianBytes)
+                let stream = WordBytes.words(
+                    AESCTR256(key: key, initialVector: [UInt8](repeating: 0, count: 16)).keystream(
+                        4 * length))
                 for index in 0..<length {
-                    words[start + index] = added[row] ? words[start + index] &+ stream[index] : words[start + index] &- stream[index]
+                    words[start + index] =
+                        added[row]
+                        ? words[start + index] &+ stream[index]
+                        : words[start + index] &- stream[index]
                 }
             }
         }
@@ -139,7 +156,9 @@ import Testing
         var signed = SignedManifest(proposing: world.manifest)
         for position in [0, 1, 1, 4] {
             signed.sign(with: world.identities[position])
-            #expect(throws: AggregationRefusal(.signatureInvalid)) { try signed.verified(under: governance) }
+            #expect(throws: AggregationRefusal(.signatureInvalid)) {
+                try signed.verified(under: governance)
+            }
         }
         signed.sign(with: world.identities[2])
         #expect(try signed.verified(under: governance) == world.manifest)
@@ -161,7 +180,9 @@ import Testing
         func field(_ change: (inout NodeAggregationPolicy) -> Void) -> String? {
             var policy = NodeAggregationPolicy()
             change(&policy)
-            do throws(AggregationPolicyError) { _ = try policy.validated() } catch { return error.field }
+            do throws(AggregationPolicyError) { _ = try policy.validated() } catch {
+                return error.field
+            }
             return nil
         }
         #expect(field { _ in } == nil)
@@ -173,10 +194,14 @@ import Testing
         #expect(field { $0.attemptsMax = 0 } == "attemptsMax")
     }
 
-    @Test("thresholds of the specification's table", arguments: [(3, 3), (4, 3), (5, 4), (10, 7), (30, 21), (100, 67), (500, 334)])
+    @Test(
+        "thresholds of the specification's table",
+        arguments: [(3, 3), (4, 3), (5, 4), (10, 7), (30, 21), (100, 67), (500, 334)])
     func thresholds(_ n: Int, _ t: Int) {
         #expect(ThresholdRule.twoThirds.threshold(sites: n) == t)
-        #expect(ThresholdRule.holds(threshold: t, sites: n, colluders: NodeAggregationPolicy().colluders(sites: n)))
+        #expect(
+            ThresholdRule.holds(
+                threshold: t, sites: n, colluders: NodeAggregationPolicy().colluders(sites: n)))
     }
 
     @Test func fourHospitalsTolerateOneDropout() {
@@ -197,7 +222,9 @@ import Testing
     @Test func everyRefusalStandsInTheSpecification() throws {
         let text = try VectorFiles.specification()
         for code in RefusalCode.allCases {
-            #expect(text.contains("| \(code.rawValue) | `\(code.name)` | \(code.explanation) |"), "\(code.name)")
+            #expect(
+                text.contains("| \(code.rawValue) | `\(code.name)` | \(code.explanation) |"),
+                "\(code.name)")
         }
     }
 
@@ -207,7 +234,9 @@ import Testing
     }
 
     /// Bound of §4.1, and the largest error seen: printed for the table there.
-    @Test("error stays within the bound (full: CONSILIUM_SECAGG_ERRORS=20000)", arguments: [3, 8, 32, 100, 500])
+    @Test(
+        "error stays within the bound (full: CONSILIUM_SECAGG_ERRORS=20000)",
+        arguments: [3, 8, 32, 100, 500])
     func errorStaysWithinTheBound(_ n: Int) throws {
         let random = SeededRandom(seed: TestSettings.seed)
         let elements = TestSettings.count("CONSILIUM_SECAGG_ERRORS", default: 30)
@@ -220,15 +249,21 @@ import Testing
             let weight = UInt64(1 + random.uniform(below: 1000))
             let values = (0..<elements).map { _ in Float(random.double() * 2 - 1) }
             weights += weight
-            for (index, integer) in try FixedPoint.encode(values, spec: spec, weight: weight).integers.enumerated() {
+            for (index, integer) in try FixedPoint.encode(values, spec: spec, weight: weight)
+                .integers.enumerated()
+            {
                 sums[index] += Int64(integer)
                 exact[index] += Double(values[index]) * Double(weight)
             }
         }
         let factor = exp2(-tensor.fractionBits) * 1000 / Double(weights)
-        let worst = zip(sums, exact).reduce(0.0) { max($0, abs(Double($1.0) * factor - $1.1 / Double(weights))) }
+        let worst = zip(sums, exact).reduce(0.0) {
+            max($0, abs(Double($1.0) * factor - $1.1 / Double(weights)))
+        }
         let bound = Double(n) / (2 * Double(weights) / 1000) * exp2(-tensor.fractionBits)
-        print("fixed point n = \(n): f = \(tensor.fractionBits), bound \(bound), largest error \(worst) of \(elements) elements")
+        print(
+            "fixed point n = \(n): f = \(tensor.fractionBits), bound \(bound), largest error \(worst) of \(elements) elements"
+        )
         #expect(sums.allSatisfy { abs($0) <= Int64(Int32.max) })
         #expect(worst <= bound * 1.0001)
     }
@@ -270,19 +305,26 @@ import Testing
     @Test func holdsNoMoreThanItsPlacesAndGivesAStalledOneAway() throws {
         // 2^23 elements are 32 MiB: one place.
         let spec = VectorSpec(
-            tensors: [TensorSpec(name: "w", count: 1 << 23, clip: 1, cohortMax: 5)], maximumWeight: 10, segmentLog2: 8)
+            tensors: [TensorSpec(name: "w", count: 1 << 23, clip: 1, cohortMax: 5)],
+            maximumWeight: 10, segmentLog2: 8)
         var collection = MaskedCollection(spec: spec)
         let identity = SigningKey.generate(random: SeededRandom(seed: 1))
         let words = [UInt32](repeating: 5, count: 256)
         let segment = WordBytes.digest(words, 0..<256)
         for site in UInt32(0)..<2 {
-            let input = MaskedInput(spec: spec, header: [UInt32](repeating: 0, count: 16), segments: [Digest](repeating: segment, count: spec.segmentCount))
+            let input = MaskedInput(
+                spec: spec, header: [UInt32](repeating: 0, count: 16),
+                segments: [Digest](repeating: segment, count: spec.segmentCount))
             collection.add(
-                MaskedInputHeader(from: site, context: .zero, roster: .zero, sharers: .zero, input: input, identity: identity))
+                MaskedInputHeader(
+                    from: site, context: .zero, roster: .zero, sharers: .zero, input: input,
+                    identity: identity))
         }
         func send(_ site: UInt32, _ number: Int) throws(AggregationRefusal) {
-            let message = SegmentFrame.message(.maskedSegment, sender: site, segment: number, words: words, range: 0..<256)
-            try collection.add(try SegmentFrame(message, type: .maskedSegment, spec: spec), message, from: site)
+            let message = SegmentFrame.message(
+                .maskedSegment, sender: site, segment: number, words: words, range: 0..<256)
+            try collection.add(
+                try SegmentFrame(message, type: .maskedSegment, spec: spec), message, from: site)
         }
         try send(0, 0)
         #expect(collection.heldBytes == 1024 + 9)
@@ -299,6 +341,8 @@ import Testing
 extension MaskedInput {
     /// Only digests, for a test of the collection.
     fileprivate init(spec: VectorSpec, header: [UInt32], segments: [Digest]) {
-        self.init(spec: spec, header: header, payload: [], digests: VectorDigests(header: header, segments: segments))
+        self.init(
+            spec: spec, header: header, payload: [],
+            digests: VectorDigests(header: header, segments: segments))
     }
 }

@@ -1,25 +1,30 @@
-#if canImport(Glibc)
-import Glibc
-#else
-import Darwin
-#endif
 import Codec
 import Cryptography
 import Testing
 
 @testable import SecureAggregation
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// `protocol/vectors/secure-aggregation/NAME.json`, made by `Tests/reference/make_secure_aggregation_vectors.py`.
 enum VectorFiles {
     static func load(_ name: String) throws -> JSONValue {
-        try JSONValue.parse(file("vectors/secure-aggregation/\(name).json"), dialect: .strict, limits: .default)
+        try JSONValue.parse(
+            file("vectors/secure-aggregation/\(name).json"), dialect: .strict, limits: .default)
     }
 
     /// The text of `protocol/secure-aggregation.md`.
-    static func specification() throws -> String { String(decoding: try file("secure-aggregation.md"), as: UTF8.self) }
+    static func specification() throws -> String {
+        String(decoding: try file("secure-aggregation.md"), as: UTF8.self)
+    }
 
     private static func file(_ name: String) throws -> [UInt8] {
-        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3).joined(separator: "/")
+        let root = #filePath.split(separator: "/", omittingEmptySubsequences: false).dropLast(3)
+            .joined(separator: "/")
         return try #require(read("\(root)/protocol/\(name)"), "cannot read protocol/\(name)")
     }
 
@@ -46,5 +51,7 @@ extension JSONValue {
     func byteLists(_ key: String) -> [[UInt8]] { list(key).map { Hex.decode($0.stringValue!)! } }
     func doubles(_ key: String) -> [Double] { list(key).map { JSONValue.double($0.stringValue!) } }
     func double(_ key: String) -> Double { JSONValue.double(text(key)) }
-    private static func double(_ hex: String) -> Double { Double(bitPattern: UInt64(hex, radix: 16)!) }
+    private static func double(_ hex: String) -> Double {
+        Double(bitPattern: UInt64(hex, radix: 16)!)
+    }
 }

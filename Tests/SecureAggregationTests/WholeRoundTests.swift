@@ -47,7 +47,10 @@ import Testing
 
     @Test(
         "a site that dies before any message is left out or made up for",
-        arguments: [MessageType.advertisement, .shares, .maskedInput, .maskedSegment, .confirmation, .revealedShares])
+        arguments: [
+            MessageType.advertisement, .shares, .maskedInput, .maskedSegment, .confirmation,
+            .revealedShares,
+        ])
     func survivesOneDeath(_ type: MessageType) throws {
         for n in [4, 7] {
             for victim in [0, n / 2, n - 1] {
@@ -64,13 +67,18 @@ import Testing
     }
 
     @Test func abortsWhenTooFewAreLeft() {
-        for type in [MessageType.advertisement, .shares, .maskedInput, .confirmation, .revealedShares] {
+        for type in [
+            MessageType.advertisement, .shares, .maskedInput, .confirmation, .revealedShares,
+        ] {
             var federation = Federation(World(sites: 5))
             federation.dies = { position, sent in position < 3 && sent == type }
             federation.run()
             #expect(federation.sum == nil)
             #expect(federation.serverAbort?.code == .tooFewSites)
-            for position in 3..<5 { #expect(federation.dismissed[position] != nil || federation.refusals[position] != nil) }
+            for position in 3..<5 {
+                #expect(
+                    federation.dismissed[position] != nil || federation.refusals[position] != nil)
+            }
         }
     }
 
@@ -91,7 +99,9 @@ import Testing
         #expect(sum.signedSums == federation.plainSum(sum.survivors))
     }
 
-    @Test("random rounds with dropouts at every stage are exact (full count: CONSILIUM_SECAGG_ROUNDS=10000)")
+    @Test(
+        "random rounds with dropouts at every stage are exact (full count: CONSILIUM_SECAGG_ROUNDS=10000)"
+    )
     func randomRoundsAreExact() throws {
         let random = SeededRandom(seed: TestSettings.seed)
         var completed = 0
@@ -99,7 +109,10 @@ import Testing
             let n = 3 + random.uniform(below: 5)
             let world = World(sites: n, elements: random.uniform(below: 300), segmentLog2: 8)
             let t = world.descriptor.cohort.threshold.threshold(sites: n)
-            let stages: [MessageType] = [.advertisement, .shares, .maskedInput, .maskedSegment, .confirmation, .revealedShares]
+            let stages: [MessageType] = [
+                .advertisement, .shares, .maskedInput, .maskedSegment, .confirmation,
+                .revealedShares,
+            ]
             var deaths: [Int: MessageType] = [:]
             for _ in 0..<random.uniform(below: n - t + 2) {
                 deaths[random.uniform(below: n)] = stages[random.uniform(below: stages.count)]
