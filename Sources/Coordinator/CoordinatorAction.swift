@@ -32,14 +32,3 @@ extension LogEntry {
         LogEntry(type, actor: site, role: "site", site: site, details: details)
     }
 }
-
-extension LogEntry {
-    /// An entry read back from a log; nil for a type of a later version.
-    init?(_ stored: StoredEntry) {
-        guard let type = stored.type else { return nil }
-        self.init(
-            type, actor: stored.actor, role: stored.role, site: stored.site, model: stored.model, round: stored.round,
-            subjectCommitment: stored.subjectCommitment, payloadCommitment: stored.payloadCommitment,
-            payloadDigest: stored.payloadDigest, details: stored.details)
-    }
-}

@@ -34,6 +34,7 @@ package struct CoordinatorConfiguration: Equatable, Sendable {
         self.advertise = advertise
     }
 
+    /// - Throws: `JSONError` or `FieldError` that names what is wrong with the JSON5 text.
     package init(parsing bytes: [UInt8]) throws {
         var fields = try JSONFields(try JSONValue.parse(bytes, dialect: .json5), path: "config")
         federation = try fields.string("federation", maxBytes: 64)

@@ -54,7 +54,7 @@ package final class CoordinatorService: @unchecked Sendable {
         let read: Federation.BlobReader = { try blobs.get($0.hex, maxBytes: CoordinatorService.blobBytesMax) }
         var federation = Federation()
         try log.forEach { stored in
-            guard let entry = LogEntry(stored) else { return }
+            guard let entry = stored.entry else { return }
             try federation.apply(entry, at: stored.time, blobs: read)
         }
         core = CoordinatorCore(

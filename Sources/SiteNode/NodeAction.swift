@@ -37,13 +37,4 @@ extension LogEntry {
     static func operated(_ type: EntryType, site: String, by actor: String, _ details: [String: JSONValue]) -> LogEntry {
         LogEntry(type, actor: actor, role: "operator", site: site, details: details)
     }
-
-    /// An entry read back from a log; nil for a type of a later version.
-    init?(_ stored: StoredEntry) {
-        guard let type = stored.type else { return nil }
-        self.init(
-            type, actor: stored.actor, role: stored.role, site: stored.site, model: stored.model, round: stored.round,
-            subjectCommitment: stored.subjectCommitment, payloadCommitment: stored.payloadCommitment,
-            payloadDigest: stored.payloadDigest, details: stored.details)
-    }
 }

@@ -43,6 +43,7 @@ package struct NodeConfiguration: Equatable, Sendable {
         self.data = data
     }
 
+    /// - Throws: `JSONError` or `FieldError` that names what is wrong with the JSON5 text.
     package init(parsing bytes: [UInt8]) throws {
         var fields = try JSONFields(try JSONValue.parse(bytes, dialect: .json5), path: "config")
         site = try fields.string("site", maxBytes: 64)
@@ -62,6 +63,7 @@ package struct NodeConfiguration: Equatable, Sendable {
         guard !hosts.isEmpty else { throw FieldError(path: "config.hosts", problem: "must name at least one host") }
     }
 
+    /// The form in `config.json5`.
     package var json: JSONValue {
         var object: [String: JSONValue] = [
             "site": .string(site), "federation": .string(federation), "coordinator": .string(coordinator.text),

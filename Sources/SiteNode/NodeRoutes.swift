@@ -14,6 +14,7 @@ import Telemetry
 package enum NodeEndpoint: String, CaseIterable, Sendable {
     case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, auditLog
 
+    /// The HTTP method.
     package var method: String {
         switch self {
         case .consent, .withdraw, .check, .createKey: "POST"
@@ -22,6 +23,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         }
     }
 
+    /// The path, as a pattern of the router.
     package var path: String {
         switch self {
         case .status: "/v1/node"
@@ -36,6 +38,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         }
     }
 
+    /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
         case .consent, .withdraw, .check, .keys, .createKey, .revokeKey: [.operator]

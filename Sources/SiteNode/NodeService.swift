@@ -76,7 +76,7 @@ package final class NodeService: @unchecked Sendable {
     private static func replay(_ log: AuditLog, blobs: @escaping NodeState.BlobReader) throws -> NodeState {
         var state = NodeState()
         try log.forEach { stored in
-            guard let entry = LogEntry(stored) else { return }
+            guard let entry = stored.entry else { return }
             try state.apply(entry, at: stored.time, blobs: blobs)
         }
         return state
