@@ -6,26 +6,28 @@ import Telemetry
 let auditCommands: [Command] = [
     Command(
         words: ["audit", "verify"], summary: "check a log directory offline: signature, entries, tiles, root",
-        operands: ["DIR"], options: [.value("vkey", "KEY", "the verifier key you trust (default: the log's own `vkey` file)")]
-    ) { invocation in
-        let progress = Progress("Verifying", total: nil, unit: "entries")
-        let report = try AuditVerifier.verify(directory: logDirectory(invocation.operands[0]), verifierKey: invocation["vkey"]) { done, _ in
-            progress.update(Int(done))
-        }
-        Output(invocation).answer(
-            [
-                "origin": .string(report.origin), "entries": .integer(Int64(report.size)), "root": .string(report.root.hex),
-                "vkey": .string(report.verifierKey), "trusted": .bool(invocation.has("vkey")),
-                "cosigners": .array(report.cosigners.map { .string($0) }),
-                "counts": .object(report.counts.mapValues { .integer(Int64($0)) }),
-                "first": report.firstTime.map { .string($0.iso8601) } ?? .null, "last": report.lastTime.map { .string($0.iso8601) } ?? .null,
-            ],
-            """
-            OK \(report.origin)
-            \(report.size) entries, root \(report.root.hex)
-            \(invocation.has("vkey") ? "signed by the key you gave" : "signed by the key in the log's own vkey file: compare it with the one you know\n\(report.verifierKey)")
-            """)
-    },
+        operands: ["DIR"],
+        options: [
+            .value("vkey", "KEY", "the verifier key you trust (default: the log's own `vkey` file)"),
+            .value("policy", "FILE", "a tlog-policy: the log keys you trust, the witnesses and their quorum"),
+        ]
+    ) { invocation in try verify(invocation) },
+    Command(
+        words: ["audit", "prove"], summary: "write a receipt (tlog-proof) that an entry is in the log",
+        operands: ["DIR", "INDEX"],
+        options: [
+            .value("output", "FILE", "write the receipt to a file instead"),
+            .value("entry", "FILE", "also write the entry itself, which the receipt is checked against"),
+        ]
+    ) { invocation in try prove(invocation) },
+    Command(
+        words: ["audit", "check-receipt"], summary: "check a receipt and its entry offline, without the log",
+        operands: ["FILE"],
+        options: [
+            .required("entry", "FILE", "the entry the receipt is about"), .value("vkey", "KEY", "the log's verifier key"),
+            .value("policy", "FILE", "a tlog-policy: log keys, witnesses, quorum"),
+        ]
+    ) { invocation in try checkReceipt(invocation) },
     Command(
         words: ["audit", "show"], summary: "print entries of a log directory",
         operands: ["DIR"],
@@ -38,22 +40,125 @@ let auditCommands: [Command] = [
 ]
 
 /// A log directory, or the directory of the party that owns one.
-private func logDirectory(_ path: String) -> String {
-    DurableFile.exists(path + "/checkpoint") ? path : DurableFile.exists(path + "/log/checkpoint") ? path + "/log" : path
+private func logDirectory(_ path: String) throws -> String {
+    for directory in [path, path + "/log"] where DurableFile.exists(directory + "/checkpoint") { return directory }
+    throw Failure(.noInput, "no-log", "\(path) holds no audit log: give the directory of a coordinator, a node or a log")
+}
+
+private func verify(_ invocation: Invocation) throws {
+    guard !(invocation.has("vkey") && invocation.has("policy")) else {
+        throw Failure(.usage, "usage", "--vkey or --policy, not both: a policy names the keys of its logs")
+    }
+    let directory = try logDirectory(invocation.operands[0])
+    let policy = try policy(invocation)
+    // The size is known once the head has been opened; a log that is read at one stretch needs no bar.
+    let bar = Locked<Progress?>(nil)
+    let report: @Sendable (UInt64, UInt64) -> Void = { done, total in
+        bar.withLock { bar in
+            if bar == nil, done < total { bar = Progress("Verifying", total: Int(total), unit: "entries") }
+            bar?.update(Int(done))
+        }
+    }
+    defer { bar.withLock { $0?.stop() } }
+    let quorum = try policy.map { try AuditVerifier.verify(directory: directory, policy: $0, progress: report) }
+    let log = try quorum?.log ?? AuditVerifier.verify(directory: directory, verifierKey: invocation["vkey"], progress: report)
+    bar.withLock { $0?.finish() }
+    let trust =
+        quorum.map {
+            "signed by a key of the policy; its quorum vouches for the first \($0.cosigned.size) entries"
+                + ($0.cosigners.isEmpty ? "" : " (\($0.cosigners.joined(separator: ", ")))")
+        } ?? (invocation.has("vkey")
+            ? "signed by the key you gave"
+            : "signed by the key in the log's own vkey file: compare it with the one you know\n\(log.verifierKey)")
+    Output(invocation).answer(
+        [
+            "origin": .string(log.origin), "entries": .integer(Int64(log.size)), "root": .string(log.root.hex),
+            "vkey": .string(log.verifierKey), "trusted": .bool(invocation.has("vkey") || quorum != nil),
+            "cosigners": .array((quorum?.cosigners ?? log.cosigners).map { .string($0) }),
+            "cosigned": quorum.map { .integer(Int64($0.cosigned.size)) } ?? .null,
+            "counts": .object(log.counts.mapValues { .integer(Int64($0)) }),
+            "first": log.firstTime.map { .string($0.iso8601) } ?? .null, "last": log.lastTime.map { .string($0.iso8601) } ?? .null,
+        ],
+        """
+        OK \(log.origin)
+        \(log.size) entries, root \(log.root.hex)
+        \(trust)
+        """)
+}
+
+/// A receipt under the latest head that witnesses cosigned when that covers the entry, else under the published one.
+private func prove(_ invocation: Invocation) throws {
+    let directory = try logDirectory(invocation.operands[0])
+    guard let index = UInt64(invocation.operands[1]) else {
+        throw Failure(.usage, "usage", "INDEX must be the number of an entry: 0 for the first")
+    }
+    let reader = try LogReader(DirectorySource(directory))
+    let receipt: TlogProof
+    if let bytes = try AuditVerifier.cosignedHead(ofLog: directory), let note = try? SignedNote(bytes),
+        let head = try? Checkpoint(bytes, signedBy: reader.verifierKey), index < head.size, head.size <= reader.head.size
+    {
+        receipt = try reader.receipt(index, checkpoint: note)
+    } else {
+        receipt = try reader.receipt(index)
+    }
+    let entry = try reader.entry(index)
+    if let file = invocation["entry"] { try DurableFile.writeAtomically(entry, to: file, mode: 0o644) }
+    let text = String(decoding: receipt.bytes, as: UTF8.self)
+    let answer: JSONValue = [
+        "index": .integer(Int64(index)), "receipt": .string(text), "entry": .string(String(decoding: entry, as: UTF8.self)),
+        "vkey": .string(reader.verifierKey.text),
+    ]
+    if let file = invocation["output"] {
+        try DurableFile.writeAtomically(receipt.bytes, to: file, mode: 0o644)
+        Output(invocation).answer(answer, "Receipt of entry \(index) written to \(file). Whoever checks it needs the entry and\n\(reader.verifierKey.text)")
+    } else {
+        Output(invocation).answer(answer, String(text.dropLast()))
+    }
+}
+
+private func checkReceipt(_ invocation: Invocation) throws {
+    guard invocation.has("vkey") != invocation.has("policy") else {
+        throw Failure(.usage, "usage", "say whom you trust: --vkey KEY or --policy FILE")
+    }
+    let bytes = try DurableFile.read(invocation.operands[0], maxBytes: SignedNote.bytesMax)
+    var entry = try DurableFile.read(try invocation.require("entry"), maxBytes: Int(UInt16.max) + 1)
+    // No entry ends with a newline; a file made by an editor or by `audit show --json` does.
+    if entry.last == 0x0A { entry.removeLast() }
+    let policy = try policy(invocation)
+    do throws(NoteError) {
+        let receipt = try TlogProof(bytes)
+        let key = try invocation["vkey"].map { text throws(NoteError) in try VerifierKey(text) }
+        guard let trusted = policy ?? key.map({ TrustPolicy(log: $0) }) else { preconditionFailure("one of the two was given") }
+        let head = try receipt.verify(entry: entry, policy: trusted)
+        Output(invocation).answer(
+            ["origin": .string(head.origin), "index": .integer(Int64(receipt.index)), "size": .integer(Int64(head.size)), "root": .string(head.root.hex)],
+            "OK entry \(receipt.index) of \(head.origin)\nunder the signed head of \(head.size) entries, root \(head.root.hex)")
+    } catch {
+        throw Failure(.data, "receipt", "\(invocation.operands[0]): \(error)")
+    }
+}
+
+/// The policy that was named; nil without one.
+private func policy(_ invocation: Invocation) throws -> TrustPolicy? {
+    guard let path = invocation["policy"] else { return nil }
+    let bytes = try DurableFile.read(path, maxBytes: SignedNote.bytesMax)
+    do throws(NoteError) { return try TrustPolicy(bytes) } catch { throw Failure(.configuration, "policy", "\(path): \(error)") }
 }
 
 private func show(_ invocation: Invocation) throws {
-    let directory = logDirectory(invocation.operands[0])
+    if let type = invocation["type"], EntryType(rawValue: type) == nil {
+        throw Failure(.usage, "usage", "--type: this program knows no entry of that type; `round.completed` and `prediction` are two")
+    }
+    let directory = try logDirectory(invocation.operands[0])
     let from = try time(invocation, "from")
     let to = try time(invocation, "to")
-    let source = DirectorySource(directory)
-    for stored in try AuditReader.entries(source) {
-        if let type = invocation["type"], stored.typeName != type { continue }
-        if let actor = invocation["actor"], stored.actor != actor { continue }
-        if let model = invocation["model"], stored.model != model { continue }
-        if let from, stored.time < from { continue }
-        if let to, stored.time > to { continue }
-        if let prediction = invocation["prediction"], !stored.details.values.contains(.string(prediction)) { continue }
+    try LogReader(DirectorySource(directory)).forEach { stored in
+        if let type = invocation["type"], stored.typeName != type { return }
+        if let actor = invocation["actor"], stored.actor != actor { return }
+        if let model = invocation["model"], stored.model != model { return }
+        if let from, stored.time < from { return }
+        if let to, stored.time > to { return }
+        if let prediction = invocation["prediction"], !stored.details.values.contains(.string(prediction)) { return }
         if invocation.wantsJSON {
             Output.print(String(decoding: stored.bytes, as: UTF8.self))
         } else {

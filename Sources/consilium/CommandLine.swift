@@ -1,6 +1,8 @@
 // Arguments: `consilium GROUP COMMAND [OPERANDS] [--option VALUE]`. Every command is a row of a table, so
 // help, unknown options and missing values are handled in one place.
 
+import Study
+
 /// An option of a command.
 struct Option: Sendable {
     var name: String
@@ -52,6 +54,13 @@ struct Invocation: Sendable {
 
     func require(_ name: String) throws -> String {
         guard let value = self[name] else { throw Failure(.usage, "usage", "--\(name) is missing") }
+        return value
+    }
+
+    /// A required name of a site, study or key: it becomes part of a path.
+    func name(_ option: String) throws -> String {
+        let value = try require(option)
+        guard isName(value) else { throw Failure(.usage, "usage", "--\(option) must be 1 to 64 of a-z, 0-9 and -") }
         return value
     }
 

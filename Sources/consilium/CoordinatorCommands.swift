@@ -46,7 +46,7 @@ let coordinatorCommands: [Command] = [
         words: ["coordinator", "invite"], summary: "print a one-time token for a site (10 minutes)",
         options: [directory, .required("site", "NAME", "name of the site: a-z, 0-9, -"), .value("output", "FILE", "write the token to a file (0600) instead")]
     ) { invocation in
-        let body: JSONValue = ["site": .string(try invocation.require("site"))]
+        let body: JSONValue = ["site": .string(try invocation.name("site"))]
         let answer = try RunningProcess.coordinator(try invocation.require("dir")).call("POST", "/v1/invitations", body: body.canonicalBytes())
         let token = answer["token"]?.stringValue ?? ""
         if let file = invocation["output"] {
@@ -60,7 +60,7 @@ let coordinatorCommands: [Command] = [
         words: ["coordinator", "revoke"], summary: "cut a site off, open connections included",
         options: [directory, .required("site", "NAME", "the site")]
     ) { invocation in
-        let site = try invocation.require("site")
+        let site = try invocation.name("site")
         let answer = try RunningProcess.coordinator(try invocation.require("dir")).call("POST", "/v1/sites/\(site)/revoke")
         Output(invocation).answer(answer, "Site \(site) is revoked.")
     },
@@ -99,7 +99,7 @@ let coordinatorCommands: [Command] = [
         words: ["coordinator", "cancel"], summary: "stop the run of a study; nothing is released",
         options: [directory, .required("study", "NAME", "the study")]
     ) { invocation in
-        let study = try invocation.require("study")
+        let study = try invocation.name("study")
         let answer = try RunningProcess.coordinator(try invocation.require("dir")).call("POST", "/v1/studies/\(study)/cancel")
         Output(invocation).answer(answer, "The run of \(study) is cancelled.")
     },
@@ -120,8 +120,8 @@ let coordinatorCommands: [Command] = [
 ]
 
 private func followRun(_ invocation: Invocation) throws {
+    let study = try invocation.name("study")
     let client = try RunningProcess.coordinator(try invocation.require("dir"))
-    let study = try invocation.require("study")
     let started = try client.call("POST", "/v1/studies/\(study)/runs")
     let name = started["run"]?.stringValue ?? ""
     if invocation.has("detach") {

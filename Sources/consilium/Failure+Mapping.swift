@@ -21,6 +21,7 @@ extension Failure {
         switch error {
         case let failure as Failure: self = failure
         case let error as StorageError: self.init(Failure.code(error), "storage", "\(error)")
+        case let error as FieldError where error.path.hasPrefix("--"): self.init(.usage, "usage", "\(error)")
         case let error as FieldError: self.init(.configuration, "field", "\(error)")
         case let error as JSONError: self.init(.data, "json", "\(error)")
         case let error as StudyError: self.init(error.code == .policyInvalid ? .configuration : .data, error.code.rawValue, "\(error)")

@@ -54,7 +54,7 @@ let nodeCommands: [Command] = [
         Output(invocation).answer(answer, lines.isEmpty ? "No plan has been offered." : lines.joined(separator: "\n"))
     },
     Command(words: ["node", "check"], summary: "hold the site's data against a plan's schema", options: [directory, study]) { invocation in
-        let name = try invocation.require("study")
+        let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/studies/\(name)/check", timeoutSeconds: 3600)
         Output(invocation).answer(answer, answer["text"]?.stringValue ?? "")
     },
@@ -74,13 +74,13 @@ let nodeCommands: [Command] = [
             "acceptsNoDifferentialPrivacy": .bool(invocation.has("accept-no-differential-privacy")),
             "includesFeedbackRows": .bool(!invocation.has("exclude-feedback-rows")),
         ]
-        let name = try invocation.require("study")
+        let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir"))
             .call("POST", "/v1/node/studies/\(name)/consent", body: terms.canonicalBytes(), timeoutSeconds: 3600)
         Output(invocation).answer(answer, "Consented to plan \(answer["plan"]?.stringValue ?? "")")
     },
     Command(words: ["node", "withdraw"], summary: "take the consent to a study back", options: [directory, study]) { invocation in
-        let name = try invocation.require("study")
+        let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/studies/\(name)/withdraw")
         Output(invocation).answer(answer, "The consent to \(name) is withdrawn.")
     },
@@ -131,7 +131,7 @@ let nodeCommands: [Command] = [
     Command(
         words: ["node", "key", "revoke"], summary: "take an API key back", options: [directory, .required("id", "ID", "the key's id")]
     ) { invocation in
-        let id = try invocation.require("id")
+        let id = try invocation.name("id")
         let answer = try RunningProcess.node(try invocation.require("dir")).call("DELETE", "/v1/node/keys/\(id)")
         Output(invocation).answer(answer, "Key \(id) is revoked.")
     },

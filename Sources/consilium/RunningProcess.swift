@@ -44,7 +44,12 @@ enum RunningProcess {
     }
 
     private static func client(_ url: String, _ directory: String, authority: String, key: String) throws -> APIClient {
-        let secret = String(decoding: try KeyFile.read(directory + "/keys/" + key).exposedCopy(), as: UTF8.self)
+        let text = String(decoding: try KeyFile.read(directory + "/keys/" + key).exposedCopy(), as: UTF8.self)
+        // An editor may have put a line end there.
+        let secret = text.filter { !$0.isWhitespace }
+        guard !secret.isEmpty, secret.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
+            throw Failure(.configuration, "key-file", "\(directory)/keys/\(key) holds no API key")
+        }
         return try APIClient(url: url, authorityPath: directory + "/keys/" + authority, key: secret)
     }
 

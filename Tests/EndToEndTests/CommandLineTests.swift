@@ -33,6 +33,15 @@ import Testing
         (["audit", "verify", "a", "b"], "Usage"),
         (["model", "verify", "x", "--key", "12"], "--key"),
         (["wibble"], "wibble"),
+        (["coordinator", "revoke", "--dir", "x", "--site", "a b"], "--site"),
+        (["coordinator", "revoke", "--dir", "x", "--site", "../a"], "--site"),
+        (["coordinator", "revoke", "--dir", "x", "--site", "ä\n"], "--site"),
+        (["coordinator", "run", "--dir", "x", "--study", ""], "--study"),
+        (["coordinator", "cancel", "--dir", "x", "--study", "a/b?c"], "--study"),
+        (["node", "check", "--dir", "x", "--study", "%2e%2e"], "--study"),
+        (["node", "key", "revoke", "--dir", "x", "--id", "a b"], "--id"),
+        (["coordinator", "init", "--dir", "x", "--name", "t", "--listen", "127.0.0.1:99999"], "--listen"),
+        (["audit", "show", "x", "--type", "wibble"], "--type"),
     ])
     func aWrongCommandLineIs64(_ arguments: [String], _ word: String) throws {
         let result = try Program.run(arguments, in: scratch)
@@ -139,6 +148,33 @@ import Testing
         let stale = "{\"role\":\"coordinator\",\"pid\":4194303,\"federation\":\"https://127.0.0.1:1\",\"operator\":\"https://127.0.0.1:1\"}"
         try DurableFile.writeAtomically(Array(stale.utf8), to: directory + "/endpoint.json")
         #expect(try Program.run(["coordinator", "status", "--dir", directory], in: scratch).code == 69)
+    }
+
+    /// A damaged log is noticed offline; a process that opens it puts the file right from its own copy or does not start.
+    @Test(arguments: ["tile/entries/000.p/1", "checkpoint"]) func aDamagedLogIsNoticed(_ file: String) throws {
+        let directory = try coordinator()
+        try TestFederation.serve("coordinator", directory, scratch).stop()
+        let damaged = try Program.shell("printf X | dd of=\(directory)/log/\(file) bs=1 seek=30 conv=notrunc", in: scratch)
+        #expect(damaged.code == 0, "\(damaged.text)")
+        let verified = try Program.run(["audit", "verify", directory], in: scratch)
+        #expect(verified.code == 65 && verified.text.count > 30, "\(verified.code) \(verified.text)")
+        do {
+            try TestFederation.serve("coordinator", directory, scratch).stop()
+            let healed = try Program.run(["audit", "verify", directory], in: scratch)
+            #expect(healed.code == 0, "\(healed.text)")
+        } catch let error as ScenarioError {
+            #expect("\(error)".contains("log") || "\(error)".contains("checkpoint"), "\(error)")
+        }
+    }
+
+    @Test func anEditedOperatorKeyStillWorks() throws {
+        let directory = try coordinator()
+        let child = try TestFederation.serve("coordinator", directory, scratch)
+        defer { child.stop() }
+        _ = try Program.shell("echo >> \(directory)/keys/operator.key", in: scratch)
+        #expect(try Program.run(["coordinator", "status", "--dir", directory], in: scratch).code == 0)
+        _ = try Program.shell("printf '\\303\\244' > \(directory)/keys/operator.key", in: scratch)
+        #expect(try Program.run(["coordinator", "status", "--dir", directory], in: scratch).code == 78)
     }
 
     @Test func fileSizeLimitsDoNotKillTheProcess() throws {

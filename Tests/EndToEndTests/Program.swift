@@ -46,7 +46,9 @@ enum Program {
     ///
     /// - Parameter variables: set for the command, as `NAME=VALUE`.
     static func run(_ arguments: [String], in scratch: Scratch, variables: [String] = []) throws -> Result {
-        try execute(start(arguments, in: scratch, log: scratch.fresh("command"), variables: variables))
+        // One that hangs ends with code 124 instead of holding all tests up.
+        try execute(
+            ChildProcess("/usr/bin/env", variables + ["timeout", "60", path ?? ""] + arguments, logPath: scratch.fresh("command")))
     }
 
     /// Runs a line of shell in which `$0` is the binary.
