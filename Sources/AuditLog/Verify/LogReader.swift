@@ -54,24 +54,40 @@ package struct LogReader<Source: TileSource>: Sendable {
     }
 
     /// The receipt of one entry, checked before it is given.
-    /// - Throws: `outOfRange` as a finding on the head when there is no such entry.
-    package func receipt(_ index: UInt64) throws(AuditFinding) -> TlogProof {
-        guard index < head.size else {
+    /// - Parameter note: the checkpoint it leads to, such as one with cosignatures; the published one by default.
+    /// - Throws: a finding on the head when there is no such entry or the note is not a head of this log.
+    package func receipt(_ index: UInt64, checkpoint note: SignedNote? = nil) throws(AuditFinding) -> TlogProof {
+        let end = try note.map { note throws(AuditFinding) in try opened(note) } ?? head
+        guard index < end.size, end.size <= head.size else {
             throw .file(
                 AuditVerifier.headFile,
-                problem: "has \(head.size) entries, none with number \(index)")
+                problem: "has \(min(end.size, head.size)) entries, none with number \(index)")
         }
-        let entry = try bundle(index / 256)[Int(index % 256)]
-        let hashes = try SourceTree(source: source, size: head.size).inclusion(index, head.size)
+        let entry = try self.entry(index)
+        let hashes = try SourceTree(source: source, size: head.size).inclusion(index, end.size)
         let isRight = MerkleProof.includes(
-            leafHash: MerkleTree.leafHash(entry), index: index, size: head.size, proof: hashes,
-            root: head.root)
+            leafHash: MerkleTree.leafHash(entry), index: index, size: end.size, proof: hashes,
+            root: end.root)
         guard isRight else {
             throw .entry(
                 index, file: TilePath(.entries, index: index / 256).text,
                 problem: "does not lead to the signed root")
         }
-        return TlogProof(index: index, hashes: hashes, checkpoint: checkpoint)
+        return TlogProof(index: index, hashes: hashes, checkpoint: note ?? checkpoint)
+    }
+
+    /// The bytes of one entry, `index` below the size. Reads one bundle.
+    package func entry(_ index: UInt64) throws(AuditFinding) -> [UInt8] {
+        try bundle(index / 256)[Int(index % 256)]
+    }
+
+    private func opened(_ note: SignedNote) throws(AuditFinding) -> Checkpoint {
+        do throws(NoteError) {
+            return try Checkpoint(
+                text: OpenedNote(note, known: [verifierKey]).text, origin: verifierKey.name.text)
+        } catch {
+            throw .head(file: AuditVerifier.headFile, error)
+        }
     }
 
     private static func parse(_ bytes: [UInt8], _ index: UInt64, _ bundle: UInt64)
