@@ -58,7 +58,7 @@ final class TestCoordinator {
         for (entry, time) in entries {
             // Through the log's own bytes, as a restart reads them.
             let stored = try StoredEntry(entry.encoded(seq: 0, time: time))
-            guard let read = LogEntry(stored) else { throw CoordinatorError.corrupt("entry") }
+            guard let read = stored.entry else { throw CoordinatorError.corrupt("entry") }
             try federation.apply(read, at: time) { [store] in try TestCoordinator.read(store, $0) }
         }
         return federation

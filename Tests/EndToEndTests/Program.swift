@@ -97,7 +97,10 @@ final class Scratch {
         return file
     }
 
-    deinit {
+    deinit { erase() }
+
+    /// Removes everything; CONSILIUM_KEEP leaves it for a look.
+    func erase() {
         guard environment("CONSILIUM_KEEP") == nil else { return print("kept: \(path)") }
         _ = try? ChildProcess("/bin/rm", ["-rf", path], logPath: "/dev/null").wait()
     }

@@ -18,7 +18,11 @@ import Testing
         try federation.train()
         return federation
     }
-    private static func end() { try? shared.get().stop() }
+    private static func end() {
+        guard let federation = try? shared.get() else { return }
+        federation.stop()
+        federation.scratch.erase()
+    }
 
     let federation: TestFederation
     let site = "cleveland"

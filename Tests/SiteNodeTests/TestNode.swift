@@ -92,7 +92,7 @@ final class TestNode {
         var state = NodeState()
         for (entry, time) in entries {
             let stored = try StoredEntry(entry.encoded(seq: 0, time: time))
-            guard let read = LogEntry(stored) else { throw NodeError.corrupt("entry") }
+            guard let read = stored.entry else { throw NodeError.corrupt("entry") }
             try state.apply(read, at: time) { [store] in try TestNode.read(store, $0) }
         }
         core = NodeCore(
