@@ -167,16 +167,28 @@ extension NodeService {
     /// Carries out actions in order; what cannot be made durable stops the rest of the batch, and the core goes back
     /// to what is.
     func perform(_ actions: [NodeAction]) throws {
+        // Entries that follow one another share a commit; they are durable before anything after them.
+        var entries: [LogEntry] = []
+        func writeEntries() throws {
+            guard !entries.isEmpty else { return }
+            try durably { try log.append(entries.map(seal)) }
+            for entry in entries { note(entry) }
+            entries = []
+        }
         for action in actions {
+            if case .log(let entry) = action {
+                entries.append(entry)
+                continue
+            }
+            try writeEntries()
             switch action {
             case .store(let bytes): try durably { try blobs.put(bytes) }
-            case .log(let entry):
-                try durably { try log.append(seal(entry)) }
-                note(entry)
+            case .log: continue
             case .send(let report): try send(report)
             case .install(let installation): try install(installation)
             }
         }
+        try writeEntries()
     }
 
     private func durably<Result>(_ write: () throws -> Result) throws {
@@ -218,7 +230,7 @@ extension NodeService {
         for key in ["number", "participants", "version"] {
             if let number = entry.details[key]?.intValue { fields.append((key, .count(number))) }
         }
-        logger.info(entry.type.rawValue, fields)
+        logger.log(entry.type == .aggregationLatch ? .debug : .info, entry.type.rawValue, fields)
     }
 
     private func poll() {
