@@ -17,6 +17,7 @@ enum Bench {
     static let benchmarks = [
         Benchmark(name: "rounds", summary: "a secure round with nothing in it: 4 and 10 nodes as processes, full TLS (needs the consilium binary)", run: RoundBenchmark.run),
         Benchmark(name: "node", summary: "a node at rest with a model: resident memory, time to ready (needs the consilium binary)", run: NodeBenchmark.run),
+        Benchmark(name: "audit-log", summary: "durable appends of 64 writers beside the disk's fdatasync; the check of a million entries", run: AuditLogBenchmark.run),
     ]
 
     static func main() {
