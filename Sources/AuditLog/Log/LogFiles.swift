@@ -12,6 +12,12 @@ struct LogFiles: Sendable {
     private static let directoryMode: mode_t = 0o755
 
     let directory: String
+    private let spares: SpareFiles
+
+    init(directory: String) {
+        self.directory = directory
+        spares = SpareFiles(StateDirectory(ofLog: directory).path)
+    }
 
     /// The file at a path below the log; nil when there is none.
     func read(_ path: String) throws(AuditLogError) -> [UInt8]? {
@@ -26,6 +32,7 @@ struct LogFiles: Sendable {
     /// Writes a file under its final name, replacing what a crash may have left there.
     func write(_ bytes: [UInt8], to path: String) throws(AuditLogError) {
         let full = directory + "/" + path
+        if try reuseSpare(for: path, bytes) { return }
         var file = open(full)
         if file < 0 && errno == ENOENT {
             try makeDirectories(above: path)
@@ -33,6 +40,26 @@ struct LogFiles: Sendable {
         }
         guard file >= 0 else { throw failure("create", path) }
         defer { _ = Glibc.close(file) }
+        try write(bytes, to: file, path)
+    }
+
+    /// Writes into a file that is not needed any more and gives it the new name; false when there is none.
+    private func reuseSpare(for path: String, _ bytes: [UInt8]) throws(AuditLogError) -> Bool {
+        guard let spare = spares.take() else { return false }
+        let file = unsafe Glibc.open(spare, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { _ = Glibc.close(file) }
+        try write(bytes, to: file, path)
+        guard ftruncate(file, off_t(bytes.count)) == 0 else { throw failure("cut", path) }
+        let full = directory + "/" + path
+        if unsafe rename(spare, full) == 0 { return true }
+        guard errno == ENOENT else { throw failure("rename", path) }
+        try makeDirectories(above: path)
+        guard unsafe rename(spare, full) == 0 else { throw failure("rename", path) }
+        return true
+    }
+
+    private func write(_ bytes: [UInt8], to file: Int32, _ path: String) throws(AuditLogError) {
         var offset = 0
         while offset < bytes.count {
             // Safe: the rest of the array, with its own count.
@@ -48,6 +75,7 @@ struct LogFiles: Sendable {
     /// Writes beside the file and renames, so that a reader sees the old or the new one.
     func replace(_ path: String, with bytes: [UInt8]) throws(AuditLogError) {
         let temporary = path + ".new"
+        if let old = spares.replaced(path), try overwrite(old, bytes), DurableFile.exchange(old, directory + "/" + path) { return }
         try write(bytes, to: temporary)
         guard unsafe rename(directory + "/" + temporary, directory + "/" + path) == 0 else {
             throw failure("rename", path)
@@ -63,9 +91,20 @@ struct LogFiles: Sendable {
         if kept == TilePath.widthMax { _ = unsafe rmdir(path) }
     }
 
-    /// Removes one partial file, without looking for others.
+    /// Takes one partial file out of the log, without looking for others; its inode serves again.
     func removePartial(_ tile: TilePath) {
-        _ = unsafe unlink(directory + "/" + tile.text)
+        let path = directory + "/" + tile.text
+        if !spares.keep(path) { _ = unsafe unlink(path) }
+    }
+
+    /// Puts bytes into a file that no reader sees; makes it if need be.
+    private func overwrite(_ full: String, _ bytes: [UInt8]) throws(AuditLogError) -> Bool {
+        let file = unsafe Glibc.open(full, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, Self.fileMode)
+        guard file >= 0 else { return false }
+        defer { _ = Glibc.close(file) }
+        try write(bytes, to: file, full)
+        guard ftruncate(file, off_t(bytes.count)) == 0 else { throw failure("cut", full) }
+        return true
     }
 
     /// Removes the directory of partial forms of a tile that is now full.

@@ -1,2 +1,8 @@
 #pragma once
-/* System calls that `Glibc` lacks and that have nothing to do with sockets would stand here; so far none is needed. */
+/* System calls that `Glibc` lacks and that have nothing to do with sockets. */
+extern int renameat2(int, const char *, int, const char *, unsigned int);
+
+/* Swaps two names of one file system in one step; -1 and errno where the file system cannot. */
+static inline int consilium_exchange_names(const char *one, const char *other) {
+    return renameat2(-100 /* AT_FDCWD */, one, -100, other, 2u /* RENAME_EXCHANGE */);
+}
