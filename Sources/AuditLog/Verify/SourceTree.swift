@@ -11,12 +11,14 @@ package struct SourceTree<Source: TileSource>: Sendable {
         self.size = size
     }
 
+    /// The root of the first `size` entries.
     package func root(at size: UInt64) throws(AuditFinding) -> Digest {
         try MerkleProof.root(0, size) { height, index throws(AuditFinding) in
             try node(height, index)
         }
     }
 
+    /// The proof that the tree of `size2` continues that of `size1`.
     package func consistency(_ size1: UInt64, _ size2: UInt64) throws(AuditFinding) -> [Digest] {
         try MerkleProof.consistency(size1: size1, size2: size2) {
             height, index throws(AuditFinding) in
@@ -24,6 +26,7 @@ package struct SourceTree<Source: TileSource>: Sendable {
         }
     }
 
+    /// The proof that entry `index` is in the tree of `size`.
     package func inclusion(_ index: UInt64, _ size: UInt64) throws(AuditFinding) -> [Digest] {
         try MerkleProof.inclusion(index: index, size: size) { height, number throws(AuditFinding) in
             try node(height, number)
