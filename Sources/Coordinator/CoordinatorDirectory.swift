@@ -94,7 +94,9 @@ package struct CoordinatorDirectory: Sendable {
         let authority = try CertificateAuthority.create(name: configuration.federation, now: now, days: authorityDays)
         let serverKey = CertificateKey.generate()
         let server = try authority.issueServer(
-            key: serverKey, hosts: configuration.hosts, now: now, lifetimeSeconds: serverDays * CertificateAuthority.secondsPerDay)
+            key: serverKey,
+            hosts: ListenAddress.certificateNames(
+                configuration.hosts, listening: [configuration.listen, configuration.operatorListen]), now: now, lifetimeSeconds: serverDays * CertificateAuthority.secondsPerDay)
         try KeyFile.write(authority.key.pem(), to: keys + "/ca.key.pem")
         try DurableFile.writeAtomically(Array(authority.certificate.pem.utf8), to: keys + "/ca.crt.pem", mode: 0o644)
         try KeyFile.write(serverKey.pem(), to: keys + "/server.key.pem")

@@ -46,7 +46,7 @@ package enum Enrolment {
         try KeyFile.write(signingKey.pem(), to: keys + "/site-signing.key.pem")
         try KeyFile.write(clientKey.pem(), to: keys + "/client.key.pem")
         try KeyFile.write(SystemRandom.shared.bytes(32), to: keys + "/split.key")
-        try makeServingCertificate(keys, site: token.site, hosts: hosts, now: now)
+        try makeServingCertificate(keys, site: token.site, hosts: hosts, listen: listen, now: now)
         let operators = try AccessKeys(directory: keys, clock: clock).create(
             name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
         try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
@@ -100,12 +100,12 @@ package enum Enrolment {
 
     /// The site's own small CA and the certificate of its HTTPS port; a site that has a PKI replaces both
     /// files with its own.
-    private static func makeServingCertificate(_ keys: String, site: String, hosts: [String], now: Timestamp) throws {
+    private static func makeServingCertificate(_ keys: String, site: String, hosts: [String], listen: ListenAddress, now: Timestamp) throws {
         let seconds = now.milliseconds / 1000
         let authority = try CertificateAuthority.create(name: "\(site) serving", now: seconds, days: servingAuthorityDays)
         let key = CertificateKey.generate()
         let leaf = try authority.issueServer(
-            key: key, hosts: hosts, siteName: site, now: seconds, lifetimeSeconds: 825 * CertificateAuthority.secondsPerDay)
+            key: key, hosts: ListenAddress.certificateNames(hosts, listening: [listen]), siteName: site, now: seconds, lifetimeSeconds: 825 * CertificateAuthority.secondsPerDay)
         try KeyFile.write(key.pem(), to: keys + "/serving.key.pem")
         try DurableFile.writeAtomically(Array((leaf.pem + authority.certificate.pem).utf8), to: keys + "/serving.crt.pem", mode: 0o644)
         try DurableFile.writeAtomically(Array(authority.certificate.pem.utf8), to: keys + "/serving-ca.crt.pem", mode: 0o644)

@@ -73,4 +73,15 @@ package struct ListenAddress: Equatable, Sendable {
         guard host == "0.0.0.0" || host == "::" else { return host }
         return ["127.0.0.1", "localhost", "::1"].first { names.contains($0) } ?? names.first ?? host
     }
+
+    /// The names that a server's certificate needs: those by which others call it, and those by which the commands on
+    /// its own machine do.
+    ///
+    /// - Parameters: the configured names, and the addresses the server listens on.
+    package static func certificateNames(_ names: [String], listening addresses: [ListenAddress]) -> [String] {
+        let own = addresses.map(\.host).filter { $0 != "0.0.0.0" && $0 != "::" }
+        var result: [String] = []
+        for name in names + own + ["localhost", "127.0.0.1", "::1"] where !result.contains(name) { result.append(name) }
+        return result
+    }
 }

@@ -48,3 +48,13 @@ import Testing
         }
     }
 }
+
+@Suite struct CertificateNameTests {
+    @Test func commandsOnTheServersOwnMachineFindItsNameInTheCertificate() {
+        let address = ListenAddress(host: "10.0.0.5", port: 8440)
+        let any = ListenAddress(host: "0.0.0.0", port: 8441)
+        #expect(
+            ListenAddress.certificateNames(["coordinator.example.org", "localhost"], listening: [address, any])
+                == ["coordinator.example.org", "localhost", "10.0.0.5", "127.0.0.1", "::1"])
+    }
+}
