@@ -74,7 +74,7 @@ package final class CoordinatorService: @unchecked Sendable {
         let chain = [directory.serverCertificate, directory.authority.certificate]
         let federationTLS = try TLSContext.server(
             chain: chain, key: directory.serverKey, clients: .required(clientCA: directory.authority.certificate),
-            enrolmentProtocol: enrolmentProtocol, isRevoked: { [revoked] serial in revoked.withLock { $0.contains(serial) } })
+            enrolmentProtocol: EnrolmentToken.applicationProtocol, isRevoked: { [revoked] serial in revoked.withLock { $0.contains(serial) } })
         var federation = HTTPServerConfiguration(host: configuration.listen.host, port: configuration.listen.port, tls: federationTLS)
         federation.bodyLimit = { path in path == "/federation/v1/reports" ? Report.bytesMax : 64 << 10 }
         federation.answerSeconds = 120
@@ -253,6 +253,3 @@ extension CoordinatorService {
         }
     }
 }
-
-/// ALPN name of the one kind of connection that needs no client certificate.
-package let enrolmentProtocol = "consilium-enrol/1"

@@ -33,7 +33,7 @@ extension CoordinatorService {
         }
         let routes = router
         return { [self] request, responder in
-            if request.negotiatedProtocol == enrolmentProtocol {
+            if request.negotiatedProtocol == EnrolmentToken.applicationProtocol {
                 guard request.method == "POST", request.path == "/federation/v1/enrol" else {
                     return responder.respond(.error(403, "a connection without a client certificate may only enrol"))
                 }

@@ -43,6 +43,8 @@ package struct Run: Sendable {
     private var preprocessor: Preprocessor?
     private var preprocessorBlob: Digest?
     private var parameters: ModelParameters?
+    /// SHA-256 of the parameters' canonical bytes, which is also the name of their blob.
+    private var modelBlob: Digest?
     private var optimizer = ServerOptimizer.State()
     private var provenance: Provenance
 
@@ -136,7 +138,7 @@ extension Run {
         let work = RoundWork(
             kind: kind, run: identifier, planHash: published.hash, number: number, step: step,
             preprocessor: kind == .statistics ? nil : preprocessorBlob,
-            model: kind == .statistics ? nil : parameters.map { SHA256.hash($0.canonicalBytes) }, isCurve: isCurve)
+            model: kind == .statistics ? nil : modelBlob, isCurve: isCurve)
         let descriptor = RoundDescriptor(
             work: work, plan: plan, attempt: attempt, sites: sites.count, elements: try elements(kind),
             manifestHash: manifest.hash, previousResult: kind == .training ? previousResult : .zero, nonce: random.bytes(32))
@@ -217,12 +219,11 @@ extension Run {
 
     /// The sum is known: take the step, tell the sites, go on.
     private mutating func completed(_ round: OpenRound, _ sum: AggregateSum, at now: Timestamp) throws -> [CoordinatorAction] {
-        var next: ModelParameters?
+        var model: [CoordinatorAction] = []
         if round.work.kind == .training {
-            do { next = try nextModel(sum) } catch { return fail("the update cannot be applied: \(error)", at: now) }
+            do { model = [adopt(try nextModel(sum))] } catch { return fail("the update cannot be applied: \(error)", at: now) }
         }
-        let nextBytes = next?.canonicalBytes
-        let published = open?.session.publish(nextModelHash: nextBytes.map { SHA256.hash($0) }) ?? []
+        let published = open?.session.publish(nextModelHash: model.isEmpty ? nil : modelBlob) ?? []
         let hash = open?.session.resultHash ?? .zero
         let sends = try follow(published, at: now)
         let names = sites.filter { sum.survivors.contains($0.index) }.map(\.name)
@@ -234,16 +235,24 @@ extension Run {
         let entry = CoordinatorAction.log(.coordinator(.roundCompleted, self.round(round, details)))
         remember(round, names, sum)
         open = nil
-        let before = (nextBytes.map { [CoordinatorAction.store($0)] } ?? []) + [entry] + sends
+        let before = model + [entry] + sends
         switch round.work.kind {
         case .statistics: return before + (try startTraining(sum, at: now))
-        case .training: return before + (try stepped(to: next, hash, at: now))
+        case .training: return before + (try stepped(hash, at: now))
         case .evaluation: return before + (try evaluated(sum, round, at: now))
         }
     }
 
-    private mutating func nextModel(_ sum: AggregateSum) throws -> ModelParameters? {
-        guard let parameters else { return nil }
+    /// Makes parameters the run's model: encoded and hashed once.
+    private mutating func adopt(_ parameters: ModelParameters) -> CoordinatorAction {
+        let bytes = parameters.canonicalBytes
+        self.parameters = parameters
+        modelBlob = SHA256.hash(bytes)
+        return .store(bytes)
+    }
+
+    private mutating func nextModel(_ sum: AggregateSum) throws -> ModelParameters {
+        guard let parameters else { throw CoordinatorError.corrupt("a training round without a model") }
         return try parameters.replacing(
             try plan.training.server.apply(previous: parameters.flattened, meanUpdate: sum.weightedMeanFloats, state: &optimizer))
     }
@@ -284,12 +293,10 @@ extension Run {
         let initial = ModelParameters(
             family: plan.family, inputs: preprocessor.columnCount,
             seed: SHA256.hash(Array("consilium/initial/v1/\(plan.training.seed)".utf8)).bytes)
-        parameters = initial
-        return [.store(document), .store(initial.canonicalBytes)] + (try openRound(.training, at: now))
+        return [.store(document), adopt(initial)] + (try openRound(.training, at: now))
     }
 
-    private mutating func stepped(to next: ModelParameters?, _ result: Digest, at now: Timestamp) throws -> [CoordinatorAction] {
-        parameters = next
+    private mutating func stepped(_ result: Digest, at now: Timestamp) throws -> [CoordinatorAction] {
         previousResult = result
         step += 1
         if step == plan.training.rounds { return try openRound(.evaluation, at: now) }

@@ -25,6 +25,8 @@ package struct EnrolmentToken: Equatable, Sendable {
     static let textBytesMax = 2048
     static let addressBytesMax = 512
     private static let checkBytes = 4
+    /// ALPN name of the one kind of connection that needs no client certificate.
+    package static let applicationProtocol = "consilium-enrol/1"
     /// Seconds that an invitation lives.
     package static let lifetimeSeconds: Int64 = 600
 

@@ -47,6 +47,13 @@ package struct ChildProcess: Sendable {
         }
     }
 
+    /// Path of the running program; nil where the system does not tell.
+    package static var ownProgram: String? {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
+    }
+
     /// Waits for the end; the exit code, or 128 + the signal.
     package func wait() -> Int32 {
         var status: Int32 = 0

@@ -68,12 +68,12 @@ package struct MemoryScenario {
         let progress = Progress(title, total: secure, unit: "rounds")
         let run = try federation.run(study: data.plan.study) { history in
             let done = history.rounds.count { $0.ended != nil && $0.abortCode == nil }
-            progress.update(done, note: history.rounds.last { $0.loss != nil }.map { "loss \(fixed($0.loss ?? 0, places: 4))" } ?? "")
+            progress.update(done, note: history.rounds.last { $0.loss != nil }.map { "loss \(decimal($0.loss ?? 0, places: 4))" } ?? "")
         }
         guard run.status == .released || run.status == .gatesMissed else {
             throw ScenarioError.failed(step: "run", run.reason ?? "the run ended without a model")
         }
-        progress.finish(note: run.metrics["auc"].map { "AUC \(fixed($0, places: 4))" } ?? "")
+        progress.finish(note: run.metrics["auc"].map { "AUC \(decimal($0, places: 4))" } ?? "")
         return run
     }
 }

@@ -161,14 +161,14 @@ extension ProcessScenario {
             run = try self.operate("GET", "/v1/runs/\(name)")
             let rounds = run["rounds"]?.arrayValue ?? []
             let loss = rounds.last { $0["loss"]?.doubleValue != nil }?["loss"]?.doubleValue
-            progress.update(rounds.count { $0["ended"] != .null && $0["abort"] == .null }, note: loss.map { "loss \(fixed($0, places: 4))" } ?? "")
+            progress.update(rounds.count { $0["ended"] != .null && $0["abort"] == .null }, note: loss.map { "loss \(decimal($0, places: 4))" } ?? "")
             return run["status"]?.stringValue != "running"
         }
         runs.append(run)
         guard run["status"]?.stringValue == "released" else {
             throw ScenarioError.failed(step: "run \(number)", run["reason"]?.stringValue ?? "it ended without a release")
         }
-        progress.finish(note: "AUC \(fixed(run["metrics"]?["auc"]?.doubleValue ?? .nan, places: 3)) on rows that no site trained on")
+        progress.finish(note: "AUC \(run["metrics"]?["auc"]?.doubleValue.map { decimal($0, places: 3) } ?? "–") on rows that no site trained on")
         try wait(seconds: 30, "every site decides on version \(number)") {
             let releases = try self.operate("GET", "/v1/releases")["releases"]?.arrayValue ?? []
             return releases.last?["verdicts"]?.objectValue?.count == self.scenario.siteNames.count

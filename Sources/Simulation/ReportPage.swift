@@ -1,6 +1,7 @@
 // `report.html`: the scenario's report as one file that needs no network, made from `report.json`.
 
 import Codec
+import Study
 
 /// Renders a scenario report.
 package enum ReportPage {
@@ -165,7 +166,7 @@ package enum ReportPage {
     private static func number(_ value: JSONValue?, _ places: Int) -> String {
         guard let number = value?.doubleValue, number.isFinite else { return "–" }
         // Counts are shown as counts.
-        return fixed(number, places: number == number.rounded() && number > 1 ? 0 : places)
+        return decimal(number, places: number == number.rounded() && number > 1 ? 0 : places)
     }
 }
 
@@ -187,7 +188,7 @@ struct LineChart {
         let across = (width - 70) / max(right - left, 1e-9)
         let up = (height - 50) / (high - low)
         func place(_ point: (x: Double, y: Double)) -> String {
-            "\(fixed(48 + (point.x - left) * across, places: 1)),\(fixed(height - 26 - (point.y - low) * up, places: 1))"
+            "\(decimal(48 + (point.x - left) * across, places: 1)),\(decimal(height - 26 - (point.y - low) * up, places: 1))"
         }
         let line = points.map(place).joined(separator: " ")
         let dots = points.map { point -> String in
@@ -199,22 +200,9 @@ struct LineChart {
             <text x="48" y="14">\(ReportPage.escape(title))</text>
             <line x1="48" y1="\(Int(height - 26))" x2="\(Int(width - 22))" y2="\(Int(height - 26))" stroke="#c5ced8"/>
             <line x1="48" y1="24" x2="48" y2="\(Int(height - 26))" stroke="#c5ced8"/>
-            <text x="4" y="30">\(fixed(high, places: 3))</text><text x="4" y="\(Int(height - 24))">\(fixed(low, places: 3))</text>
-            <text x="46" y="\(Int(height - 10))">\(fixed(left, places: 0))</text><text x="\(Int(width - 40))" y="\(Int(height - 10))">\(fixed(right, places: 0))</text>
+            <text x="4" y="30">\(decimal(high, places: 3))</text><text x="4" y="\(Int(height - 24))">\(decimal(low, places: 3))</text>
+            <text x="46" y="\(Int(height - 10))">\(decimal(left, places: 0))</text><text x="\(Int(width - 40))" y="\(Int(height - 10))">\(decimal(right, places: 0))</text>
             <polyline points="\(line)" fill="none" stroke="#2b7a78" stroke-width="2"/>\(dots)</svg>
             """
     }
-}
-
-/// A number with a fixed count of decimals.
-func fixed(_ value: Double, places: Int) -> String {
-    var scale = 1.0
-    for _ in 0..<places { scale *= 10 }
-    guard value.isFinite, abs(value * scale) < 9e15 else { return "–" }
-    let whole = Int64((abs(value) * scale).rounded())
-    let unit = Int64(scale)
-    let sign = value < 0 && whole != 0 ? "-" : ""
-    guard places > 0 else { return sign + String(whole) }
-    let fraction = String(whole % unit)
-    return sign + String(whole / unit) + "." + String(repeating: "0", count: places - fraction.count) + fraction
 }

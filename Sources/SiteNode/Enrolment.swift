@@ -13,8 +13,6 @@ import Transport
 
 /// Joins a federation with a one-time token.
 package enum Enrolment {
-    /// ALPN name of the one kind of connection that needs no client certificate.
-    package static let applicationProtocol = "consilium-enrol/1"
     static let servingAuthorityDays = 3650
     private static let secretNames = ["site-signing.key.pem", "client.key.pem", "split.key", "serving.key.pem", "api-keys.json", "operator.key"]
 
@@ -84,7 +82,7 @@ package enum Enrolment {
     private static func send(
         _ request: EnrolmentRequest, to address: ListenAddress, token: EnrolmentToken, proxy: String?
     ) throws -> EnrolmentGrant {
-        let tls = try TLSContext.client(trust: .fingerprint(token.authorityFingerprint), protocols: [applicationProtocol])
+        let tls = try TLSContext.client(trust: .fingerprint(token.authorityFingerprint), protocols: [EnrolmentToken.applicationProtocol])
         let client = try HTTPClient(
             configuration: HTTPClientConfiguration(
                 host: address.host, port: address.port, tls: tls, proxy: try proxy.map { try HTTPProxy(url: $0) }))

@@ -37,10 +37,7 @@ enum Bench {
 
     /// The `consilium` binary that was built beside this one.
     static func consilium() throws -> String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        let own = count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : ""
-        let program = DurableFile.parent(of: own) + "/consilium"
+        let program = DurableFile.parent(of: ChildProcess.ownProgram ?? "") + "/consilium"
         guard DurableFile.exists(program) else {
             throw ScenarioError.unusable("\(program) is not built: swift build -c release --product consilium")
         }

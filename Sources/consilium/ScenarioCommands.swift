@@ -118,7 +118,7 @@ private func runInMemory(_ scenario: Scenario, _ data: String?, _ out: String, _
 
 private func runProcesses(_ scenario: Scenario, _ data: String?, _ out: String, _ invocation: Invocation) throws {
     let quiet = invocation.wantsJSON
-    let life = try ProcessScenario(scenario, program: Environment.program, out: out, dataDirectory: data) { line in
+    let life = try ProcessScenario(scenario, program: ChildProcess.ownProgram ?? CommandLine.arguments[0], out: out, dataDirectory: data) { line in
         if quiet { return }
         Output.complain(line)
     }
@@ -178,14 +178,4 @@ private func absolute(_ path: String) -> String {
     guard let here = unsafe getcwd(nil, 0) else { return path }
     defer { unsafe free(here) }
     return unsafe String(cString: here) + "/" + path
-}
-
-extension Environment {
-    /// Path of this program, for the processes that a scenario starts.
-    static var program: String {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = unsafe readlink("/proc/self/exe", &buffer, buffer.count - 1)
-        guard count > 0 else { return CommandLine.arguments[0] }
-        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
 }
