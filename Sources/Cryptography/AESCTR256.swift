@@ -57,6 +57,14 @@ import CShims
         return bytes
     }
 
+    /// Overwrites `words` with the next bytes of the stream, eight a word in the machine's order.
+    package func keystream(into words: inout [UInt64]) {
+        var span = words.mutableSpan
+        // Safe: any bytes are a valid word.
+        var bytes = unsafe span.mutableBytes
+        keystream(into: &bytes)
+    }
+
     private static func checkLengths(key: Int, initialVector: Int) {
         precondition(key == keyBytes, "an AES-256 key has 32 bytes")
         precondition(initialVector == initialVectorBytes, "a counter block has 16 bytes")
