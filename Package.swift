@@ -37,7 +37,7 @@ let modules: [Module] = [
     module("DifferentialPrivacy", floor: 1.5, imports: ["Codec", "Cryptography"]),
     module("Tabular", floor: 2, imports: ["Kernels", "Codec", "Cryptography"]),
     module("Models", floor: 2, imports: ["Kernels", "Codec", "Cryptography", "DifferentialPrivacy"]),
-    module("SecureAggregation", floor: 2, imports: ["Codec", "Cryptography"]),
+    module("SecureAggregation", floor: 2, imports: ["Kernels", "Codec", "Cryptography"]),
     module("AuditLog", floor: 2, imports: ["Codec", "Cryptography", "Storage", "Telemetry"]),
     module("Study", floor: 2.5, imports: ["Tabular", "Models", "DifferentialPrivacy", "Codec", "Cryptography"]),
     module("ModelPackage", floor: 2.5, imports: ["Tabular", "Models", "Codec", "Cryptography", "Storage"]),
