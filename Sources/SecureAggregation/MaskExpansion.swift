@@ -1,10 +1,13 @@
 // Masks: AES-256-CTR streams added to a vector word by word modulo 2^32. `protocol/secure-aggregation.md` §3.3.
 //
 // A segment of a vector has one key per mask: Expand(seed, "seg"; "hdr" or "pay", u32 segment). The loop takes
-// one tile of the vector at a time and runs all streams over it, so a tile stays in the first-level cache.
+// one tile of the vector at a time and runs many streams over it, so a tile stays in the first-level cache.
+//
+// Two forms give the same bytes: vector AES of `Kernels` where the processor has it, OpenSSL's cipher elsewhere.
 
 import Cryptography
 import Dispatch
+import Kernels
 
 #if _endian(big)
     #error(
@@ -24,16 +27,30 @@ struct MaskExpansion: Sendable {
     /// Whether a row's stream is added (true) or subtracted.
     let isAdded: [Bool]
 
+    /// Which implementation of AES runs.
+    enum Form: CaseIterable {
+        case vector, openSSL
+
+        var isAvailable: Bool { self == .openSSL || VectorAES.isAvailable }
+        static let best = VectorAES.isAvailable ? Form.vector : .openSSL
+    }
+
+    private let form: Form
+
     /// 4,096 words: 16 KiB.
     private static let tileWords = 4096
-    /// Streams open at once, a bound on memory.
+    /// Streams open at once, a bound on memory: with vector AES the round keys of a batch, 15 KiB, share the cache
+    /// with a tile.
+    private static let vectorStreamsMax = 64
     private static let streamsMax = 512
     private static let wordsPerBlock = 4
 
-    init(seeds: SecretTable, isAdded: [Bool]) {
+    init(seeds: SecretTable, isAdded: [Bool], form: Form = .best) {
         precondition(seeds.count == isAdded.count && seeds.width == 32, "one sign per 32-byte seed")
+        precondition(form.isAvailable, "this processor has no vector AES")
         self.seeds = seeds
         self.isAdded = isAdded
+        self.form = form
     }
 
     /// A stretch of one segment that one thread works on.
@@ -92,41 +109,70 @@ struct MaskExpansion: Sendable {
     }
 
     private func apply(_ piece: Piece, part: MaskedPart, to words: inout MutableSpan<UInt32>) {
+        let info = Transcript.information(
+            .segment, Array(part.rawValue.utf8), piece.segment.bigEndianBytes)
+        switch form {
+        case .vector: applyVector(piece, info, to: &words)
+        case .openSSL: applyOpenSSL(piece, info, to: &words)
+        }
+    }
+
+    private func applyVector(_ piece: Piece, _ info: [UInt8], to words: inout MutableSpan<UInt32>) {
+        let size = VectorAES.scheduleBytes
+        for first in stride(from: 0, to: seeds.count, by: MaskExpansion.vectorStreamsMax) {
+            let rows = first..<min(first + MaskExpansion.vectorStreamsMax, seeds.count)
+            let schedules = SecretBytes(count: rows.count * size) { output in
+                for row in rows {
+                    segmentKey(row, info).withBytes {
+                        VectorAES.expand($0, into: &output, at: (row - first) * size)
+                    }
+                }
+            }
+            schedules.withBytes { schedules in
+                for position in stride(from: 0, to: words.count, by: MaskExpansion.tileWords) {
+                    let tile = position..<min(position + MaskExpansion.tileWords, words.count)
+                    let block = UInt32((piece.offset + position) / MaskExpansion.wordsPerBlock)
+                    for row in rows {
+                        VectorAES.add(
+                            schedules, at: (row - first) * size, isAdded: isAdded[row],
+                            firstBlock: block, to: &words, tile)
+                    }
+                }
+            }
+        }
+    }
+
+    private func applyOpenSSL(_ piece: Piece, _ info: [UInt8], to words: inout MutableSpan<UInt32>)
+    {
         var scratch = [UInt32](repeating: 0, count: min(MaskExpansion.tileWords, words.count))
         let start = MaskExpansion.initialVector(block: piece.offset / MaskExpansion.wordsPerBlock)
         if words.count <= MaskExpansion.tileWords {
-            addSmall(piece, part: part, to: &words, start: start, scratch: &scratch)
+            addSmall(info, to: &words, start: start, scratch: &scratch)
             return
         }
         for first in stride(from: 0, to: seeds.count, by: MaskExpansion.streamsMax) {
             let rows = first..<min(first + MaskExpansion.streamsMax, seeds.count)
-            let streams = rows.map {
-                AESCTR256(key: segmentKey($0, part, piece.segment), initialVector: start)
-            }
-            var position = 0
-            while position < words.count {
+            let streams = rows.map { AESCTR256(key: segmentKey($0, info), initialVector: start) }
+            for position in stride(from: 0, to: words.count, by: MaskExpansion.tileWords) {
                 let length = min(MaskExpansion.tileWords, words.count - position)
                 for (stream, row) in zip(streams, rows) {
                     addTile(
                         stream, isAdded: isAdded[row], to: &words, at: position, count: length,
                         scratch: &scratch)
                 }
-                position += length
             }
         }
     }
 
     /// One tile or less: one context, re-keyed for each stream.
     private func addSmall(
-        _ piece: Piece, part: MaskedPart, to words: inout MutableSpan<UInt32>, start: [UInt8],
+        _ info: [UInt8], to words: inout MutableSpan<UInt32>, start: [UInt8],
         scratch: inout [UInt32]
     ) {
         guard seeds.count > 0 else { return }
-        let stream = AESCTR256(key: segmentKey(0, part, piece.segment), initialVector: start)
+        let stream = AESCTR256(key: segmentKey(0, info), initialVector: start)
         for row in 0..<seeds.count {
-            if row > 0 {
-                stream.rekey(key: segmentKey(row, part, piece.segment), initialVector: start)
-            }
+            if row > 0 { stream.rekey(key: segmentKey(row, info), initialVector: start) }
             addTile(
                 stream, isAdded: isAdded[row], to: &words, at: 0, count: words.count,
                 scratch: &scratch)
@@ -145,9 +191,9 @@ struct MaskExpansion: Sendable {
         addWords(scratch.span, to: &words, at: position, count: count, isAdded: isAdded)
     }
 
-    private func segmentKey(_ row: Int, _ part: MaskedPart, _ segment: UInt32) -> SecretBytes {
-        Transcript.expand(
-            seeds.row(row), .segment, Array(part.rawValue.utf8), segment.bigEndianBytes)
+    /// Expand(seed, "seg"; part, segment). The information is the same for all rows.
+    private func segmentKey(_ row: Int, _ info: [UInt8]) -> SecretBytes {
+        HKDF.expand(seeds.row(row), info: info)
     }
 
     /// The counter block of the segment's block number `block`.

@@ -56,6 +56,11 @@ enum Transcript {
         HKDF.expand(key, info: framed(label.rawValue, fields), count: 32)
     }
 
+    /// The `info` of ``expand(_:_:_:)``, for callers that expand many keys with the same fields.
+    static func information(_ label: Label, _ fields: [UInt8]...) -> [UInt8] {
+        framed(label.rawValue, fields)
+    }
+
     static func sign(_ label: SignatureLabel, _ fields: [UInt8]..., with key: SigningKey) -> [UInt8]
     {
         key.sign(SHA256.hash(framed("sig/" + label.rawValue, fields)).bytes)

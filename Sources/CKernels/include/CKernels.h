@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // Whether this processor has AVX2 and FMA.
 bool ck_has_avx2_fma(void);
@@ -41,3 +42,15 @@ void ck_momentum_step(bool wide, size_t n, float rate, float momentum, const flo
 // The caller folds the bias corrections into `rate` (divided by 1 - beta1^t) and `correction` (1 / (1 - beta2^t)).
 void ck_adam_step(bool wide, size_t n, float rate, float correction, float beta1, float beta2, float epsilon,
                   const float *gradient, float *first, float *second, float *parameters);
+
+// Masks of secure aggregation: AES-256-CTR keystreams over 32-bit words, for processors with VAES and AVX-512.
+// Elsewhere the two functions below stop the program; OpenSSL does the work there.
+bool ck_has_vector_aes(void);
+
+// The fifteen round keys of a 32-byte key.
+enum { CK_MASK_SCHEDULE_BYTES = 240 };
+void ck_mask_schedule(const uint8_t *key, uint8_t *schedule);
+
+// words[i] += or -= the keystream's word i, little-endian, mod 2^32. The first counter block is `block` as a
+// big-endian number in 16 bytes; n / 4 + block stays below 2^32.
+void ck_mask_add(const uint8_t *schedule, bool added, uint32_t block, size_t n, uint32_t *words);
