@@ -54,3 +54,15 @@ void ck_mask_schedule(const uint8_t *key, uint8_t *schedule);
 // words[i] += or -= the keystream's word i, little-endian, mod 2^32. The first counter block is `block` as a
 // big-endian number in 16 bytes; n / 4 + block stays below 2^32.
 void ck_mask_add(const uint8_t *schedule, bool added, uint32_t block, size_t n, uint32_t *words);
+
+// squares[r] = sum over i of x[r][i]^2, in double precision.
+void ck_row_squares(bool wide, size_t rows, size_t columns, const float *x, double *squares);
+
+// x[r][i] *= scale[r].
+void ck_scale_rows(bool wide, size_t rows, size_t columns, const float *scale, float *x);
+
+// Sums of products rounded to whole numbers, ties to even, modulo 2^32:
+// dw[o][i] += sum over r of round(dy[r][o] * x[r][i]);  db[o] += sum over r of round(dy[r][o]).
+// Every product and every dy is below 2^22 in size.
+void ck_lattice_gradient(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy, const float *x,
+                         uint32_t *dw, uint32_t *db);
