@@ -5,20 +5,20 @@ import Telemetry
 
 let auditCommands: [Command] = [
     Command(
-        words: ["audit", "verify"], summary: "check a log directory offline: signature, entries, tiles, root",
-        operands: ["DIR"],
+        words: ["audit", "verify"], summary: "check a log: signature, entries, tiles, root; a directory offline, or a URL",
+        operands: ["DIR|URL"],
         options: [
             .value("vkey", "KEY", "the verifier key you trust (default: the log's own `vkey` file)"),
             .value("policy", "FILE", "a tlog-policy: the log keys you trust, the witnesses and their quorum"),
-        ]
+        ] + remoteOptions
     ) { invocation in try verify(invocation) },
     Command(
         words: ["audit", "prove"], summary: "write a receipt (tlog-proof) that an entry is in the log",
-        operands: ["DIR", "INDEX"],
+        operands: ["DIR|URL", "INDEX"],
         options: [
             .value("output", "FILE", "write the receipt to a file instead"),
             .value("entry", "FILE", "also write the entry itself, which the receipt is checked against"),
-        ]
+        ] + remoteOptions
     ) { invocation in try prove(invocation) },
     Command(
         words: ["audit", "check-receipt"], summary: "check a receipt and its entry offline, without the log",
@@ -29,13 +29,13 @@ let auditCommands: [Command] = [
         ]
     ) { invocation in try checkReceipt(invocation) },
     Command(
-        words: ["audit", "show"], summary: "print entries of a log directory",
-        operands: ["DIR"],
+        words: ["audit", "show"], summary: "print entries of a log, which it does not check",
+        operands: ["DIR|URL"],
         options: [
             .value("type", "TYPE", "only entries of this type, such as round.completed"), .value("actor", "NAME", "only by this actor"),
             .value("model", "NAME", "only about this model"), .value("from", "TIME", "not before, such as 2026-11-24 or 2026-11-24T10:00:00Z"),
             .value("to", "TIME", "not after"), .value("prediction", "ID", "only about this prediction"),
-        ]
+        ] + remoteOptions
     ) { invocation in try show(invocation) },
 ]
 
@@ -45,11 +45,24 @@ private func logDirectory(_ path: String) throws -> String {
     throw Failure(.noInput, "no-log", "\(path) holds no audit log: give the directory of a coordinator, a node or a log")
 }
 
+/// The log that was named, and its latest head with cosignatures if it is known apart from the log.
+private func namedLog(_ invocation: Invocation) throws -> (source: any TileSource, cosigned: [UInt8]?) {
+    let name = invocation.operands[0]
+    if ServerAddress.isURL(name) {
+        let log = try RemoteLog(name, invocation)
+        return (log, try log.read("cosigned"))
+    }
+    let directory = try logDirectory(name)
+    return (DirectorySource(directory), try AuditVerifier.cosignedHead(ofLog: directory))
+}
+
 private func verify(_ invocation: Invocation) throws {
     guard !(invocation.has("vkey") && invocation.has("policy")) else {
         throw Failure(.usage, "usage", "--vkey or --policy, not both: a policy names the keys of its logs")
     }
-    let directory = try logDirectory(invocation.operands[0])
+    let (source, cosigned) = try namedLog(invocation)
+    // Over the network most of the time is waiting.
+    let threads = source is RemoteLog ? 8 : 2
     let policy = try policy(invocation)
     // The size is known once the head has been opened; a log that is read at one stretch needs no bar.
     let bar = Locked<Progress?>(nil)
@@ -60,8 +73,8 @@ private func verify(_ invocation: Invocation) throws {
         }
     }
     defer { bar.withLock { $0?.stop() } }
-    let quorum = try policy.map { try AuditVerifier.verify(directory: directory, policy: $0, progress: report) }
-    let log = try quorum?.log ?? AuditVerifier.verify(directory: directory, verifierKey: invocation["vkey"], progress: report)
+    let quorum = try policy.map { try AuditVerifier.verify(source, cosigned: cosigned, policy: $0, threads: threads, progress: report) }
+    let log = try quorum?.log ?? AuditVerifier.verify(source, verifierKey: invocation["vkey"], threads: threads, progress: report)
     bar.withLock { $0?.finish() }
     let trust =
         quorum.map {
@@ -72,7 +85,7 @@ private func verify(_ invocation: Invocation) throws {
             : "signed by the key in the log's own vkey file: compare it with the one you know\n\(log.verifierKey)")
     Output(invocation).answer(
         [
-            "origin": .string(log.origin), "entries": .integer(Int64(log.size)), "root": .string(log.root.hex),
+            "origin": .string(log.origin), "entries": .integer(Int64(log.size)), "readFrom": .integer(Int64(log.firstIndex)), "root": .string(log.root.hex),
             "vkey": .string(log.verifierKey), "trusted": .bool(invocation.has("vkey") || quorum != nil),
             "cosigners": .array((quorum?.cosigners ?? log.cosigners).map { .string($0) }),
             "cosigned": quorum.map { .integer(Int64($0.cosigned.size)) } ?? .null,
@@ -81,20 +94,24 @@ private func verify(_ invocation: Invocation) throws {
         ],
         """
         OK \(log.origin)
-        \(log.size) entries, root \(log.root.hex)
+        \(log.size) entries, root \(log.root.hex)\(log.firstIndex > 0 ? "\nthe first \(log.firstIndex) are past their retention; only their hashes were given out" : "")
         \(trust)
         """)
 }
 
 /// A receipt under the latest head that witnesses cosigned when that covers the entry, else under the published one.
 private func prove(_ invocation: Invocation) throws {
-    let directory = try logDirectory(invocation.operands[0])
     guard let index = UInt64(invocation.operands[1]) else {
         throw Failure(.usage, "usage", "INDEX must be the number of an entry: 0 for the first")
     }
-    let reader = try LogReader(DirectorySource(directory))
+    let (source, cosigned) = try namedLog(invocation)
+    try prove(index, source, cosigned: cosigned, invocation)
+}
+
+private func prove(_ index: UInt64, _ source: some TileSource, cosigned: [UInt8]?, _ invocation: Invocation) throws {
+    let reader = try LogReader(source)
     let receipt: TlogProof
-    if let bytes = try AuditVerifier.cosignedHead(ofLog: directory), let note = try? SignedNote(bytes),
+    if let bytes = cosigned, let note = try? SignedNote(bytes),
         let head = try? Checkpoint(bytes, signedBy: reader.verifierKey), index < head.size, head.size <= reader.head.size
     {
         receipt = try reader.receipt(index, checkpoint: note)
@@ -149,10 +166,13 @@ private func show(_ invocation: Invocation) throws {
     if let type = invocation["type"], EntryType(rawValue: type) == nil {
         throw Failure(.usage, "usage", "--type: this program knows no entry of that type; `round.completed` and `prediction` are two")
     }
-    let directory = try logDirectory(invocation.operands[0])
+    try show(namedLog(invocation).source, invocation)
+}
+
+private func show(_ source: some TileSource, _ invocation: Invocation) throws {
     let from = try time(invocation, "from")
     let to = try time(invocation, "to")
-    try LogReader(DirectorySource(directory)).forEach { stored in
+    try LogReader(source).forEach { stored in
         if let type = invocation["type"], stored.typeName != type { return }
         if let actor = invocation["actor"], stored.actor != actor { return }
         if let model = invocation["model"], stored.model != model { return }

@@ -232,8 +232,65 @@ import Testing
         #expect(throws: AuditLogError.pruned(below: 512)) { try log.bytes(at: 511) }
         #expect(try log.file("tile/entries/000") == nil)
         #expect(try log.entry(at: log.size - 1).type == .logPruned)
+        // State is a fold over all entries, also over those that are not given out any more.
+        var replayed = 0
+        try log.forEach { _ in replayed += 1 }
+        #expect(replayed == 602)
+        #expect(try log.inclusionProof(3).isEmpty == false)
         log.close()
         _ = consume log
         #expect(try Fixture.open(directory.path).minimumIndex == 512)
+    }
+
+    /// Over HTTP old entries are gone; what is left still leads to the signed root, and an entry says what happened.
+    @Test func aPrunedLogVerifiesFromWhatItGivesOut() throws {
+        let directory = TemporaryDirectory()
+        let clock = ManualClock()
+        let log = try Fixture.open(directory.path, clock: clock)
+        try Fixture.fill(log, 600)
+        clock.advance(seconds: 184 * 86_400)
+        try log.prune(try Retention(days: 183), actor: "operator", now: clock.now())
+        let source = ServedLog(log)
+        let report = try AuditVerifier.verify(source, verifierKey: Fixture.vkey)
+        #expect(report.size == 601)
+        #expect(report.firstIndex == 512)
+        #expect(report.counts == ["prediction": 88, "log.pruned": 1])
+        #expect(try AuditVerifier.verify(directory: directory.path + "/log").firstIndex == 0)
+        // A tile that stands for entries is held against the root like all others.
+        #expect(throws: AuditFinding.self) {
+            try AuditVerifier.verify(ServedLog(log) { path, bytes in
+                path == "tile/0/001" ? Array(bytes.dropLast()) + [bytes[bytes.count - 1] ^ 1] : bytes
+            })
+        }
+        // Who holds entries back without saying so in the log is found out.
+        let whole = TemporaryDirectory()
+        let silent = try Fixture.open(whole.path)
+        try Fixture.fill(silent, 600)
+        #expect(throws: AuditFinding.file("minimum", problem: "holds back entries, but no entry of the log says that they were pruned")) {
+            try AuditVerifier.verify(ServedLog(silent) { path, bytes in path == "minimum" ? Array("512\n".utf8) : bytes })
+        }
+    }
+
+    @Test func keepsItsRetentionFromTheStart() throws {
+        let retention = try Retention(days: 183)
+        let directory = TemporaryDirectory()
+        let clock = ManualClock()
+        let log = try Fixture.open(directory.path, clock: clock)
+        try Fixture.fill(log, 300)
+        clock.advance(seconds: 184 * 86_400)
+        let done = Condition()
+        let raised = Locked<[UInt64]>([])
+        done.withLock {
+            log.keep(retention, clock: clock) { result in
+                done.withLock {
+                    raised.withLock { $0 += [(try? result.get()) ?? 0] }
+                    done.broadcast()
+                }
+            }
+            while raised.withLock({ $0.isEmpty }) { done.wait() }
+        }
+        #expect(raised.withLock { $0 } == [256])
+        #expect(log.minimumIndex == 256)
+        log.close()
     }
 }

@@ -120,6 +120,20 @@ enum Fixture {
     }
 }
 
+/// A log as its process gives it out over HTTP; `change` may spoil a file.
+struct ServedLog: TileSource {
+    let log: AuditLog
+    let change: @Sendable (String, [UInt8]) -> [UInt8]
+
+    init(_ log: AuditLog, change: @escaping @Sendable (String, [UInt8]) -> [UInt8] = { $1 }) {
+        (self.log, self.change) = (log, change)
+    }
+
+    func read(_ path: String) throws(AuditLogError) -> [UInt8]? {
+        try log.file(path).map { change(path, $0.bytes) }
+    }
+}
+
 /// A small generator with a seed, so that a failure can be run again.
 struct TestRandom: RandomNumberGenerator {
     var state: UInt64

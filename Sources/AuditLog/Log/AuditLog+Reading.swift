@@ -38,12 +38,17 @@ extension AuditLog {
 
     /// The bytes of several entries, in order. Reads each bundle once.
     package func bytes(in range: Range<UInt64>) throws(AuditLogError) -> [[UInt8]] {
+        let below = minimumIndex
+        guard range.isEmpty || range.lowerBound >= below else { throw .pruned(below: below) }
+        return try stored(in: range)
+    }
+
+    /// The same for this process itself, entries past their retention included.
+    func stored(in range: Range<UInt64>) throws(AuditLogError) -> [[UInt8]] {
         let edge = writer.published.withLock { $0.edge }
         guard range.upperBound <= edge.size else {
             throw .outOfRange(index: range.upperBound - 1, size: edge.size)
         }
-        let below = minimumIndex
-        guard range.isEmpty || range.lowerBound >= below else { throw .pruned(below: below) }
         var entries: [[UInt8]] = []
         var index = range.lowerBound
         while index < range.upperBound {
@@ -59,14 +64,15 @@ extension AuditLog {
     }
 
     /// Calls `body` with every entry from `start` on, in order: state is a fold over the log. Bundle by bundle, so memory
-    /// does not grow with the log.
+    /// does not grow with the log. Entries past their retention are among them: they are not given out, but what they
+    /// did to the state holds.
     /// - Throws: `AuditLogError`, or what `body` throws.
     package func forEach(from start: UInt64 = 0, _ body: (StoredEntry) throws -> Void) throws {
         let end = size
-        var index = max(start, minimumIndex)
+        var index = start
         while index < end {
             let next = min((index & ~255) + 256, end)
-            for entry in try bytes(in: index..<next) { try body(try Self.parse(entry)) }
+            for entry in try stored(in: index..<next) { try body(try Self.parse(entry)) }
             index = next
         }
     }
@@ -132,17 +138,21 @@ extension AuditLog {
         }
     }
 
-    /// A file of the log by its path below the log's URL: `checkpoint`, `vkey`, a tile or a bundle. Any other path is nil,
-    /// so nothing outside the log can be named. Partial tiles of earlier sizes are cut from the current one.
+    /// A file of the log by its path below the log's URL: `checkpoint`, `vkey`, `minimum`, `cosigned` (nil while there is
+    /// none), a tile or a bundle. Any other path is nil, so nothing outside the log can be named. Partial tiles of
+    /// earlier sizes are cut from the current one.
     package func file(_ path: String) throws(AuditLogError) -> LogFile? {
-        if path == AuditVerifier.headFile {
+        let text: [UInt8]? =
+            switch path {
+            case AuditVerifier.headFile: checkpoint
+            case AuditVerifier.keyFile: Array((verifierKey.text + "\n").utf8)
+            case AuditVerifier.minimumFile: Array("\(minimumIndex)\n".utf8)
+            case AuditVerifier.cosignedFile: cosignedCheckpoint?.bytes
+            default: nil
+            }
+        if let text {
             return LogFile(
-                bytes: checkpoint, contentType: "text/plain; charset=utf-8", isImmutable: false)
-        }
-        if path == AuditVerifier.keyFile {
-            let bytes = Array((verifierKey.text + "\n").utf8)
-            return LogFile(
-                bytes: bytes, contentType: "text/plain; charset=utf-8", isImmutable: false)
+                bytes: text, contentType: "text/plain; charset=utf-8", isImmutable: false)
         }
         guard let tile = TilePath(path), let bytes = try tileBytes(tile) else { return nil }
         return LogFile(bytes: bytes, contentType: "application/octet-stream", isImmutable: true)

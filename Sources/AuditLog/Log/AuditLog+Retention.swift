@@ -8,14 +8,16 @@ package struct Retention: Equatable, Sendable {
     package static let daysMin = 183
     /// Six years.
     package static let daysDefault = 2192
+    /// A century, so that no date leaves what integers hold.
+    package static let daysMax = 36_525
 
     package let days: Int
 
     /// - Throws: `retention` below six months.
     package init(days: Int = Retention.daysDefault) throws(AuditLogError) {
-        guard days >= Self.daysMin else {
+        guard (Self.daysMin...Self.daysMax).contains(days) else {
             throw .retention(
-                "\(days) days is below the minimum of \(Self.daysMin); raise retentionDays")
+                "retentionDays must be from \(Self.daysMin) to \(Self.daysMax), not \(days)")
         }
         self.days = days
     }
@@ -43,7 +45,7 @@ extension AuditLog {
             "below": .integer(Int64(bundle * 256)),
             "retention_days": .integer(Int64(retention.days)),
         ]
-        try append(LogEntry(.logPruned, actor: actor, role: "operator", details: details))
+        try append(LogEntry(.logPruned, actor: actor, role: "process", details: details))
         let path = writer.state.minimum
         let bytes = Array("\(bundle * 256)\n".utf8)
         try storage { () throws(StorageError) in try DurableFile.writeAtomically(bytes, to: path) }

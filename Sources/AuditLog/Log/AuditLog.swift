@@ -17,6 +17,8 @@ package final class AuditLog: Sendable {
     let writer: LogWriter
     private let commits: GroupCommit<EncodedEntry, UInt64>
     let minimum: Locked<UInt64>
+    /// Who prunes once a day, when that was asked for (`keep`).
+    let keeper = Locked<RetentionKeeper?>(nil)
 
     init(writer: LogWriter, minimum: UInt64) {
         self.writer = writer
@@ -47,6 +49,7 @@ package final class AuditLog: Sendable {
 
     /// Commits what waits and ends the log's threads. Appends are refused from here on. Not from a callback of the log.
     package func close() {
+        keeper.withLock { $0.take() }?.end()
         commits.close()
         writer.close()
     }

@@ -32,6 +32,8 @@ package enum AuditLogError: Error, Equatable, Sendable {
     case outOfRange(index: UInt64, size: UInt64)
     /// The entry lies below the minimum index.
     case pruned(below: UInt64)
+    /// The other side of a connection does not give the log out.
+    case unreachable(String)
     /// Retention is below the minimum, or would be broken.
     case retention(String)
 }
@@ -63,6 +65,7 @@ extension AuditLogError: CustomStringConvertible {
         case .outOfRange(let index, let size): "there is no entry \(index) in a log of \(size)"
         case .pruned(let below):
             "entries below \(below) are past their retention and are not given out"
+        case .unreachable(let reason): reason
         case .retention(let problem): "audit log retention: \(problem)"
         }
     }

@@ -10,6 +10,8 @@ package struct AuditReport: Equatable, Sendable {
     package let verifierKey: String
     /// Names of cosigning witnesses whose keys were given, sorted.
     package let cosigners: [String]
+    /// Entries before this one are past their retention and were not given out; 0 when all were read.
+    package let firstIndex: UInt64
     /// Entries by type; empty for logs whose entries were not read as events.
     package let counts: [String: Int]
     package let firstTime: Timestamp?

@@ -19,12 +19,27 @@ extension AuditVerifier {
     package static func verify(
         directory: String, policy: TrustPolicy, progress: ProgressReport? = nil
     ) throws(AuditFinding) -> PolicyReport {
-        let source = DirectorySource(directory)
+        try verify(
+            DirectorySource(directory), cosigned: try cosignedHead(ofLog: directory), policy: policy,
+            progress: progress)
+    }
+
+    /// The same for a log from any source.
+    /// - Parameters:
+    ///   - kept: the latest head that came back from the witnesses, not verified; nil asks the source for its file
+    ///     `cosigned`.
+    ///   - threads: how many read at the same time.
+    package static func verify(
+        _ source: some TileSource, cosigned kept: [UInt8]? = nil, policy: TrustPolicy, threads: Int = 2,
+        progress: ProgressReport? = nil
+    ) throws(AuditFinding) -> PolicyReport {
         let key = try key(source, expected: nil)
         guard policy.logs.contains(key) else { throw .otherKey }
-        let report = try verify(source, verifierKey: key.text, progress: progress)
+        let report = try verify(source, verifierKey: key.text, threads: threads, progress: progress)
         guard let published = try read(source, headFile) else { throw .missing(file: headFile) }
-        let candidates = [published, try cosignedHead(ofLog: directory)].compactMap { $0 }
+        var candidates = [published]
+        let cosigned = if let kept { kept as [UInt8]? } else { try read(source, cosignedFile) }
+        if let cosigned { candidates.append(cosigned) }
         var refusal = NoteError.noQuorum
         for bytes in candidates {
             let cosigned: Checkpoint
@@ -56,7 +71,7 @@ extension AuditVerifier {
     }
 
     private static func check(
-        _ cosigned: Checkpoint, isBeginningOf report: AuditReport, source: DirectorySource
+        _ cosigned: Checkpoint, isBeginningOf report: AuditReport, source: some TileSource
     ) throws(AuditFinding) {
         // A published head may have grown since the files were checked; then the present files are asked.
         let size = max(report.size, try LogReader(source, verifierKey: report.verifierKey).head.size)

@@ -2,6 +2,8 @@
 // signature of the head; every bundle present, well framed, nothing left over; every entry canonical, numbered by its
 // place, not earlier than the one before; every tile exactly the hashes of the entries; the root the signed one.
 // Bundles are read by all cores, one hash of each is kept, so memory grows by 32 bytes per 256 entries.
+// A log over HTTP may hold back entries that are past their retention; then the leaf hashes in the tiles stand for them,
+// and an entry `log.pruned` must be among those that are given out.
 import Codec
 import Cryptography
 import Telemetry
@@ -45,18 +47,36 @@ package enum AuditVerifier {
         let key = try key(source, expected: verifierKey)
         let opened = try openHead(source, key: key, witnesses: witnesses)
         let head = opened.head
-        let scan = BundleScan(source: source, size: head.size, leaves: leaves, progress: progress)
+        let first = try minimum(source, size: head.size)
+        let scan = BundleScan(
+            source: source, entries: first..<head.size, leaves: leaves, progress: progress)
         let bundles = try scan.run(threads: threads)
         let root = try upperLevels(bundles, size: head.size, source: source)
         guard root == head.root else { throw .rootMismatch }
+        guard first == 0 || leaves == .opaque || bundles.counts[EntryType.logPruned.rawValue] != nil
+        else {
+            throw .file(minimumFile, problem: "holds back entries, but no entry of the log says that they were pruned")
+        }
         return AuditReport(
             origin: head.origin, size: head.size, root: head.root, verifierKey: key.text,
-            cosigners: opened.cosigners,
+            cosigners: opened.cosigners, firstIndex: first,
             counts: bundles.counts, firstTime: bundles.firstTime, lastTime: bundles.lastTime)
     }
 
     static let keyFile = "vkey"
     static let headFile = "checkpoint"
+    /// Index of the first entry that is given out, in decimal and a newline; over HTTP only.
+    static let minimumFile = "minimum"
+    /// The latest head with its witnesses' cosignatures; over HTTP, in a directory beside the log.
+    static let cosignedFile = "cosigned"
+
+    private static func minimum(_ source: some TileSource, size: UInt64) throws(AuditFinding) -> UInt64 {
+        guard let bytes = try read(source, minimumFile) else { return 0 }
+        guard bytes.last == 0x0A, let value = DecimalNumber.parse(bytes.dropLast()), value <= size,
+            value % UInt64(TilePath.widthMax) == 0
+        else { throw .file(minimumFile, problem: "is not a multiple of 256 within the log") }
+        return value
+    }
 
     static func key(_ source: some TileSource, expected: String?) throws(AuditFinding)
         -> VerifierKey

@@ -45,17 +45,20 @@ final class BundleScan: Sendable {
 
     private let source: any TileSource
     private let size: UInt64
+    /// The first entry that the source gives out; the tiles alone speak for those before it.
+    private let first: UInt64
     private let leaves: AuditVerifier.Leaves
     private let progress: AuditVerifier.ProgressReport?
     private let bundleCount: Int
     private let shared: Locked<Shared>
 
     init(
-        source: any TileSource, size: UInt64, leaves: AuditVerifier.Leaves,
+        source: any TileSource, entries: Range<UInt64>, leaves: AuditVerifier.Leaves,
         progress: AuditVerifier.ProgressReport?
     ) {
         self.source = source
-        self.size = size
+        first = entries.lowerBound
+        size = entries.upperBound
         self.leaves = leaves
         self.progress = progress
         bundleCount = Int((size + 255) / 256)
@@ -106,6 +109,7 @@ final class BundleScan: Sendable {
     private func check(_ bundle: Int, counts: inout [[UInt8]: Int]) throws(AuditFinding) -> Summary
     {
         let first = UInt64(bundle) * 256
+        guard first >= self.first else { return try heldBack(bundle) }
         let width = Int(min(256, size - first))
         let path = TilePath(.entries, index: UInt64(bundle), width: width)
         let (bytes, file) = try AuditVerifier.readWidth(path, source: source) {
@@ -127,6 +131,18 @@ final class BundleScan: Sendable {
         }
         try checkLeafTile(bundle, width: width, hashes: hashes, file: file)
         if width == 256 { summary.root = MerkleTree.root(ofComplete: hashes[...]) }
+        return summary
+    }
+
+    /// A full bundle that is not given out any more: the hashes of its entries are in the tile.
+    private func heldBack(_ bundle: Int) throws(AuditFinding) -> Summary {
+        let path = TilePath(.hashes(level: 0), index: UInt64(bundle)).text
+        guard let hashes = try AuditVerifier.read(source, path) else { throw .missing(file: path) }
+        guard hashes.count == TilePath.widthMax * Digest.byteCount else {
+            throw .file(path, problem: "has \(hashes.count) bytes, must have \(TilePath.widthMax * Digest.byteCount)")
+        }
+        var summary = Summary()
+        summary.root = MerkleTree.root(ofComplete: hashes[...])
         return summary
     }
 
@@ -179,8 +195,8 @@ final class BundleScan: Sendable {
         for (type, count) in shared.counts {
             outcome.counts[String(decoding: type, as: UTF8.self)] = count
         }
-        if leaves == .events, let first = shared.summaries.first??.firstMilliseconds {
-            outcome.firstTime = Timestamp(milliseconds: first)
+        if leaves == .events, let read = shared.summaries.dropFirst(Int(first / 256)).first ?? nil {
+            outcome.firstTime = Timestamp(milliseconds: read.firstMilliseconds)
             outcome.lastTime = Timestamp(milliseconds: last)
         }
         return outcome
