@@ -32,6 +32,13 @@ package enum EntryType: String, CaseIterable, Sendable {
     /// An attempt to enrol or to authenticate was refused.
     case accessRefused = "access.refused"
 
+    /// The coordinator drew up a list of members and asked the sites to sign it.
+    case manifestProposed = "manifest.proposed"
+    /// A person at a site signed a list of members.
+    case manifestSigned = "manifest.signed"
+    /// Enough sites signed: the list of members is in force.
+    case manifestAdopted = "manifest.adopted"
+
     // Studies.
     /// A study plan was published under its hash.
     case planPublished = "plan.published"

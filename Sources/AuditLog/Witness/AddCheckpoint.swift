@@ -65,7 +65,7 @@ package struct AddCheckpoint: Equatable, Sendable {
     }
 }
 
-extension AuditLog {
+extension ProvableLog {
     /// The request that brings a witness from the size it has to this log's head, or to an earlier checkpoint of it.
     /// - Parameter witnessSize: what the witness says it has, 0 when it knows nothing.
     package func addCheckpoint(from witnessSize: UInt64, checkpoint note: [UInt8]? = nil)
@@ -83,7 +83,8 @@ extension AuditLog {
         guard witnessSize <= head.size else {
             throw .behindWitness(witnessed: witnessSize, own: head.size)
         }
-        let proof = witnessSize == 0 ? [] : try consistencyProof(witnessSize, head.size)
+        let proof =
+            witnessSize == 0 || head.size == 0 ? [] : try consistencyProof(witnessSize, head.size)
         return AddCheckpoint(oldSize: witnessSize, proof: proof, checkpoint: signed)
     }
 }
