@@ -14,6 +14,8 @@ package enum CoordinatorAction: Sendable {
     case send(to: String, Instruction)
     /// Close a site's connections; its certificate is refused from now on.
     case disconnect(site: String)
+    /// Cosign a site's log as its witness and send the answer.
+    case cosign(site: String, request: [UInt8])
 }
 
 extension LogEntry {

@@ -16,6 +16,10 @@ package struct CoordinatorCore {
     let random: any RandomSource
     /// Reads a blob that was stored before.
     let blobs: Federation.BlobReader
+    /// The coordinator's own log, to prove what stands in it.
+    let log: any ProvableLog
+    /// Size of the log that each site has cosigned, as far as this process knows.
+    var witnessedSizes: [String: UInt64] = [:]
     /// Runs under way, one per study.
     var runs: [String: Run] = [:]
 
@@ -28,9 +32,11 @@ package struct CoordinatorCore {
 
     /// - Parameter federation: the fold over the log.
     package init(
-        federation: Federation, signingKey: SigningKey, random: any RandomSource, blobs: @escaping Federation.BlobReader
+        federation: Federation, signingKey: SigningKey, random: any RandomSource, log: any ProvableLog,
+        blobs: @escaping Federation.BlobReader
     ) {
         self.federation = federation
+        self.log = log
         self.signingKey = signingKey
         self.random = random
         self.blobs = blobs
@@ -68,6 +74,9 @@ extension CoordinatorCore {
     ) throws -> (token: EnrolmentToken, actions: [CoordinatorAction]) {
         guard isName(site) else {
             throw CoordinatorError.refused(code: "site.name", "a site's name is 1 to 64 of a-z, 0-9 and -")
+        }
+        guard site != WitnessAnswer.coordinator else {
+            throw CoordinatorError.refused(code: "site.name", "a site cannot be called `coordinator`: its log and the coordinator's would have one name")
         }
         if let known = federation.sites[site] {
             throw CoordinatorError.refused(
@@ -196,7 +205,8 @@ extension CoordinatorCore {
     package func standingInstructions(for site: String) -> [Instruction] {
         let studies = Set(federation.plans.values.map(\.plan.study)).sorted()
         // A site that was away when its plan was replaced hears of it now.
-        var instructions = federation.plans.values.filter { $0.withdrawn != nil && $0.consents[site] != nil }
+        var instructions = [federation.manifest, federation.proposal].compactMap { $0 }.map { Instruction.manifest(signed: $0.encoded) }
+        instructions += federation.plans.values.filter { $0.withdrawn != nil && $0.consents[site] != nil }
             .map(\.hash).sorted().map { Instruction.planWithdrawn(planHash: $0) }
         for study in studies {
             guard let current = federation.currentPlan(of: study) else { continue }
@@ -249,6 +259,11 @@ extension CoordinatorCore {
                     "code": .string(String(code.prefix(64))),
                 ])
             return try settle([.log(entry)], at: now)
+        case .manifestSignature(let manifest, let signature):
+            return try settle(acceptSignature(signature, under: manifest, from: site, at: now), at: now)
+        case .witnessRequest(let witness, let request): return try relay(request, to: witness, from: site)
+        case .witnessAnswer(let answer): return try take(answer, from: site, at: now)
+        case .forkEvidence(let bytes): return try take(forkEvidence: bytes, from: name, at: now)
         }
     }
 
@@ -291,18 +306,31 @@ extension CoordinatorCore {
         guard runs[study] == nil else {
             throw CoordinatorError.refused(code: "run.active", "a run of this study is under way")
         }
-        let sites = Array(federation.consentingSites(to: published.hash, at: now).prefix(published.plan.cohort.sitesMax))
+        guard !federation.pausedStudies.contains(study) else {
+            throw CoordinatorError.refused(
+                code: "study.paused",
+                "the study waits because two histories of one log were signed: look at the evidence, then let it go on with `coordinator resume`")
+        }
+        guard let manifest = federation.manifest?.proposal else {
+            throw CoordinatorError.refused(
+                code: "run.manifest",
+                "no list of members is in force: `consilium manifest propose` here, then `consilium manifest sign` at the sites")
+        }
+        let consenting = federation.consentingSites(to: published.hash, at: now)
+        // Who joined after the list was signed is in no sum until the sites have signed a new one.
+        let sites = Array(consenting.filter { manifest.member($0.index)?.key == $0.key }.prefix(published.plan.cohort.sitesMax))
         guard sites.count >= published.plan.cohort.sitesMin else {
             throw CoordinatorError.refused(
                 code: "run.cohort",
-                "\(sites.count) sites have consented; the plan needs \(published.plan.cohort.sitesMin) in every sum")
+                "\(sites.count) sites of the list of members have consented; the plan needs \(published.plan.cohort.sitesMin) in every sum"
+                    + (consenting.count > sites.count ? ". \(consenting.count - sites.count) that consented are not in the list: propose a new one" : ""))
         }
         let identifier = "\(study)-\(federation.runOrder.filter { federation.runs[$0]?.study == study }.count + 1)"
         var run = try Run(
             identifier: String(identifier.suffix(64)), published: published, sites: sites,
             version: (federation.releases.last { $0.study == study }?.version ?? 0) + 1,
             previousPackage: federation.releases.last { $0.study == study }?.package,
-            ordinal: federation.runOrder.count + 1, federation: federation.name, signingKey: signingKey, random: random)
+            ordinal: federation.runOrder.count + 1, manifest: manifest, signingKey: signingKey, random: random)
         let actions = try settle(run.start(by: actor, at: now), at: now)
         runs[study] = run.isOver ? nil : run
         return (run.identifier, actions)

@@ -26,6 +26,10 @@ package final class CoordinatorService: @unchecked Sendable {
 
     var core: CoordinatorCore
     let log: AuditLog
+    /// Cosigns the logs of the sites.
+    private let witness: Witness
+    /// Forks that the witness found, for the coordinator's thread.
+    private let forks = Locked<[(ForkEvidence, String)]>([])
     let blobs: BlobStore
     var outboxes: [String: Outbox] = [:]
     /// Serials of revoked certificates, also read by handshakes on the loop threads.
@@ -49,8 +53,14 @@ package final class CoordinatorService: @unchecked Sendable {
         let blobs = try BlobStore(directory.path + "/blobs") { SHA256.hash($0).hex }
         self.blobs = blobs
         let logDirectory = directory.path + "/log"
-        let origin = "consilium/\(directory.configuration.federation)/coordinator"
+        let origin = LogKeys.origin(federation: directory.configuration.federation, party: WitnessAnswer.coordinator)
         log = try AuditLog.openOrCreate(directory: logDirectory, origin: origin, signer: directory.signingKey, clock: clock)
+        let forks = forks
+        witness = try Witness(
+            directory: directory.path + "/witness", name: origin, signer: directory.signingKey, logs: [], clock: clock
+        ) { evidence, path in
+            forks.withLock { $0.append((evidence, path)) }
+        }
         let read: Federation.BlobReader = { try blobs.get($0.hex, maxBytes: CoordinatorService.blobBytesMax) }
         var federation = Federation()
         try log.forEach { stored in
@@ -58,10 +68,11 @@ package final class CoordinatorService: @unchecked Sendable {
             try federation.apply(entry, at: stored.time, blobs: read)
         }
         core = CoordinatorCore(
-            federation: federation, signingKey: directory.signingKey, random: SystemRandom.shared, blobs: read)
+            federation: federation, signingKey: directory.signingKey, random: SystemRandom.shared, log: log, blobs: read)
         revoked.withLock { set in
             for site in federation.sites.values where site.revoked != nil { set.insert(site.certificateSerial) }
         }
+        for site in federation.sites.values { try vouch(for: site) }
         if federation.name.isEmpty {
             try perform(core.initialise(name: directory.configuration.federation, authority: directory.authority.certificate.fingerprint, at: clock.now()))
         }
@@ -179,6 +190,7 @@ extension CoordinatorService {
     /// Carries out a batch: blobs, then log, then everything that others can see.
     func perform(_ actions: [CoordinatorAction]) throws {
         var entries: [LogEntry] = []
+        var numbers: [UInt64] = []
         do {
             for action in actions {
                 switch action {
@@ -187,7 +199,7 @@ extension CoordinatorService {
                 default: continue
                 }
             }
-            if !entries.isEmpty { try log.append(entries) }
+            if !entries.isEmpty { numbers = try log.append(entries) }
         } catch {
             giveUp(error)
         }
@@ -199,16 +211,45 @@ extension CoordinatorService {
                 touched.insert(site)
             case .disconnect(let site):
                 cutOff(site)
+            case .cosign(let site, let request):
+                outboxes[site, default: Outbox()].put(.witnessed(cosign(request, for: site)))
+                touched.insert(site)
             default: continue
             }
         }
         for site in touched { outboxes[site]?.flush() }
         for entry in entries { note(entry) }
+        for (entry, number) in zip(entries, numbers) {
+            switch entry.type {
+            case .roundStart:
+                guard let round = entry.details["number"]?.intValue else { continue }
+                try perform(core.roundLogged(number: UInt64(round), index: number, at: clock.now()))
+            case .siteJoined:
+                if let site = core.federation.sites[entry.details["site"]?.stringValue ?? ""] { try vouch(for: site) }
+            default: continue
+            }
+        }
+        for (evidence, path) in forks.withLock({ found in defer { found = [] }; return found }) {
+            logger.error("log.fork", [("log", .name(evidence.key.name.text)), ("evidence", .name(path))])
+            try perform(core.detectedFork(evidence, reportedBy: WitnessAnswer.coordinator, at: clock.now()))
+        }
+    }
+
+    /// Takes a site's log on as its witness.
+    private func vouch(for site: Federation.Site) throws {
+        guard let key = LogKeys.log(federation: directory.configuration.federation, party: site.name, key: site.key) else { return }
+        try witness.add(key)
+    }
+
+    private func cosign(_ request: [UInt8], for site: String) -> WitnessAnswer {
+        let origin = LogKeys.origin(federation: core.federation.name, party: site)
+        let reply = witness.addCheckpoint(request)
+        return WitnessAnswer(reply, origin: origin, witness: WitnessAnswer.coordinator, latest: witness.latest(origin: origin))
     }
 
     /// What is in memory is ahead of what is on disk: nobody has heard of it, and nobody must. State is a
     /// fold over the log, so the process ends and the next one starts from what is durable.
-    private func giveUp(_ error: any Error) -> Never {
+    func giveUp(_ error: any Error) -> Never {
         logger.error("coordinator.stopping", [("reason", .name("\(error)"))])
         exit(74)
     }

@@ -6,6 +6,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import SecureAggregation
 import Study
 import Telemetry
 
@@ -58,6 +59,14 @@ package struct Federation: Sendable {
     package private(set) var runs: [String: RunHistory] = [:]
     package private(set) var runOrder: [String] = []
     package private(set) var releases: [Release] = []
+    /// The list of members in force.
+    package private(set) var manifest: SignedManifest?
+    /// A newer list that waits for signatures.
+    package private(set) var proposal: SignedManifest?
+    /// Studies that wait for an operator.
+    package private(set) var pausedStudies: Set<String> = []
+    /// Evidence of forks that was taken: digests of the files.
+    package private(set) var forks: Set<Digest> = []
 
     package init() {}
 
@@ -106,6 +115,25 @@ extension Federation {
             sites[site.name] = site
         case .siteRevoked:
             sites[try details.text("site")]?.revoked = time
+        case .manifestProposed:
+            let manifest = try blobs(details.digest("blob"))
+            proposal = SignedManifest(proposing: try Manifest(canonicalBytes: manifest))
+        case .manifestSigned:
+            guard let key = sites[try details.text("site")]?.key, let signature = Hex.decode(try details.text("signature")) else {
+                throw CoordinatorError.corrupt("manifest signature")
+            }
+            let hash = try details.digest("manifest")
+            if proposal?.proposal.hash == hash { try proposal?.add(signature, by: key) }
+            if manifest?.proposal.hash == hash { try manifest?.add(signature, by: key) }
+        case .manifestAdopted:
+            manifest = try SignedManifest(encoded: blobs(details.digest("blob")))
+            if proposal?.proposal.hash == manifest?.proposal.hash { proposal = nil }
+        case .forkDetected:
+            forks.insert(try details.digest("evidence"))
+        case .studyPaused:
+            pausedStudies.insert(try details.text("study"))
+        case .studyResumed:
+            pausedStudies.remove(try details.text("study"))
         case .planPublished:
             let hash = try details.digest("plan")
             let plan = try Plan(parsing: blobs(hash))

@@ -89,6 +89,9 @@ extension CoordinatorService {
             responder.respond(HTTPResponse(status: 204))
         } catch let error as MessageError {
             responder.respond(.error(400, "\(error)"))
+        } catch let error as AuditLogError {
+            // A witness holds a later head than this log has, or another history: nothing may be signed any more.
+            giveUp(error)
         } catch {
             refuse(error, responder)
         }

@@ -13,6 +13,10 @@ struct OpenRound: Sendable {
     let attempt: Int
     var session: ServerSession
     var deadline: Timestamp
+    /// What waits until the round's entry is proven: openings by site, then what the session wants.
+    var pending: (openings: [(site: String, message: [UInt8])], rest: [ServerAction])?
+    /// Set from when the entry is durable until the round opens.
+    var witnessing: RoundWitnessing?
 }
 
 extension RoundDescriptor {
@@ -29,11 +33,11 @@ extension RoundDescriptor {
             task: work.task(study: plan.study), round: work.number, attempt: UInt32(attempt), manifestHash: manifestHash,
             modelHash: work.modelHash, previousResultHash: previousResult,
             architectureHash: SHA256.hash(plan.family.json.canonicalBytes()), configurationHash: work.hash,
-            vector: VectorSpec(
-                tensors: [TensorSpec(name: work.kind.rawValue, count: elements, clip: work.bound(plan), cohortMax: sites)],
-                maximumWeight: UInt64(cohort.rowsPerSiteMax)),
+            vector: RoundWork.vector(work.kind, plan: plan, elements: elements, sites: sites),
             privacy: .none,
-            cohort: CohortTerms(minimum: cohort.sitesMin, maximum: sites, threshold: .colluders(cohort.colluders)),
+            cohort: CohortTerms(
+                minimum: cohort.sitesMin, maximum: sites,
+                threshold: .colluders(max(cohort.colluders, NodeAggregationPolicy().colluders(sites: sites)))),
             deadlines: StepDeadlines(
                 advertiseKeys: message, shareKeys: message, maskedInput: UInt32(cohort.trainingSeconds) * 1000,
                 consistency: message, unmasking: message),

@@ -37,6 +37,16 @@ extension CoordinatorService {
             try service.perform(service.core.cancelRun(study: parameters["study"], by: "operator", at: service.clock.now()))
             return ["cancelled": true]
         }
+        add(&router, "POST", "/v1/studies/{study}/resume") { service, _, parameters in
+            try service.perform(service.core.resume(study: parameters["study"], by: "operator", at: service.clock.now()))
+            return ["study": .string(parameters["study"]), "resumed": true]
+        }
+        add(&router, "POST", "/v1/manifest") { service, _, _ in
+            let result = try service.core.proposeManifest(by: "operator", at: service.clock.now())
+            try service.perform(result.actions)
+            return service.manifestJSON()
+        }
+        add(&router, "GET", "/v1/manifest") { service, _, _ in service.manifestJSON() }
         add(&router, "GET", "/v1/runs") { service, _, _ in
             let federation = service.core.federation
             return ["runs": .array(federation.runOrder.compactMap { federation.runs[$0]?.json })]
@@ -103,6 +113,14 @@ extension CoordinatorService {
                 }),
             "openInvitations": .array(
                 federation.invitations.values.filter { !$0.used && $0.expires > clock.now() }.map(\.site).sorted().map { .string($0) }),
+        ]
+    }
+
+    private func manifestJSON() -> JSONValue {
+        let federation = core.federation
+        return [
+            "inForce": federation.manifest.map { $0.json(after: nil) } ?? .null,
+            "proposed": federation.proposal.map { $0.json(after: federation.manifest?.proposal) } ?? .null,
         ]
     }
 

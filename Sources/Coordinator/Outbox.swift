@@ -28,7 +28,7 @@ struct Outbox {
 
     mutating func put(_ instruction: Instruction) {
         guard !session.isEmpty else { return }
-        for blob in instruction.references { blobs.insert(blob) }
+        for blob in instruction.offered { blobs.insert(blob) }
         guard items.count < Outbox.itemsMax else { return }
         items.append(.init(sequence: next, instruction: instruction.encoded))
         next += 1

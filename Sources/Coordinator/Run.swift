@@ -38,6 +38,8 @@ package struct Run: Sendable {
     private var revoked: Set<UInt32> = []
     /// Result of the last training round, which the next model must follow from.
     private var previousResult = Digest.zero
+    /// Documents of all training results so far, for sites that missed some.
+    private var results: [Digest] = []
     private var step = 0
     private var statistics: GlobalStatistics?
     private var preprocessor: Preprocessor?
@@ -55,7 +57,7 @@ package struct Run: Sendable {
 
     init(
         identifier: String, published: Federation.PublishedPlan, sites: [Federation.Site], version: Int,
-        previousPackage: Digest?, ordinal: Int, federation: String, signingKey: SigningKey, random: any RandomSource
+        previousPackage: Digest?, ordinal: Int, manifest: Manifest, signingKey: SigningKey, random: any RandomSource
     ) throws {
         self.identifier = identifier
         self.published = published
@@ -65,7 +67,7 @@ package struct Run: Sendable {
         self.ordinal = ordinal
         self.signingKey = signingKey
         self.random = random
-        manifest = try Manifest(federation: federation, cohort: sites)
+        self.manifest = manifest
         provenance = Provenance(run: identifier, roster: sites.map { .init(site: $0.name, rounds: 0) })
     }
 
@@ -83,7 +85,7 @@ package struct Run: Sendable {
     ///
     /// - Throws: `CoordinatorError.refused` with `round.` and the refusal's name; the round goes on without it.
     mutating func receive(_ message: [UInt8], from site: UInt32, at now: Timestamp) throws -> [CoordinatorAction] {
-        guard var round = open else { return [] }
+        guard var round = open, round.pending == nil else { return [] }
         let actions: [ServerAction]
         do { actions = try round.session.handle(message, from: site) } catch {
             throw CoordinatorError.refused(code: "round.\(error.code.name)", error.code.explanation)
@@ -94,6 +96,10 @@ package struct Run: Sendable {
 
     mutating func deadlinePassed(at now: Timestamp) throws -> [CoordinatorAction] {
         guard var round = open else { return [] }
+        if round.pending != nil {
+            silent.formUnion(sites.filter { round.witnessing?.missing.contains($0.name) ?? false }.map(\.index))
+            return try aborted(round, "witness-quorum", at: now)
+        }
         silent.formUnion(round.session.awaited)
         let actions = round.session.deadlinePassed()
         open = round
@@ -146,27 +152,80 @@ extension Run {
             descriptor: descriptor, manifest: manifest, signingKey: signingKey, invited: invited,
             now: UInt64(max(0, now.milliseconds / 1000)))
         let opened = session.open()
-        open = OpenRound(work: work, attempt: attempt, session: session, deadline: now)
-        let entry = LogEntry.coordinator(
-            .roundStart,
-            [
-                "run": .string(identifier), "number": .integer(Int64(number)), "kind": .string(kind.rawValue),
-                "step": .integer(Int64(step)), "attempt": .integer(Int64(attempt)),
-                "sites": .array(session.invited.compactMap(name).map { .string($0) }), "model": .string(work.modelHash.hex),
-                "plan": .string(published.hash.hex), "manifest": .string(manifest.hash.hex),
-                "context": .string(descriptor.context.hex),
-            ])
-        var openings: [CoordinatorAction] = []
+        let sites = session.invited.compactMap(name)
+        var details = RoundStart.details(work, descriptor)
+        details["sites"] = .array(sites.map { .string($0) })
+        var openings: [(site: String, message: [UInt8])] = []
         var rest: [ServerAction] = []
         for action in opened {
-            guard case .send(let index, let message) = action, let site = name(index) else {
+            if case .send(let index, let message) = action, let site = name(index) {
+                openings.append((site, message))
+            } else {
                 rest.append(action)
-                continue
             }
-            openings.append(
-                .send(to: site, .roundOpen(work: work.canonicalBytes, manifest: manifest.canonicalBytes, opening: message)))
         }
-        return [.log(entry)] + openings + (try follow(rest, at: now))
+        open = OpenRound(
+            work: work, attempt: attempt, session: session,
+            deadline: Timestamp(milliseconds: now.milliseconds + Int64(plan.cohort.messageSeconds) * 1000),
+            pending: (openings, rest))
+        return [.log(.coordinator(.roundStart, details))]
+    }
+
+    /// The round's entry is durable: its sites are asked to cosign the head that has it.
+    mutating func roundLogged(index: UInt64, log: any ProvableLog, sizes: [String: UInt64], at now: Timestamp) throws -> [CoordinatorAction] {
+        guard var round = open, let pending = round.pending else { return [] }
+        var witnesses: [String: VerifierKey] = [:]
+        for (site, _) in pending.openings {
+            guard let key = sites.first(where: { $0.name == site })?.key else { continue }
+            witnesses[site] = LogKeys.witness(federation: manifest.federation, party: site, key: key)
+        }
+        let witnessing = try RoundWitnessing(
+            index: index, witnesses: witnesses,
+            quorum: round.session.descriptor.cohort.threshold.threshold(sites: witnesses.count), log: log)
+        round.witnessing = witnessing
+        open = round
+        return try witnesses.keys.sorted().map { site in
+            try .send(to: site, .witness(request: log.addCheckpoint(from: sizes[site] ?? 0, checkpoint: witnessing.note.bytes).bytes))
+        }
+    }
+
+    /// A site answered the request to cosign. With the quorum the round opens.
+    mutating func witnessAnswered(
+        _ answer: WitnessAnswer, by site: Federation.Site, log: any ProvableLog, sizes: inout [String: UInt64], at now: Timestamp
+    ) throws -> [CoordinatorAction] {
+        guard var round = open, let pending = round.pending, var witnessing = round.witnessing,
+            witnessing.missing.contains(site.name)
+        else { return [] }
+        if let size = answer.size {
+            // It has another size than we thought: the same head from there, or a new one when it has seen a later.
+            var asked: Set<String> = [site.name]
+            if size > (try Checkpoint(text: witnessing.note.text)).size {
+                try witnessing.restart(log)
+                asked = Set(witnessing.witnesses.keys)
+            }
+            round.witnessing = witnessing
+            open = round
+            return try asked.sorted().map { name in
+                try .send(to: name, .witness(request: log.addCheckpoint(from: sizes[name] ?? 0, checkpoint: witnessing.note.bytes).bytes))
+            }
+        }
+        guard answer.status == 200 else { return [] }
+        sizes[site.name] = try Checkpoint(text: witnessing.note.text).size
+        let start = witnessing.add(answer.body, by: site.name, log: log)
+        round.witnessing = witnessing
+        guard let start else {
+            open = round
+            return []
+        }
+        round.pending = nil
+        round.witnessing = nil
+        open = round
+        let results = round.work.kind == .statistics ? [] : self.results
+        return pending.openings.map { site, message in
+            .send(
+                to: site,
+                .roundOpen(work: round.work.canonicalBytes, start: start.encoded, opening: message, results: results))
+        } + (try follow(pending.rest, at: now))
     }
 
     /// Sites that the next round is offered to: those who answer; all members when they would be too few.
@@ -199,7 +258,7 @@ extension Run {
             case .completed(let sum):
                 result += try completed(round, sum, at: now)
             case .aborted(let refusal):
-                result += try aborted(round, refusal, at: now)
+                result += try aborted(round, refusal.code.name, at: now)
             case .suspect(let index, let code):
                 result.append(
                     .log(.coordinator(.siteSuspected, self.round(round, ["site": .string(name(index) ?? ""), "code": .string(code.name)]))))
@@ -208,11 +267,11 @@ extension Run {
         return result
     }
 
-    private mutating func aborted(_ round: OpenRound, _ refusal: AggregationRefusal, at now: Timestamp) throws -> [CoordinatorAction] {
-        let entry = LogEntry.coordinator(.roundAborted, self.round(round, ["code": .string(refusal.code.name)]))
+    private mutating func aborted(_ round: OpenRound, _ code: String, at now: Timestamp) throws -> [CoordinatorAction] {
+        let entry = LogEntry.coordinator(.roundAborted, self.round(round, ["code": .string(code)]))
         open = nil
         guard round.attempt < plan.cohort.attempts else {
-            return [.log(entry)] + end(.failed, reason: "round \(round.work.kind.rawValue) after step \(step): \(refusal.code.name)")
+            return [.log(entry)] + end(.failed, reason: "round \(round.work.kind.rawValue) after step \(step): \(code)")
         }
         return [.log(entry)] + (try openRound(round.work.kind, isCurve: round.work.isCurve, attempt: round.attempt + 1, at: now))
     }
@@ -225,6 +284,7 @@ extension Run {
         }
         let published = open?.session.publish(nextModelHash: model.isEmpty ? nil : modelBlob) ?? []
         let hash = open?.session.resultHash ?? .zero
+        let document = open?.session.publishedResult?.encoded
         let sends = try follow(published, at: now)
         let names = sites.filter { sum.survivors.contains($0.index) }.map(\.name)
         var details: [String: JSONValue] = [
@@ -235,6 +295,10 @@ extension Run {
         let entry = CoordinatorAction.log(.coordinator(.roundCompleted, self.round(round, details)))
         remember(round, names, sum)
         open = nil
+        if round.work.kind == .training, let document {
+            model.append(.store(document))
+            results.append(SHA256.hash(document))
+        }
         let before = model + [entry] + sends
         switch round.work.kind {
         case .statistics: return before + (try startTraining(sum, at: now))
@@ -292,7 +356,7 @@ extension Run {
         preprocessorBlob = SHA256.hash(document)
         let initial = ModelParameters(
             family: plan.family, inputs: preprocessor.columnCount,
-            seed: SHA256.hash(Array("consilium/initial/v1/\(plan.training.seed)".utf8)).bytes)
+            seed: plan.training.initialSeed)
         return [.store(document), adopt(initial)] + (try openRound(.training, at: now))
     }
 
@@ -392,18 +456,5 @@ extension Run {
                 "reason": reason.map { .string(String($0.prefix(500))) } ?? .null,
             ])
         return [.log(entry)] + sites.map { .send(to: $0.name, .runEnded(run: identifier, released: status == .released)) }
-    }
-}
-
-extension Manifest {
-    /// The manifest of a cohort as the coordinator's records have it.
-    init(federation: String, cohort: [Federation.Site]) throws(AggregationRefusal) {
-        try self.init(
-            federation: federation, sequence: UInt64(cohort.map(\.index).max() ?? 0),
-            members: cohort.map { site in
-                Manifest.Member(
-                    index: site.index, name: site.name, key: site.key, validFrom: UInt64(max(0, site.joined.milliseconds / 1000)),
-                    validTo: UInt64(Int64.max))
-            })
     }
 }

@@ -19,10 +19,20 @@ package enum Report: Equatable, Sendable {
     case refusal(subject: Digest, code: String, sentence: String)
     /// A fetched version was accepted or refused by the site; the code says why, and may be empty.
     case versionVerdict(package: Digest, accepted: Bool, code: String)
+    /// A person at the site signed a list of members: its hash and the signature.
+    case manifestSignature(manifest: Digest, signature: [UInt8])
+    /// The site asks a witness, the coordinator or another site, to cosign the head of its log: the body of
+    /// `add-checkpoint`. The checkpoint has the log's size and root, nothing else.
+    case witnessRequest(witness: String, request: [UInt8])
+    /// As a witness, the site answers the coordinator or, through it, another site.
+    case witnessAnswer(WitnessAnswer)
+    /// Two heads of one log that cannot be reconciled, as a file that shows it.
+    case forkEvidence([UInt8])
 
     /// Bytes of an encoded report.
     package static let bytesMax = 24 << 20
     static let messageBytesMax = 20 << 20
+    static let signatureBytes = 64
 
     /// Canonical bytes, `protocol/federation.md` §3.
     package var encoded: [UInt8] {
@@ -48,6 +58,20 @@ package enum Report: Equatable, Sendable {
             writer.raw(package.bytes)
             writer.u8(accepted ? 1 : 0)
             writer.code(code)
+        case .manifestSignature(let manifest, let signature):
+            writer.u8(6)
+            writer.raw(manifest.bytes)
+            writer.raw(signature)
+        case .witnessRequest(let witness, let request):
+            writer.u8(7)
+            writer.text(witness)
+            writer.lengthPrefixed(request)
+        case .witnessAnswer(let answer):
+            writer.u8(8)
+            answer.write(to: &writer)
+        case .forkEvidence(let bytes):
+            writer.u8(9)
+            writer.lengthPrefixed(bytes)
         }
         return writer.bytes
     }
@@ -76,6 +100,14 @@ package enum Report: Equatable, Sendable {
                 self = .versionVerdict(
                     package: try reader.digest(), accepted: try reader.flag(),
                     code: try reader.code(emptyAllowed: true))
+            case 6:
+                self = .manifestSignature(
+                    manifest: try reader.digest(), signature: try reader.raw(Report.signatureBytes))
+            case 7:
+                self = .witnessRequest(
+                    witness: try reader.name(), request: try reader.lengthPrefixed(maxBytes: WitnessAnswer.noteBytesMax))
+            case 8: self = .witnessAnswer(try WitnessAnswer(from: &reader))
+            case 9: self = .forkEvidence(try reader.lengthPrefixed(maxBytes: WitnessAnswer.noteBytesMax))
             default: throw MessageError.unknownType(type)
             }
             try reader.finish()
@@ -94,6 +126,10 @@ package enum Report: Equatable, Sendable {
         case .aggregation: "aggregation"
         case .refusal: "refusal"
         case .versionVerdict: "version-verdict"
+        case .manifestSignature: "manifest-signature"
+        case .witnessRequest: "witness-request"
+        case .witnessAnswer: "witness-answer"
+        case .forkEvidence: "fork-evidence"
         }
     }
 }

@@ -52,6 +52,9 @@ package struct AggregationHistory: Equatable, Sendable {
     /// The last total weight published for a task, for the weight share rule.
     package func lastTotalWeight(task: String) -> UInt64? { tasks[task]?.totalWeight }
 
+    /// The last result of a task that this node checked.
+    package func lastResult(task: String) -> Digest? { tasks[task]?.resultHash }
+
     /// The last round of a task that this node answered.
     package func lastRound(task: String) -> UInt64? { tasks[task]?.round }
 

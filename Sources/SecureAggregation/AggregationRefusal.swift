@@ -43,6 +43,7 @@ package enum RefusalCode: UInt16, CaseIterable, Sendable {
     case rosterOrder = 39
     case unusableKey = 40
     case ledgerHeadRegressed = 41
+    case rosterNotLogged = 42
 
     // M4, the delivery
     case sharersTooFew = 50

@@ -33,3 +33,12 @@ extension ClientSession {
         return [latch(record), .send(own.message), .needInput(descriptor)]
     }
 }
+
+extension RoundDescriptor {
+    /// The descriptor in an opening M0 that the coordinator signed. Nothing about it is checked against a policy yet.
+    ///
+    /// - Throws: `malformed-message`, `coordinator-signature`, `unsupported-suite`, `graph-not-supported`.
+    package init(opening message: [UInt8], coordinatorKey: VerifyingKey) throws(AggregationRefusal) {
+        self = try RoundOpening.opened(message, key: coordinatorKey).0
+    }
+}

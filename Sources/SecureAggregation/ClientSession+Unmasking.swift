@@ -71,7 +71,7 @@ extension ClientSession {
         -> [ClientAction]
     {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
-        let header = try ResultHeader(message: message, roster: state.roster)
+        let header = try ResultHeader(message: message, rosterCount: state.roster.count)
         guard header.survivors == state.survivors,
             header.digests.segments.count == descriptor.vector.segmentCount
         else {

@@ -117,6 +117,9 @@ extension NodeAggregationPolicy {
             throw AggregationRefusal(.thresholdTooLow)
         }
         guard hasTrustedQuorum(sites) else { throw AggregationRefusal(.rosterTrustedQuorum) }
+        guard loggedSites.map({ sites.allSatisfy($0.contains) }) ?? true else {
+            throw AggregationRefusal(.rosterNotLogged)
+        }
     }
 
     /// M6: what is left in the sum. `rosterCount` sites advertised, `survivors` remain.

@@ -17,6 +17,8 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     package var minimumCohort = 5
     /// c: sites assumed to collude with the coordinator; nil means max(1, ⌈n/3⌉ − 1). Floor 1.
     package var assumedColluders: Int?
+    /// Lower bound on ``assumedColluders``, where a plan assumes more than the policy does.
+    package var minimumColluders = 1
     /// Sites left in the sum besides the assumed colluders. Floor 2, needed for three or four sites.
     package var minimumHonest = 3
     /// Sites (manifest indices) this site trusts not to collude.
@@ -45,6 +47,9 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     /// Accept a model that builds on a result this node never saw, as after missing a round. A node that fetches
     /// missed results does not need it.
     package var acceptsUnknownPreviousResult = false
+    /// Sites (manifest indices) that the coordinator's log names for the round; a roster with another is refused.
+    /// Nil where no log is held against the round.
+    package var loggedSites: Set<UInt32>?
 
     package init() {}
 
@@ -82,7 +87,9 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     }
 
     /// c_policy for a cohort of n.
-    package func colluders(sites n: Int) -> Int { assumedColluders ?? max(1, (n + 2) / 3 - 1) }
+    package func colluders(sites n: Int) -> Int {
+        max(minimumColluders, assumedColluders ?? max(1, (n + 2) / 3 - 1))
+    }
 
     func hasTrustedQuorum(_ sites: [UInt32]) -> Bool {
         trustedQuorum == 0 || sites.count { trustedSites.contains($0) } >= trustedQuorum

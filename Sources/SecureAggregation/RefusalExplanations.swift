@@ -53,6 +53,7 @@ extension RefusalCode {
         case .rosterOrder: "the roster is not sorted by site"
         case .unusableKey: "a public key in the roster is of low order"
         case .ledgerHeadRegressed: "a site's budget ledger went backwards since the last round"
+        case .rosterNotLogged: "the roster has a site that the coordinator's log does not name for the round"
         case .sharersTooFew: "too few sites shared their secrets"
         case .sharersWithoutSelf: "this site shared its secrets but the coordinator left it out"
         case .shareNotAuthentic: "an encrypted share was altered or made for another round"

@@ -66,12 +66,12 @@ struct ResultHeader: Equatable, Sendable {
         return writer.bytes
     }
 
-    init(message: [UInt8], roster: Roster) throws(AggregationRefusal) {
+    init(message: [UInt8], rosterCount: Int) throws(AggregationRefusal) {
         var reader = try reader(message, expecting: .result)
         (survivors, slots, nextModelHash, digests, signature) = try decoding {
             () throws -> (SiteSet, HeaderSlots, Digest, VectorDigests, [UInt8]) in
             let bitmap = try reader.lengthPrefixed(maxBytes: AggregationLimits.sitesMax / 8)
-            let survivors = try SiteSet(bytes: bitmap, capacity: roster.count)
+            let survivors = try SiteSet(bytes: bitmap, capacity: rosterCount)
             let header = WordBytes.words(try reader.raw(4 * HeaderSlots.count))
             let next = try reader.digest()
             let count = Int(try reader.u32())

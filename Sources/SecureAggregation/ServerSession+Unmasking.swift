@@ -219,6 +219,8 @@ extension ServerSession {
                     range: descriptor.vector.segmentRange(segment))
             }
         resultHash = header.hash(transcript)
+        publishedResult = PublishedResult(
+            transcript: transcript, sites: roster?.count ?? 0, header: header, payload: words)
         step = .published
         return sum.survivors.filter { !gone.contains($0) }.flatMap { site in
             messages.map { ServerAction.send(to: site, message: $0) }

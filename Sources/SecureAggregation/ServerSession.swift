@@ -52,6 +52,8 @@ package struct ServerSession: Sendable {
     var collection: MaskedCollection
     var survivors: SiteSet?
     var transcript: ConfirmedTranscript?
+    /// The result as a document for sites that missed the round; set by ``publish(nextModelHash:)``.
+    package internal(set) var publishedResult: PublishedResult?
     var confirmations: [UInt32: SurvivorConfirmation] = [:]
     var revealed: [UInt32: RevealedShares] = [:]
     /// Sites whose revealed shares proved wrong.

@@ -20,6 +20,19 @@ package struct Governance: Equatable, Sendable {
     }
 }
 
+extension Governance {
+    /// The sites' own rule: more than two thirds of the members of a manifest decide together.
+    ///
+    /// - Throws: `malformed-message` for a manifest without members.
+    package init(membersOf manifest: Manifest) throws(AggregationRefusal) {
+        try self.init(
+            keys: manifest.members.map(\.key), threshold: Governance.threshold(members: manifest.members.count))
+    }
+
+    /// ⌊2n/3⌋ + 1 of n members, at most all of them.
+    package static func threshold(members n: Int) -> Int { min(n, 2 * n / 3 + 1) }
+}
+
 /// A manifest with signatures, not yet checked. ``verified(under:)`` is the only way to the manifest.
 package struct SignedManifest: Equatable, Sendable {
     /// One governance key's signature, not yet checked.
@@ -59,6 +72,39 @@ package struct SignedManifest: Equatable, Sendable {
             throw AggregationRefusal(.signatureInvalid)
         }
         return proposal
+    }
+
+    /// Adds a signature that was made elsewhere; the same key twice changes nothing.
+    ///
+    /// - Throws: `signature-invalid` when it is not one by this key under this manifest.
+    package mutating func add(_ signature: [UInt8], by key: VerifyingKey) throws(AggregationRefusal) {
+        guard Transcript.isValid(signature, .manifest, proposal.hash.bytes, by: key) else {
+            throw AggregationRefusal(.signatureInvalid)
+        }
+        guard !isSigned(by: key), signatures.count < AggregationLimits.sitesMax else { return }
+        signatures.append(Signature(key: key, bytes: signature))
+    }
+
+    /// Whether a signature in this key's name is there.
+    package func isSigned(by key: VerifyingKey) -> Bool { signatures.contains { $0.key == key } }
+
+    /// One site's signature under a manifest, as ``add(_:by:)`` takes it.
+    package static func signature(under manifest: Manifest, with key: SigningKey) -> [UInt8] {
+        Transcript.sign(.manifest, manifest.hash.bytes, with: key)
+    }
+
+    /// The manifest, if it may follow the one in force: newer, of the same federation, and signed by more than two
+    /// thirds of the members of the one in force. The first one needs that many of its own members.
+    ///
+    /// - Throws: `manifest-mismatch` for an older one or another federation's, `signature-invalid` for too few
+    ///   signatures.
+    package func verified(after previous: Manifest?) throws(AggregationRefusal) -> Manifest {
+        if let previous {
+            guard proposal.federation == previous.federation, proposal.sequence > previous.sequence else {
+                throw AggregationRefusal(.manifestMismatch)
+            }
+        }
+        return try verified(under: Governance(membersOf: previous ?? proposal))
     }
 
     /// lp(manifest), u32 count, count × (key, signature).

@@ -38,6 +38,9 @@ package final class MemoryFederation {
 
     private struct Party {
         var core: NodeCore
+        let signer: NoteSigner
+        /// What the site has cosigned of the coordinator's log.
+        var witnessed: WitnessedLog
         var sent = 0
     }
 
@@ -53,6 +56,7 @@ package final class MemoryFederation {
     private var wire: [Delivery] = []
     private let order: SeededRandom
     private let faults: Faults
+    private let log: MemoryLog
     /// Entries of the coordinator's log, in order.
     package private(set) var entries: [LogEntry] = []
     /// Bytes that each site sent, by type.
@@ -66,7 +70,7 @@ package final class MemoryFederation {
     ///   - seed: of every key, nonce and mask.
     ///   - orderSeed: of the order in which messages arrive; another one must not change any model.
     package init(
-        name: String, sites: [(name: String, data: any SiteData)], policy: SitePolicy = SitePolicy(), seed: UInt64,
+        name: String, sites: [(name: String, data: any SiteData)], policy: SitePolicy = .floors, seed: UInt64,
         orderSeed: UInt64, faults: Faults = Faults()
     ) throws {
         let random = SeededRandom(seed: seed)
@@ -76,6 +80,10 @@ package final class MemoryFederation {
         let store = BlobMap()
         self.store = store
         let signingKey = SigningKey.generate(random: random.child("coordinator key"))
+        guard let logKey = LogKeys.log(federation: name, party: WitnessAnswer.coordinator, key: signingKey.publicKey) else {
+            throw CoordinatorError.corrupt("federation name")
+        }
+        log = MemoryLog(origin: logKey.name, signer: signingKey)
         var federation = Federation()
         let start = LogEntry(.federationInit, actor: "coordinator", role: "coordinator", details: ["federation": .string(name)])
         try federation.apply(start, at: clock.now(), blobs: store.read)
@@ -90,19 +98,39 @@ package final class MemoryFederation {
             try federation.apply(joined, at: clock.now(), blobs: store.read)
             let own = BlobMap()
             let core = NodeCore(
-                site: site.name, siteIndex: UInt32(index + 1), signingKey: key, coordinatorKey: signingKey.publicKey, policy: policy,
+                site: site.name, federation: name, siteIndex: UInt32(index + 1), signingKey: key, coordinatorKey: signingKey.publicKey, policy: policy,
                 random: random.child("site \(site.name)"), data: site.data, blobs: { try own.read($0, or: store) }, state: NodeState())
-            nodes[site.name] = Party(core: core)
+            guard let key = LogKeys.witness(federation: name, party: site.name, key: key.publicKey) else {
+                throw CoordinatorError.corrupt("site name")
+            }
+            nodes[site.name] = Party(
+                core: core, signer: NoteSigner(name: key.name, kind: .witness, key: core.witnessKey), witnessed: WitnessedLog(key: logKey))
             blobMaps[site.name] = own
         }
         coordinator = CoordinatorCore(
-            federation: federation, signingKey: signingKey, random: random.child("coordinator"), blobs: store.read)
+            federation: federation, signingKey: signingKey, random: random.child("coordinator"), log: log, blobs: store.read)
     }
 
     private var blobMaps: [String: BlobMap] = [:]
 
+    /// Has the coordinator draw up the list of members and every site sign it; nothing when that has happened.
+    private func signManifest() throws {
+        guard coordinator.federation.manifest == nil else { return }
+        let proposed = try coordinator.proposeManifest(by: "operator", at: clock.now())
+        try perform(proposed.actions)
+        try settle()
+        for site in nodes.keys.sorted() {
+            guard var party = nodes[site] else { continue }
+            let actions = try party.core.signManifest(proposed.manifest.hash.hex, by: "operator", at: clock.now())
+            nodes[site] = party
+            try perform(actions, of: site)
+        }
+        try settle()
+    }
+
     /// Publishes a plan and has every site consent to it.
     package func agree(on plan: Plan) throws {
+        try signManifest()
         let published = try coordinator.publish(plan.canonicalBytes, by: "operator", at: clock.now())
         try perform(published.actions)
         try settle()
@@ -173,30 +201,56 @@ package final class MemoryFederation {
     }
 
     private func perform(_ actions: [CoordinatorAction]) throws {
+        var batch: [LogEntry] = []
         for action in actions {
             switch action {
             case .store(let bytes): store.put(bytes)
-            case .log(let entry): entries.append(entry)
+            case .log(let entry): batch.append(entry)
             case .send(let site, let instruction): wire.append(.instruction(site: site, instruction))
-            case .disconnect: continue
+            case .disconnect, .cosign: continue
             }
         }
+        entries += batch
+        for (entry, index) in zip(batch, try log.append(batch, at: clock.now())) where entry.type == .roundStart {
+            guard let number = entry.details["number"]?.intValue else { continue }
+            try perform(coordinator.roundLogged(number: UInt64(number), index: index, at: clock.now()))
+        }
+    }
+
+    /// A site answers as a witness of the coordinator's log, from state that it keeps.
+    private func cosign(_ request: [UInt8], by site: String) throws -> Report? {
+        guard var party = nodes[site] else { return nil }
+        let reply: WitnessReply
+        switch party.witnessed.decide(try AddCheckpoint(request)) {
+        case .refuse(let refusal), .fork(_, let refusal): reply = refusal
+        case .accept(let head, let note):
+            let line = party.signer.cosign(note.text, timeSeconds: UInt64(clock.now().milliseconds / 1000))
+            party.witnessed.record(note.adding([line]), head: head)
+            nodes[site] = party
+            reply = .cosigned(Array(line.line.utf8))
+        }
+        return .witnessAnswer(WitnessAnswer(reply, origin: log.origin, witness: site, latest: party.witnessed.latest))
     }
 
     private func perform(_ actions: [NodeAction], of site: String) throws {
         for action in actions {
             switch action {
             case .store(let bytes): blobMaps[site]?.put(bytes)
-            case .log: continue
+            case .log, .witnessed: continue
             case .install(let installation): installed[site, default: []].append(installation)
-            case .send(let report):
-                guard let party = nodes[site], isAlive(site, party) else { return }
-                nodes[site]?.sent += 1
-                let bytes = report.encoded
-                egress[site, default: [:]][report.egressType, default: 0] += bytes.count
-                wire.append(.report(site: site, bytes))
+            case .send(let report): send(report, from: site)
+            case .cosign(let request):
+                if let answer = try cosign(request, by: site) { send(answer, from: site) }
             }
         }
+    }
+
+    private func send(_ report: Report, from site: String) {
+        guard let party = nodes[site], isAlive(site, party) else { return }
+        nodes[site]?.sent += 1
+        let bytes = report.encoded
+        egress[site, default: [:]][report.egressType, default: 0] += bytes.count
+        wire.append(.report(site: site, bytes))
     }
 }
 

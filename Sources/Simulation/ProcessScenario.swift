@@ -61,6 +61,7 @@ package final class ProcessScenario {
             try prepare()
             try startCoordinator()
             try joinSites()
+            try signMembers()
             try agree()
             for number in 1...scenario.runs {
                 if number > 1 { try collectOutcomes(before: number) }
@@ -122,6 +123,7 @@ extension ProcessScenario {
             let directory = out + "/" + site
             try command(
                 ["node", "join", "--token", invitation["token"]?.stringValue ?? "", "--dir", directory, "--listen", "127.0.0.1:0",
+                    "--sites-min", "\(plan.cohort.sitesMin)",
                     "--host", "127.0.0.1", "--host", "localhost", "--data", "\(plan.study)=\(out)/data/\(site)/rows.csv"])
             let endpoint = try start(site, ["node", "serve", "--dir", directory], directory)
             try command(["node", "key", "create", "--dir", directory, "--name", "ward", "--role", "predict", "--role", "feedback",
@@ -132,6 +134,25 @@ extension ProcessScenario {
             progress.update(index + 1)
         }
         progress.finish(note: "each with a one-time token, its own keys and its own file")
+    }
+
+    /// The sites' people compare the list of members and sign it, each at its own node.
+    private func signMembers() throws {
+        let hash = try operate("POST", "/v1/manifest")["proposed"]?["manifest"]?.stringValue ?? ""
+        for site in scenario.siteNames {
+            guard let node = nodes[site] else { continue }
+            try wait(seconds: 20, "the list of members reaches \(site)") {
+                try node.operators.call("GET", "/v1/node/manifest")["proposed"]?["manifest"]?.stringValue == hash
+            }
+            _ = try node.operators.call("POST", "/v1/node/manifest/\(hash)/sign")
+        }
+        for site in scenario.siteNames {
+            guard let node = nodes[site] else { continue }
+            try wait(seconds: 20, "the list of members is in force at \(site)") {
+                try node.operators.call("GET", "/v1/node/manifest")["inForce"]?["manifest"]?.stringValue == hash
+            }
+        }
+        say("List of members \(hash.prefix(12)) signed by every site.")
     }
 
     private func agree() throws {

@@ -22,7 +22,7 @@ package enum Enrolment {
     /// - Throws: `NodeError.refused` with the coordinator's sentence, or what went wrong on the way.
     package static func join(
         _ token: EnrolmentToken, directory path: String, listen: ListenAddress, hosts: [String], data: [String: DataSource],
-        proxy: String?, clock: any Clock
+        proxy: String?, policy: SitePolicy = SitePolicy(), clock: any Clock
     ) throws -> NodeDirectory {
         guard !DurableFile.exists(path + "/config.json5") else {
             throw NodeError.refused(code: "node.exists", "\(path) holds a node already: choose another directory")
@@ -49,7 +49,7 @@ package enum Enrolment {
             name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
         try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
         if !DurableFile.exists(path + "/policy.json5") {
-            try DurableFile.writeAtomically(SitePolicy().documented, to: path + "/policy.json5")
+            try DurableFile.writeAtomically(policy.documented, to: path + "/policy.json5")
         }
         let request = EnrolmentRequest(
             secret: token.secret, site: token.site,

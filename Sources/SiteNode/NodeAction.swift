@@ -14,6 +14,10 @@ package enum NodeAction: Sendable {
     case send(Report)
     /// Hand a verified version to serving.
     case install(Installation)
+    /// Cosign another party's log as its witness and send the answer.
+    case cosign(request: [UInt8])
+    /// A witness answered about this node's own log.
+    case witnessed(WitnessAnswer)
 }
 
 /// A version on its way into service.

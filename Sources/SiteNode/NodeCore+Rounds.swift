@@ -21,33 +21,101 @@ struct ActiveRound {
     var session: ClientSession
 }
 
-/// The state of the server's step as this node followed it.
+/// The run's model as this node follows it from results that it checked.
 struct ExpectedModel {
     let run: String
+    /// Training rounds behind the model.
     let step: Int
+    let model: ModelParameters
     let optimizer: ServerOptimizer.State
 }
 
 extension NodeCore {
-    mutating func openRound(work bytes: [UInt8], manifest: [UInt8], opening: [UInt8], at now: Timestamp) throws -> [NodeAction] {
+    mutating func openRound(
+        work bytes: [UInt8], start: [UInt8], opening: [UInt8], results: [Digest], at now: Timestamp
+    ) throws -> [NodeAction] {
         let work = try RoundWork(parsing: bytes)
         active = nil
         let offer: NodeState.Offer
-        let manifestValue: Manifest
+        let manifest: Manifest
+        let logged: Set<UInt32>
+        var caughtUp: [LogEntry] = []
         do {
             offer = try admit(work, at: now)
-            manifestValue = try Manifest(canonicalBytes: manifest)
+            guard let pinned = state.manifest?.proposal else {
+                throw NodeError.refused(
+                    code: "round.manifest", "no list of members is in force at this site: a person has to sign one (`consilium manifest sign`)")
+            }
+            manifest = pinned
+            let descriptor = try RoundDescriptor(opening: opening, coordinatorKey: coordinatorKey)
+            logged = try RoundStart(encoded: start).verify(
+                work: work, descriptor: descriptor, manifest: manifest, coordinatorKey: coordinatorKey)
             _ = try rows(for: work, offer)
+            if work.kind != .statistics { caughtUp = try followResults(results, work, offer, descriptor) }
         } catch {
             return refuse(work, error)
         }
+        var history = state.aggregation
+        for record in caughtUp.compactMap(NodeState.latch) { history.apply(record) }
         var session = ClientSession(
-            identity: signingKey, siteIndex: siteIndex, manifest: manifestValue, policy: aggregationPolicy(work, offer),
-            coordinatorKey: coordinatorKey, history: state.aggregation, random: random,
+            identity: signingKey, siteIndex: siteIndex, manifest: manifest, policy: aggregationPolicy(work, offer, manifest, logged),
+            coordinatorKey: coordinatorKey, history: history, random: random,
             now: UInt64(max(0, now.milliseconds / 1000)))
         let actions = session.handle(opening)
         active = ActiveRound(work: work, plan: offer.plan, planHash: offer.hash, session: session)
-        return try follow(actions, at: now)
+        return caughtUp.map { .log($0) } + (try follow(actions, at: now))
+    }
+
+    /// Brings this node's own copy of the run's model up to the round: from the plan's first model, every published sum
+    /// applied in turn. What the coordinator hands out as the model must be that, whether or not this node was there.
+    ///
+    /// - Returns: the latch of the last result, when this node had not checked it before.
+    /// - Throws: `NodeError.refused`: `round.results` for a list that does not fit the step, `round.model-first`,
+    ///   `round.model-not-derived`; `AggregationRefusal` for a document that is not the coordinator's.
+    private mutating func followResults(
+        _ results: [Digest], _ work: RoundWork, _ offer: NodeState.Offer, _ descriptor: RoundDescriptor
+    ) throws -> [LogEntry] {
+        guard results.count == work.step else {
+            throw NodeError.refused(code: "round.results", "the round comes without the results that its model follows from")
+        }
+        var model: ExpectedModel
+        if let expected, expected.run == work.run, expected.step <= work.step {
+            model = expected
+        } else {
+            let (preprocessor, _) = try self.model(of: work, offer.plan)
+            model = ExpectedModel(
+                run: work.run, step: 0,
+                model: ModelParameters(
+                    family: offer.plan.family, inputs: preprocessor.columnCount, seed: offer.plan.training.initialSeed),
+                optimizer: ServerOptimizer.State())
+        }
+        var entries: [LogEntry] = []
+        let spec = RoundWork.vector(
+            .training, plan: offer.plan, elements: model.model.count, sites: descriptor.cohort.maximum)
+        let task = RoundWork.task(study: offer.plan.study, run: work.run, kind: .training)
+        while model.step < work.step {
+            let document = try PublishedResult(encoded: blobs(results[model.step]), spec: spec, key: coordinatorKey)
+            let sum = document.sum(spec: spec)
+            model = try model.stepped(by: sum, offer.plan)
+            let hash = SHA256.hash(model.model.canonicalBytes)
+            guard document.nextModelHash == hash else {
+                throw NodeError.refused(code: "round.model-not-derived", "a model of the run does not follow from the published sum before it")
+            }
+            guard model.step == work.step, state.aggregation.lastResult(task: task) != document.hash else { continue }
+            entries = [
+                latch(
+                    .result(
+                        task: task, round: work.number - 1, resultHash: document.hash, nextModel: hash, totalWeight: sum.totalWeight),
+                    work, offer.hash)
+            ]
+        }
+        guard work.model == SHA256.hash(model.model.canonicalBytes) else {
+            throw work.step == 0
+                ? NodeError.refused(code: "round.model-first", "the run's first model is not the one that the plan's seed gives")
+                : NodeError.refused(code: "round.model-not-derived", "the round's model does not follow from the published sums")
+        }
+        expected = model
+        return entries
     }
 
     mutating func advance(with message: [UInt8], at now: Timestamp) throws -> [NodeAction] {
@@ -59,6 +127,10 @@ extension NodeCore {
 
     /// Whether this node works on the order at all: consent in force, bounds kept, dataset unchanged.
     private func admit(_ work: RoundWork, at now: Timestamp) throws(NodeError) -> NodeState.Offer {
+        guard !state.isPaused else {
+            throw .refused(
+                code: "round.log-fork", "two histories of one log were signed: this site takes part in nothing until its people have looked at the evidence")
+        }
         guard let offer = state.offers[work.planHash], offer.withdrawn == nil else {
             throw .refused(code: "round.plan", "the round belongs to a plan that this node does not hold")
         }
@@ -97,8 +169,9 @@ extension NodeCore {
     }
 
     private func refuse(_ work: RoundWork, _ error: any Error) -> [NodeAction] {
-        let code = (error as? NodeError)?.code ?? (error as? AggregationRefusal)?.code.name ?? "round.malformed"
-        let sentence = (error as? NodeError).map { "\($0)" } ?? "the round cannot be taken part in"
+        let code =
+            (error as? NodeError)?.code ?? (error as? RoundStart.Problem)?.code ?? (error as? AggregationRefusal)?.code.name ?? "round.malformed"
+        let sentence = error is NodeError || error is RoundStart.Problem ? "\(error)" : "the round cannot be taken part in"
         return [
             .log(.node(.roundRefused, site: site, ["run": .string(work.run), "number": .integer(Int64(work.number)), "code": .string(code)])),
             .send(.refusal(subject: work.hash, code: code, sentence: String(sentence.prefix(500)))),
@@ -106,19 +179,24 @@ extension NodeCore {
     }
 
     /// The strictest of policy, plan and consent: a descriptor that the coordinator made up binds none of them.
-    private func aggregationPolicy(_ work: RoundWork, _ offer: NodeState.Offer) -> NodeAggregationPolicy {
+    private func aggregationPolicy(
+        _ work: RoundWork, _ offer: NodeState.Offer, _ manifest: Manifest, _ logged: Set<UInt32>
+    ) -> NodeAggregationPolicy {
         let plan = offer.plan
         var rules = NodeAggregationPolicy()
         rules.minimumCohort = max(policy.sitesMin, plan.cohort.sitesMin, offer.consent?.consent.bounds.sitesMin ?? 3)
-        rules.assumedColluders = max(policy.colluders, plan.cohort.colluders)
-        rules.minimumHonest = 2
+        rules.assumedColluders = policy.colluders
+        rules.minimumColluders = plan.cohort.colluders
+        rules.minimumHonest = policy.honestMin
+        rules.trustedSites = Set(manifest.members.filter { policy.trustedSites.contains($0.name) }.map(\.index))
+        rules.trustedQuorum = policy.trustedQuorum
         rules.maximumWeightShare = policy.weightShareMax
-        rules.attemptsMax = plan.cohort.attempts
+        rules.attemptsMax = min(policy.attemptsMax, plan.cohort.attempts)
         rules.allowedArchitectures = [SHA256.hash(plan.family.json.canonicalBytes())]
         rules.allowedConfigurations = [work.hash]
         rules.allowedPrivacyModes = [.none]
         rules.maximumClip = work.bound(plan)
-        rules.acceptsUnknownPreviousResult = true
+        rules.loggedSites = logged
         return rules
     }
 }
@@ -134,7 +212,7 @@ extension NodeCore {
             case .send(let message):
                 result.append(.send(.aggregation(round: round.work.number, message: message)))
             case .persistLatch(let record):
-                result.append(.log(latch(record, round)))
+                result.append(.log(latch(record, round.work, round.planHash)))
             case .needInput:
                 continue  // `work` computes the vector when the shares are here.
             case .uploadSegments(let count):
@@ -161,9 +239,9 @@ extension NodeCore {
             ["run": .string(round.work.run), "number": .integer(Int64(round.work.number)), "code": .string(refusal.code.name)])
     }
 
-    private func latch(_ record: LatchRecord, _ round: ActiveRound) -> LogEntry {
+    private func latch(_ record: LatchRecord, _ work: RoundWork, _ planHash: Digest) -> LogEntry {
         var details: [String: JSONValue] = [
-            "run": .string(round.work.run), "number": .integer(Int64(round.work.number)), "plan": .string(round.planHash.hex),
+            "run": .string(work.run), "number": .integer(Int64(work.number)), "plan": .string(planHash.hex),
             "record": .string(Hex.encode(record.encoded)),
         ]
         if case .masked = record { details["charged"] = true }
@@ -216,7 +294,11 @@ extension NodeCore {
     private mutating func finish(_ round: ActiveRound, _ outcome: RoundResult, at now: Timestamp) throws -> [NodeAction] {
         let sum = outcome.sum
         var model: Digest?
-        if round.work.kind == .training { model = try nextModel(round, sum) ?? outcome.nextModelHash }
+        if round.work.kind == .training, let expected {
+            let next = try expected.stepped(by: sum, round.plan)
+            model = SHA256.hash(next.model.canonicalBytes)
+            self.expected = next
+        }
         var session = round.session
         let actions = session.confirmResult(computedModel: model)
         active?.session = session
@@ -234,20 +316,14 @@ extension NodeCore {
                     ]))
         ]
     }
+}
 
-    /// Takes the server's step here as well. Nil when a stateful step cannot be followed because this node
-    /// missed a round of the run; it then believes the coordinator once.
-    private mutating func nextModel(_ round: ActiveRound, _ sum: AggregateSum) throws -> Digest? {
-        var optimizer = ServerOptimizer.State()
-        if case .fedAdam = round.plan.training.server, round.work.step > 0 {
-            guard let expected, expected.run == round.work.run, expected.step == round.work.step else { return nil }
-            optimizer = expected.optimizer
-        }
-        let (_, model) = try model(of: round.work, round.plan)
-        let next = try round.plan.training.server.apply(
-            previous: model.flattened, meanUpdate: sum.weightedMeanFloats, state: &optimizer)
-        let hash = SHA256.hash(try model.replacing(next).canonicalBytes)
-        expected = ExpectedModel(run: round.work.run, step: round.work.step + 1, optimizer: optimizer)
-        return hash
+extension ExpectedModel {
+    /// The model after one more published sum.
+    func stepped(by sum: AggregateSum, _ plan: Plan) throws -> ExpectedModel {
+        var state = optimizer
+        let next = try plan.training.server.apply(
+            previous: model.flattened, meanUpdate: sum.weightedMeanFloats, state: &state)
+        return ExpectedModel(run: run, step: step + 1, model: try model.replacing(next), optimizer: state)
     }
 }

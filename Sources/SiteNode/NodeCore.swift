@@ -15,6 +15,7 @@ import Telemetry
 /// The node's whole behaviour towards the coordinator.
 package struct NodeCore {
     package let site: String
+    let federation: String
     let siteIndex: UInt32
     let signingKey: SigningKey
     let coordinatorKey: VerifyingKey
@@ -34,10 +35,11 @@ package struct NodeCore {
 
     /// - Parameter state: the fold over the node's log.
     package init(
-        site: String, siteIndex: UInt32, signingKey: SigningKey, coordinatorKey: VerifyingKey, policy: SitePolicy,
+        site: String, federation: String, siteIndex: UInt32, signingKey: SigningKey, coordinatorKey: VerifyingKey, policy: SitePolicy,
         random: any RandomSource, data: any SiteData, blobs: @escaping NodeState.BlobReader, state: NodeState
     ) {
         self.site = site
+        self.federation = federation
         self.siteIndex = siteIndex
         self.signingKey = signingKey
         self.coordinatorKey = coordinatorKey
@@ -69,8 +71,8 @@ package struct NodeCore {
         case .planWithdrawn(let hash):
             guard let offer = state.offers[hash], offer.withdrawn == nil else { return [] }
             return try settle([.log(.node(.planWithdrawn, site: site, ["plan": .string(hash.hex)]))], at: now)
-        case .roundOpen(let work, let manifest, let opening):
-            return try settle(openRound(work: work, manifest: manifest, opening: opening, at: now), at: now)
+        case .roundOpen(let work, let start, let opening, let results):
+            return try settle(openRound(work: work, start: start, opening: opening, results: results, at: now), at: now)
         case .aggregation(let number, let message):
             guard active?.work.number == number else { return [] }
             return try settle(advance(with: message, at: now), at: now)
@@ -81,6 +83,9 @@ package struct NodeCore {
             return []
         case .release(let study, let version, let package, let bundle):
             return try settle(receiveRelease(study: study, version: version, package: package, bundle: bundle, at: now), at: now)
+        case .manifest(let signed): return try settle(receiveManifest(signed), at: now)
+        case .witness(let request): return [.cosign(request: request)]
+        case .witnessed(let answer): return [.witnessed(answer)]
         }
     }
 
@@ -126,7 +131,7 @@ extension NodeCore {
         package var includesFeedbackRows: Bool
 
         package init(
-            sitesMin: Int = 3, roundsMax: Int = 1000, validDays: Int = 365, acceptsNoDifferentialPrivacy: Bool = false,
+            sitesMin: Int, roundsMax: Int = 1000, validDays: Int = 365, acceptsNoDifferentialPrivacy: Bool = false,
             includesFeedbackRows: Bool = true
         ) {
             self.sitesMin = sitesMin
@@ -191,7 +196,7 @@ extension NodeCore {
 
     /// Says again what the coordinator may have missed, consents and withdrawals; it takes the same one twice.
     package func standingReports(at now: Timestamp) -> [Report] {
-        state.offers.values.filter { $0.withdrawn == nil }.sorted { $0.hash < $1.hash }.compactMap { offer in
+        standingSignatures + state.offers.values.filter { $0.withdrawn == nil }.sorted { $0.hash < $1.hash }.compactMap { offer in
             guard let consent = offer.consent else { return offer.isConsentWithdrawn ? .consentWithdrawn(planHash: offer.hash) : nil }
             return consent.consent.expires > now.milliseconds ? .consent(consent.encoded) : nil
         }

@@ -12,12 +12,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, auditLog
+    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .createKey: "POST"
+        case .consent, .withdraw, .check, .createKey, .signManifest, .resume: "POST"
         case .revokeKey: "DELETE"
         default: "GET"
         }
@@ -34,6 +34,9 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .egress: "/v1/node/egress"
         case .keys, .createKey: "/v1/node/keys"
         case .revokeKey: "/v1/node/keys/{id}"
+        case .manifest: "/v1/node/manifest"
+        case .signManifest: "/v1/node/manifest/{hash}/sign"
+        case .resume: "/v1/node/resume"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -41,8 +44,8 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey: [.operator]
-        case .status, .plans, .egress: [.operator, .overseer, .auditor]
+        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume: [.operator]
+        case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
     }
@@ -87,6 +90,9 @@ extension NodeService {
         case .keys: ["keys": .array(try keys.list().map(\.json))]
         case .createKey: try createKey(request.body, principal)
         case .revokeKey: try revokeKey(parameters["id"], principal)
+        case .manifest: manifestJSON()
+        case .signManifest: try signManifest(parameters["hash"], principal)
+        case .resume: try resume(principal)
         case .auditLog: .null
         }
     }
@@ -115,10 +121,10 @@ extension NodeService {
     }
 
     private func consent(_ study: String, _ body: [UInt8], _ principal: Principal) throws -> JSONValue {
-        var terms = NodeCore.ConsentTerms()
+        var terms = NodeCore.ConsentTerms(sitesMin: core.policy.sitesMin)
         if !body.isEmpty {
             var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
-            terms.sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? max(terms.sitesMin, core.policy.sitesMin)
+            terms.sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? terms.sitesMin
             terms.roundsMax = try fields.optionalInteger("roundsMax", in: 1...1_000_000) ?? terms.roundsMax
             terms.validDays = try fields.optionalInteger("validDays", in: 1...3650) ?? terms.validDays
             terms.acceptsNoDifferentialPrivacy = try fields.bool("acceptsNoDifferentialPrivacy", default: false)
@@ -128,6 +134,24 @@ extension NodeService {
         let result = try core.consent(to: study, terms: terms, by: principal.identifier, at: clock.now())
         try perform(result.actions)
         return ["study": .string(study), "plan": .string(result.consent.consent.planHash.hex), "consent": .string(result.consent.hash.hex)]
+    }
+
+    private func manifestJSON() -> JSONValue {
+        [
+            "site": .string(directory.configuration.site),
+            "inForce": core.state.manifest.map { $0.json(after: nil) } ?? .null,
+            "proposed": core.state.proposal.map { $0.json(after: core.state.manifest?.proposal) } ?? .null,
+        ]
+    }
+
+    private func signManifest(_ hash: String, _ principal: Principal) throws -> JSONValue {
+        try perform(core.signManifest(hash, by: principal.identifier, at: clock.now()))
+        return manifestJSON()
+    }
+
+    private func resume(_ principal: Principal) throws -> JSONValue {
+        try perform(core.resume(by: principal.identifier, at: clock.now()))
+        return ["resumed": true]
     }
 
     private func withdraw(_ study: String, _ principal: Principal) throws -> JSONValue {
@@ -179,7 +203,12 @@ extension NodeService {
             "site": .string(directory.configuration.site), "federation": .string(directory.configuration.federation),
             "coordinator": .string(connection.withLock { $0 }), "url": .string(url),
             "roundsUsed": .integer(Int64(core.state.roundsUsed)), "roundBudget": .integer(Int64(core.policy.roundBudget)),
-            "log": ["origin": .string(log.origin), "entries": .integer(Int64(log.size)), "root": .string(log.head.root.hex)],
+            "log": [
+                "origin": .string(log.origin), "entries": .integer(Int64(log.size)), "root": .string(log.head.root.hex),
+                "cosigned": .object(ownHeads.cosigned.mapValues { .integer(Int64($0)) }),
+                "failure": log.failure.map { .string("\($0)") } ?? .null,
+            ],
+            "members": core.state.manifest.map { .integer(Int64($0.proposal.members.count)) } ?? .null, "paused": .bool(core.state.isPaused),
             "versions": .array(core.state.versions.map(\.json)),
             "rounds": .array(core.state.rounds.suffix(100).map(\.json)),
         ]

@@ -28,7 +28,13 @@ package final class NodeService: @unchecked Sendable {
     package let predictions: PredictionService
     let data: FileSiteData
     var core: NodeCore
-    private let link: CoordinatorLink
+    let link: CoordinatorLink
+    /// Cosigns the logs of the coordinator and of other members.
+    let witness: Witness
+    /// Forks that the witness found, for the node's thread.
+    let forks = Locked<[(evidence: ForkEvidence, path: String)]>([])
+    /// What this node knows of the witnesses of its own log; touched by the node's thread only.
+    var ownHeads = OwnHeads()
     private let lock: DirectoryLock
     private let queue = Condition()
     private var jobs: [(NodeService) -> Void] = []
@@ -50,12 +56,13 @@ package final class NodeService: @unchecked Sendable {
         lock = try DirectoryLock(path)
         let blobs = try BlobStore(path + "/blobs") { SHA256.hash($0).hex }
         self.blobs = blobs
-        let origin = "consilium/\(configuration.federation)/\(configuration.site)"
+        let origin = LogKeys.origin(federation: configuration.federation, party: configuration.site)
         let log = try AuditLog.openOrCreate(directory: path + "/log", origin: origin, signer: directory.signingKey, clock: clock)
         self.log = log
         keys = try AccessKeys(directory: path + "/keys", clock: clock)
         egress = try EgressRecord(directory: path + "/records", clock: clock)
-        link = try CoordinatorLink(directory, egress: egress)
+        let link = try CoordinatorLink(directory, egress: egress)
+        self.link = link
         let predictions = try PredictionService(
             .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey),
             log: LogWriter(log),
@@ -65,11 +72,20 @@ package final class NodeService: @unchecked Sendable {
             try predictions.labelledRows(plan.schema).map { ($0.row, $0.label) }
         }
         self.data = data
-        let read: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }
+        let stored: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }
+        // Results of rounds that this node missed are fetched when they are needed.
+        let read: NodeState.BlobReader = { digest in
+            if !blobs.contains(digest.hex) { try blobs.put(try link.blob(digest)) }
+            return try stored(digest)
+        }
         core = NodeCore(
-            site: configuration.site, siteIndex: directory.siteIndex, signingKey: directory.signingKey,
+            site: configuration.site, federation: configuration.federation, siteIndex: directory.siteIndex, signingKey: directory.signingKey,
             coordinatorKey: directory.coordinatorKey, policy: directory.policy, random: SystemRandom.shared, data: data,
-            blobs: read, state: try NodeService.replay(log, blobs: read))
+            blobs: read, state: try NodeService.replay(log, blobs: stored))
+        let forks = forks
+        witness = try Witness(directory: path + "/witness", name: origin, signer: directory.signingKey, logs: core.witnessedLogs, clock: clock) {
+            evidence, path in forks.withLock { $0.append((evidence, path)) }
+        }
     }
 
     /// The state that follows from what is durable.
@@ -173,6 +189,7 @@ extension NodeService {
             guard !entries.isEmpty else { return }
             try durably { try log.append(entries.map(seal)) }
             for entry in entries { note(entry) }
+            if entries.contains(where: { $0.type == .manifestAdopted }) { try vouchForMembers() }
             entries = []
         }
         for action in actions {
@@ -186,6 +203,8 @@ extension NodeService {
             case .log: continue
             case .send(let report): try send(report)
             case .install(let installation): try install(installation)
+            case .cosign(let request): try cosign(request)
+            case .witnessed(let answer): try take(answer)
             }
         }
         try writeEntries()
@@ -200,7 +219,7 @@ extension NodeService {
     }
 
     /// Sends a report. What the coordinator hears again at the next connection anyway does not fail for want of one.
-    private func send(_ report: Report) throws {
+    func send(_ report: Report) throws {
         do { try link.send(report) } catch let error as HTTPClientError {
             if case .aggregation = report { throw error }
             logger.warning("report.postponed", [("type", .name(report.egressType)), ("reason", .name("\(error)"))])
@@ -235,6 +254,7 @@ extension NodeService {
 
     private func poll() {
         var after: UInt64 = 0
+        var nextHead = EventLoop.monotonicMilliseconds()
         var isConnected = false
         var failures = 0
         while !isStopping.withLock({ $0 }) {
@@ -246,6 +266,12 @@ extension NodeService {
                     connection.withLock { $0 = "connected" }
                     logger.info("coordinator.connected")
                     onNode { $0.reportStanding() }
+                    nextHead = 0
+                }
+                let now = EventLoop.monotonicMilliseconds()
+                if now >= nextHead {
+                    nextHead = now + NodeService.headMilliseconds
+                    onNode { $0.requestCosignatures() }
                 }
                 for item in batch.items {
                     // What could not be taken for want of a connection comes again.
@@ -289,6 +315,7 @@ extension NodeService {
     }
 
     private func reportStanding() {
+        if let reminder = coordinatorHead { try? send(.witnessAnswer(reminder)) }
         // One that the coordinator does not take, such as a consent to a plan that it replaced, holds no other back.
         for report in core.standingReports(at: clock.now()) {
             do { try send(report) } catch { self.report(error) }

@@ -54,6 +54,17 @@ package struct NodeState: Sendable {
         package var time: Timestamp
     }
 
+    /// The list of members that this node goes by.
+    package private(set) var manifest: SignedManifest?
+    /// A newer list, or the first one, that waits for signatures.
+    package private(set) var proposal: SignedManifest?
+    /// Lists that a person here has signed.
+    package private(set) var signedManifests: [Digest: [UInt8]] = [:]
+    /// Evidence of logs with two histories, by digest. While there is any that nobody has looked at, no round is taken part in.
+    package private(set) var forks: Set<Digest> = []
+    /// Whether the node waits for a person to look at evidence.
+    package private(set) var isPaused = false
+
     static let roundsKept = 10_000
 
     package init() {}
@@ -107,6 +118,19 @@ package struct NodeState: Sendable {
                     study: try text(entry, "study"), version: try integer(entry, "version"), package: package,
                     metrics: (entry.details["metrics"]?.objectValue ?? [:]).compactMapValues { $0.stringValue.flatMap(Double.init) },
                     time: time))
+        case .manifestProposed:
+            proposal = try SignedManifest(encoded: blobs(digest(entry, "blob")))
+        case .manifestSigned:
+            guard let signature = Hex.decode(try text(entry, "signature")) else { throw NodeError.corrupt("signature") }
+            signedManifests[try digest(entry, "manifest")] = signature
+        case .manifestAdopted:
+            manifest = try SignedManifest(encoded: blobs(digest(entry, "blob")))
+            if let adopted = manifest?.proposal, (proposal?.proposal.sequence ?? 0) <= adopted.sequence { proposal = nil }
+        case .forkDetected:
+            forks.insert(try digest(entry, "evidence"))
+            isPaused = true
+        case .studyResumed:
+            isPaused = false
         case .packageRefused:
             verdicts[try digest(entry, "package")] = false
         default:
@@ -118,6 +142,11 @@ package struct NodeState: Sendable {
     package func offer(study: String) -> Offer? {
         offers.values.filter { $0.plan.study == study && $0.withdrawn == nil }
             .max { ($0.received, $0.hash) < ($1.received, $1.hash) }
+    }
+
+    /// What an `aggregation.latch` entry holds.
+    static func latch(_ entry: LogEntry) -> LatchRecord? {
+        (entry.details["record"]?.stringValue).flatMap(Hex.decode).flatMap { try? LatchRecord(encoded: $0) }
     }
 
     private func text(_ entry: LogEntry, _ key: String) throws -> String {

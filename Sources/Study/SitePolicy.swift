@@ -2,13 +2,27 @@
 // stricter values, never for looser ones. `protocol/plan.md` §4.
 
 import Codec
+import Cryptography
 
 /// What a node allows, whatever a plan says.
 package struct SitePolicy: Equatable, Sendable {
     /// Sites in every sum, at least (hard floor 3).
     package var sitesMin: Int
-    /// Sites that the policy assumes to collude with the coordinator (hard floor 1).
-    package var colluders: Int
+    /// Sites that the policy assumes to collude with the coordinator (hard floor 1); nil: just under a third of the
+    /// round's sites, max(1, ⌈n/3⌉ − 1).
+    package var colluders: Int?
+    /// Sites in every sum besides the assumed colluders, at least (hard floor 2).
+    package var honestMin: Int
+    /// Names of sites that this one trusts not to collude.
+    package var trustedSites: Set<String>
+    /// How many of them must be in every sum; 0: the rule is off.
+    package var trustedQuorum: Int
+    /// Masked vectors for one model, each attempt with fresh keys and charged.
+    package var attemptsMax: Int
+    /// Keys that may change the list of members, when a body other than the sites themselves decides on it.
+    package var governanceKeys: [VerifyingKey]
+    /// How many of them must sign together.
+    package var governanceThreshold: Int
     /// Tasks that a plan may ask for.
     package var allowedTasks: Set<Plan.Task>
     /// Studies by name; empty allows any that a person consents to.
@@ -25,15 +39,30 @@ package struct SitePolicy: Equatable, Sendable {
 
     /// The policy of a node whose owner wrote none.
     package init() {
-        sitesMin = 3
-        colluders = 1
+        sitesMin = 5
+        colluders = nil
+        honestMin = 3
+        (trustedSites, trustedQuorum) = ([], 0)
+        attemptsMax = 2
+        (governanceKeys, governanceThreshold) = ([], 0)
         allowedTasks = Set(Plan.Task.allCases)
         allowedStudies = []
         allowWithoutDifferentialPrivacy = true
         roundBudget = 10_000
         rowsMin = 20
-        weightShareMax = 0.9
+        weightShareMax = 0.5
     }
+
+    /// The least strict policy there is: every rule at its hard floor or ceiling. What three sites need.
+    package static var floors: SitePolicy {
+        var policy = SitePolicy()
+        (policy.sitesMin, policy.colluders, policy.honestMin) = (3, 1, 2)
+        (policy.attemptsMax, policy.weightShareMax) = (SitePolicy.attemptsCeiling, 0.9)
+        return policy
+    }
+
+    /// Attempts that a policy may allow.
+    package static let attemptsCeiling = 5
 
     /// Bytes of a policy file.
     package static let bytesMax = 1 << 16
@@ -49,12 +78,26 @@ package struct SitePolicy: Equatable, Sendable {
                     bytes, dialect: .json5, limits: .init(bytesMax: SitePolicy.bytesMax)), path: "")
             sitesMin = try fields.optionalInteger("sitesMin", in: 3...1024) ?? sitesMin
             colluders = try fields.optionalInteger("colluders", in: 1...512) ?? colluders
+            honestMin = try fields.optionalInteger("honestMin", in: 2...1024) ?? honestMin
+            if fields.has("trustedSites") {
+                trustedSites = try SitePolicy.names(fields.strings("trustedSites", maxCount: 1024), "trustedSites")
+            }
+            trustedQuorum = try fields.optionalInteger("trustedQuorum", in: 0...trustedSites.count) ?? trustedQuorum
+            attemptsMax = try fields.optionalInteger("attemptsMax", in: 1...SitePolicy.attemptsCeiling) ?? attemptsMax
+            if fields.has("governanceKeys") {
+                governanceKeys = try SitePolicy.keys(fields.strings("governanceKeys", maxCount: 256))
+            }
+            // More than half: two lists that both have enough signatures share a signer.
+            if !governanceKeys.isEmpty || fields.has("governanceThreshold") {
+                governanceThreshold = try fields.integer(
+                    "governanceThreshold", in: governanceKeys.count / 2 + 1...max(governanceKeys.count, governanceKeys.count / 2 + 1))
+            }
             if fields.has("allowedTasks") {
                 allowedTasks = try SitePolicy.tasks(fields.strings("allowedTasks", maxCount: 32))
             }
             if fields.has("allowedStudies") {
-                allowedStudies = try SitePolicy.studies(
-                    fields.strings("allowedStudies", maxCount: 1024))
+                allowedStudies = try SitePolicy.names(
+                    fields.strings("allowedStudies", maxCount: 1024), "allowedStudies")
             }
             allowWithoutDifferentialPrivacy = try fields.bool(
                 "allowWithoutDifferentialPrivacy", default: allowWithoutDifferentialPrivacy)
@@ -86,14 +129,29 @@ package struct SitePolicy: Equatable, Sendable {
         return tasks
     }
 
-    private static func studies(_ names: [String]) throws(StudyError) -> Set<String> {
+    private static func names(_ names: [String], _ path: String) throws(StudyError) -> Set<String> {
         for (index, name) in names.enumerated() where !isName(name) {
             throw StudyError(
-                .policyInvalid, path: "allowedStudies[\(index)]",
+                .policyInvalid, path: "\(path)[\(index)]",
                 problem: "must be 1 to 64 of a-z, 0-9 and -")
         }
         return Set(names)
     }
+
+    private static func keys(_ texts: [String]) throws(StudyError) -> [VerifyingKey] {
+        var keys: [VerifyingKey] = []
+        for (index, text) in texts.enumerated() {
+            guard let key = Hex.decode(text).flatMap(VerifyingKey.init(bytes:)), !keys.contains(key) else {
+                throw StudyError(
+                    .policyInvalid, path: "governanceKeys[\(index)]", problem: "must be a public key as 64 hex digits, each once")
+            }
+            keys.append(key)
+        }
+        return keys
+    }
+
+    /// Sites assumed to collude among n.
+    package func colluders(sites n: Int) -> Int { colluders ?? max(1, (n + 2) / 3 - 1) }
 
     /// Why a plan is outside the policy.
     package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {
@@ -151,11 +209,19 @@ package struct SitePolicy: Equatable, Sendable {
                     "the plan's smallest cohort (\(plan.cohort.sitesMin)) is below this site's minimum (\(sitesMin))"
             )
         }
-        guard plan.cohort.colluders >= colluders else {
+        guard plan.cohort.colluders >= colluders ?? 1 else {
             throw Refusal(
                 code: "policy.colluders",
                 description:
-                    "the plan assumes fewer colluding sites (\(plan.cohort.colluders)) than this site does (\(colluders))"
+                    "the plan assumes fewer colluding sites (\(plan.cohort.colluders)) than this site does (\(colluders ?? 1))"
+            )
+        }
+        let honest = plan.cohort.sitesMin - max(plan.cohort.colluders, colluders(sites: plan.cohort.sitesMin))
+        guard honest >= honestMin else {
+            throw Refusal(
+                code: "policy.honest",
+                description:
+                    "the plan's smallest cohort leaves \(honest) sites besides the assumed colluders; this site asks for \(honestMin) (honestMin)"
             )
         }
         guard !plan.privacy.withoutDifferentialPrivacy || allowWithoutDifferentialPrivacy else {
@@ -184,8 +250,18 @@ extension SitePolicy {
             {
                 // Sites in every secure sum, at least (3 is the least there is).
                 sitesMin: \(sitesMin),
-                // Sites that may work together with the coordinator against this one.
-                colluders: \(colluders),
+                // Sites that may work together with the coordinator against this one; left out: just under a third.
+                \(colluders.map { "colluders: \($0)," } ?? "// colluders: 1,")
+                // Sites in every sum besides those, at least (2 is the least there is, and what 3 or 4 sites need).
+                honestMin: \(honestMin),
+                // Sites by name that this one trusts, and how many of them must be in every sum.
+                trustedSites: [\(trustedSites.sorted().map { "\"\($0)\"" }.joined(separator: ", "))],
+                trustedQuorum: \(trustedQuorum),
+                // Times that one model may be answered, each with fresh keys.
+                attemptsMax: \(attemptsMax),
+                // Public keys that decide on the list of members instead of the sites themselves, and how many of them.
+                governanceKeys: [\(governanceKeys.map { "\"\(Hex.encode($0.bytes))\"" }.joined(separator: ", "))],
+                \(governanceKeys.isEmpty ? "// governanceThreshold: 2," : "governanceThreshold: \(governanceThreshold),")
                 allowedTasks: [\(allowedTasks.map { "\"\($0.rawValue)\"" }.sorted().joined(separator: ", "))],
                 // Studies by name; empty: any study that a person here consents to.
                 allowedStudies: [\(allowedStudies.map { "\"\($0)\"" }.sorted().joined(separator: ", "))],

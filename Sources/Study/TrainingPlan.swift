@@ -1,6 +1,7 @@
 // The numbers of a plan: local work, server step, cohort and privacy bounds.
 
 import Codec
+import Cryptography
 import Models
 
 /// Rounds and local work.
@@ -25,6 +26,9 @@ package struct TrainingPlan: Equatable, Sendable {
         seed = try fields.optionalInteger("seed", in: 0...Int(Int32.max)) ?? 1
         try fields.finish()
     }
+
+    /// What the first model of every run is drawn from.
+    package var initialSeed: [UInt8] { SHA256.hash(Array("consilium/initial/v1/\(seed)".utf8)).bytes }
 
     var json: JSONValue {
         [

@@ -57,6 +57,14 @@ let coordinatorCommands: [Command] = [
         }
     },
     Command(
+        words: ["coordinator", "resume"], summary: "let a study go on that waits because a log has two histories",
+        options: [directory, .required("study", "NAME", "the study")]
+    ) { invocation in
+        let study = try invocation.name("study")
+        let answer = try RunningProcess.coordinator(try invocation.require("dir")).call("POST", "/v1/studies/\(study)/resume")
+        Output(invocation).answer(answer, "Study \(study) goes on.")
+    },
+    Command(
         words: ["coordinator", "revoke"], summary: "cut a site off, open connections included",
         options: [directory, .required("site", "NAME", "the site")]
     ) { invocation in

@@ -20,6 +20,7 @@ let nodeCommands: [Command] = [
             .value("listen", "HOST:PORT", "port for the site's own users (default 127.0.0.1:8443)"),
             .repeated("host", "NAME", "name or address in the serving certificate"),
             .repeated("data", "STUDY=FILE", "CSV file with the rows of a study; * for any study. Commands go into config.json5"),
+            .value("sites-min", "N", "sites in every sum, at least, in the site's policy (default 5; 3 is the least)"),
             .value("proxy", "URL", "HTTP CONNECT proxy, such as http://proxy:3128 (default: https_proxy)"),
         ]
     ) { invocation in try join(invocation) },
@@ -61,28 +62,34 @@ let nodeCommands: [Command] = [
     Command(
         words: ["node", "consent"], summary: "sign the site's consent to a study's plan",
         options: [
-            directory, study, .value("sites-min", "N", "sites in every sum, at least (default 3)"),
+            directory, study, .value("sites-min", "N", "sites in every sum, at least (default: the policy's sitesMin)"),
             .value("rounds-max", "N", "rounds under this consent (default 1000)"), .value("days", "N", "days until it expires (default 365)"),
             .flag("accept-no-differential-privacy", "the site accepts a plan without differential privacy"),
             .flag("exclude-feedback-rows", "rows that serving gathers must not be used"),
         ]
     ) { invocation in
-        let terms: JSONValue = [
-            "sitesMin": .integer(Int64(try invocation.integer("sites-min", in: 3...1024, default: 3))),
+        var terms: [String: JSONValue] = [
             "roundsMax": .integer(Int64(try invocation.integer("rounds-max", in: 1...1_000_000, default: 1000))),
             "validDays": .integer(Int64(try invocation.integer("days", in: 1...3650, default: 365))),
             "acceptsNoDifferentialPrivacy": .bool(invocation.has("accept-no-differential-privacy")),
             "includesFeedbackRows": .bool(!invocation.has("exclude-feedback-rows")),
         ]
+        if invocation.has("sites-min") { terms["sitesMin"] = .integer(Int64(try invocation.integer("sites-min", in: 3...1024, default: 3))) }
         let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir"))
-            .call("POST", "/v1/node/studies/\(name)/consent", body: terms.canonicalBytes(), timeoutSeconds: 3600)
+            .call("POST", "/v1/node/studies/\(name)/consent", body: JSONValue.object(terms).canonicalBytes(), timeoutSeconds: 3600)
         Output(invocation).answer(answer, "Consented to plan \(answer["plan"]?.stringValue ?? "")")
     },
     Command(words: ["node", "withdraw"], summary: "take the consent to a study back", options: [directory, study]) { invocation in
         let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/studies/\(name)/withdraw")
         Output(invocation).answer(answer, "The consent to \(name) is withdrawn.")
+    },
+    Command(
+        words: ["node", "resume"], summary: "let the site take part again after its people looked at evidence of a forked log", options: [directory]
+    ) { invocation in
+        let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/resume")
+        Output(invocation).answer(answer, "This site takes part in rounds again.")
     },
     Command(words: ["node", "egress"], summary: "show everything that ever left this site, by type", options: [directory]) { invocation in
         let answer = try RunningProcess.node(try invocation.require("dir")).call("GET", "/v1/node/egress")
@@ -158,10 +165,14 @@ private func join(_ invocation: Invocation) throws {
     }
     let hosts = invocation.all("host")
     let path = try invocation.require("dir")
+    var policy = SitePolicy()
+    policy.sitesMin = try invocation.integer("sites-min", in: 3...1024, default: policy.sitesMin)
+    // Of three or four sites, one may collude: two or three are left.
+    if policy.sitesMin < 5 { policy.honestMin = 2 }
     let node = try Enrolment.join(
         token, directory: path, listen: try ListenAddress(text: invocation["listen"] ?? "127.0.0.1:8443", path: "--listen"),
         hosts: hosts.isEmpty ? ["localhost", "127.0.0.1"] : hosts, data: data,
-        proxy: invocation["proxy"] ?? Environment.proxy(for: token.address), clock: SystemClock())
+        proxy: invocation["proxy"] ?? Environment.proxy(for: token.address), policy: policy, clock: SystemClock())
     Output(invocation).answer(
         ["site": .string(node.configuration.site), "federation": .string(node.configuration.federation), "directory": .string(path)],
         "Site \(node.configuration.site) has joined \(node.configuration.federation).\nStart it: consilium node serve --dir \(path)")

@@ -60,7 +60,7 @@ package struct WitnessedLog: Equatable, Sendable {
     }
 
     /// Records what was accepted and made durable.
-    mutating func record(_ note: SignedNote, head new: Checkpoint) {
+    package mutating func record(_ note: SignedNote, head new: Checkpoint) {
         latest = note
         head = new
     }
