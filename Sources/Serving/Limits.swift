@@ -8,6 +8,8 @@ package enum ServingLimits {
     package static let rows = 1000
     /// Members of one row object.
     package static let rowMembers = 2048
+    /// Members of one `parameters` object.
+    package static let parameters = 64
     /// Violations reported for one row.
     package static let violationsPerRow = 32
     /// Requests whose entries wait for the disk; one more is answered 503.
