@@ -24,12 +24,13 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case live, ready, server, serverSlash, modelsStats, repositoryIndex, load, unload
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
+    case erase
 
     /// HTTP method.
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload: "POST"
+        case .repositoryIndex, .load, .unload, .erase: "POST"
         default: "GET"
         }
     }
@@ -62,6 +63,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .versionConfig: "/v2/models/{model}/versions/{version}/config"
         case .versionStats: "/v2/models/{model}/versions/{version}/stats"
         case .versionInfer: "/v2/models/{model}/versions/{version}/infer"
+        case .erase: "/v1/records/erase"
         }
     }
 
@@ -71,7 +73,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])
         case .metrics: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,

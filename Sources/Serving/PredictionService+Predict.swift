@@ -12,7 +12,7 @@ extension PredictionService {
     ) throws {
         let asked = try PredictRequest(request.body, live: deployments.live)
         let read = EventLoop.monotonicNanoseconds()
-        let rows = score(asked.rows, asked.model, explain: asked.explain)
+        let rows = score(asked.rows, asked.model, explain: asked.explain, subject: asked.subject)
         let call = Commit(
             model: asked.model, principal: principal, endpoint: .predict, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
@@ -23,7 +23,9 @@ extension PredictionService {
     }
 
     /// Scores every valid row with one version.
-    func score(_ rows: [RequestRow], _ model: DeployedModel, explain: Bool) -> [RowAnswer] {
+    func score(
+        _ rows: [RequestRow], _ model: DeployedModel, explain: Bool, subject: String? = nil
+    ) -> [RowAnswer] {
         let now = clock.now().milliseconds
         return rows.map { row in
             switch row {
@@ -34,7 +36,8 @@ extension PredictionService {
                 let record = DecisionRecord(
                     id: id, salt: salt, digest: model.package.digest, intercept: model.intercept,
                     score: score.score,
-                    probability: score.probability, positive: score.positive, values: values)
+                    probability: score.probability, positive: score.positive, values: values,
+                    subject: subject)
                 return .scored(
                     ScoredRow(
                         record: record, imputed: values.indices.filter { values[$0].isNaN },
@@ -106,7 +109,7 @@ extension PredictionService {
         LogEntry(
             .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: model.package.name,
-            payloadDigest: model.package.digest,
+            subjectCommitment: decision.subjectCommitment, payloadDigest: model.package.digest,
             details: [
                 "id": .string(decision.id.description),
                 "version": .integer(Int64(model.package.version)),

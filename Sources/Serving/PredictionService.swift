@@ -54,11 +54,21 @@ package final class PredictionService: Sendable {
         (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (
             configuration, keys, clock, metrics, logger
         )
+        var erased: [PredictionID] = []
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site,
             trustedKey: configuration.trustedKey, log: log,
-            replay: replay, clock: clock, logger: logger)
+            replay: { take in
+                try withoutActuallyEscaping(take) { take in
+                    try replay { stored in
+                        erased += Self.erasedPredictions(stored)
+                        take(stored)
+                    }
+                }
+            }, clock: clock, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
+        // An erasure that a crash cut off between its entry and its end.
+        _ = try records.erase(erased.filter(records.holds))
         ids = Locked(PredictionIDSource(random: random))
         self.log = log
     }
@@ -173,6 +183,7 @@ package final class PredictionService: Sendable {
         case .decision: try decision(parameters["id"], principal, responder)
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
+        case .erase: try erase(request, principal, responder)
         case .metrics:
             responder.respond(
                 HTTPResponse(

@@ -26,7 +26,7 @@ private func erase(_ invocation: Invocation) throws {
         throw Failure(.usage, "usage", "say whose records: --subject ID, --subject-file FILE or --prediction ID, one of them")
     }
     let body: JSONValue = [given[0].name: .string(given[0].value)]
-    let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/records/erase", body: body.canonicalBytes())
+    let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/records/erase", body: body.canonicalBytes())
     let (predictions, outcomes) = (answer["predictions"]?.intValue ?? 0, answer["outcomes"]?.intValue ?? 0)
     Output(invocation).answer(
         answer, "Erased \(predictions) predictions and \(outcomes) outcomes. What the log says of them stays and cannot be tied to anybody any more.")

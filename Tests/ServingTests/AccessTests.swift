@@ -12,7 +12,7 @@ import Testing
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
-        .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
+        .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",
         .models: "predict feedback operator overseer auditor",
         .server: "predict feedback operator overseer auditor",

@@ -177,6 +177,9 @@ final class TestNode: Sendable {
     func feedback(_ body: String) -> HTTPResponse {
         send("POST", "/v1/feedback", Array(body.utf8), key: roleKeys[.feedback])
     }
+    func post(_ path: String, _ body: [UInt8], as role: AccessRole) -> HTTPResponse {
+        send("POST", path, body, key: roleKeys[role])
+    }
     func get(_ path: String, as role: AccessRole = .auditor) -> HTTPResponse {
         send("GET", path, key: roleKeys[role])
     }
