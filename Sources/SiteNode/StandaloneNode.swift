@@ -72,7 +72,8 @@ package final class StandaloneNode {
             directory: options.state + "/log", origin: "consilium/standalone/\(options.site)",
             signer: SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem")), clock: clock)
         predictions = try PredictionService(
-            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey), log: log, keys: access, clock: clock,
+            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey), log: LogWriter(log, metrics: metrics),
+            replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
         for release in releases {
             if predictions.deployments.current.versions[release.digest] == nil {
@@ -80,6 +81,7 @@ package final class StandaloneNode {
             }
             try predictions.deployments.makeLive(release.digest, actor: options.site)
         }
+        log.keep(try Retention(), clock: clock)
     }
 
     /// Makes what a first start needs and leaves what is there.
