@@ -128,6 +128,103 @@ import Testing
     }
 }
 
+/// What a person's erasure and the passing of years leave of a party's directory.
+@Suite(.serialized, .enabled(if: Program.isThere)) struct ErasureAndRetentionTests {
+    @Test func anErasedPersonIsNowhereBelowTheNodesDirectory() throws {
+        let federation = try TestFederation(sites: Array(StandInHospitals.sites.prefix(3)), rounds: 1)
+        defer { federation.stop() }
+        try federation.agree()
+        try federation.train()
+        let (scratch, node) = (federation.scratch, federation.directory("cleveland"))
+        let client = try federation.client("cleveland", key: try federation.key(at: "cleveland", roles: ["predict", "feedback"]))
+        func predict(_ subject: String) throws -> String {
+            let body: JSONValue = ["row": .object(TestFederation.row), "subject": .string(subject)]
+            let answer = try client.call("POST", "/v1/predict", body: body.canonicalBytes())
+            return try #require(answer["predictions"]?.arrayValue?.first?["id"]?.stringValue)
+        }
+        let (first, second) = ("mrn-7331-0042", "mrn-7331-0043")
+        var theirs: [String] = []
+        for _ in 0..<20 { theirs.append(try predict(first)) }
+        let other = try predict(second)
+        let feedback: JSONValue = ["prediction_id": .string(theirs[3]), "outcome": true, "source": .string("chart of " + first)]
+        _ = try client.call("POST", "/v1/feedback", body: feedback.canonicalBytes())
+        // The receipt of a prediction, as it was handed out.
+        let shown = try Program.run(["audit", "show", node, "--json", "--prediction", theirs[0]], in: scratch)
+        let index = try #require(shown.json?["seq"]?.intValue)
+        #expect(shown.json?["subject_commit"]?.stringValue?.utf8.count == 64)
+        let (receipt, entry) = (scratch.fresh("receipt"), scratch.fresh("entry"))
+        #expect(try Program.run(["audit", "prove", node, "\(index)", "--output", receipt, "--entry", entry], in: scratch).code == 0)
+        func places(_ text: String) throws -> Int {
+            let found = try Program.shell("grep -rlaF -- '\(text)' \(node) | wc -l", in: scratch)
+            return Int(found.text.filter(\.isNumber)) ?? -1
+        }
+        #expect(try places(first) > 0)
+        let erased = try Program.run(["records", "erase", "--dir", node, "--subject", first, "--json"], in: scratch)
+        #expect(erased.code == 0 && erased.json?["predictions"] == 20 && erased.json?["outcomes"] == 1, "\(erased.text)")
+        #expect(try places(first) == 0)
+        #expect(try places(second) > 0)
+        #expect(try Program.run(["records", "erase", "--dir", node, "--subject", first], in: scratch).code == 65)
+        #expect(try Program.run(["records", "erase", "--dir", node], in: scratch).code == 64)
+        let single = try Program.run(["records", "erase", "--dir", node, "--prediction", other], in: scratch)
+        #expect(single.code == 0, "\(single.text)")
+        federation.kill("cleveland")
+        #expect(try places(first) == 0 && places(second) == 0)
+        try federation.startNode("cleveland")
+        #expect(try places(first) == 0 && places(second) == 0)
+        // Every proof holds, those from before too.
+        let vkey = try federation.text(node + "/log/vkey").filter { $0 != "\n" }
+        #expect(try Program.run(["audit", "check-receipt", receipt, "--entry", entry, "--vkey", vkey], in: scratch).code == 0)
+        let verified = try federation.verify("cleveland")
+        #expect(verified.code == 0 && verified.json?["counts"]?["records.erased"] == 2, "\(verified.text)")
+    }
+
+    @Test func aRetentionBelowSixMonthsIsRefusedAtStart() throws {
+        let federation = try TestFederation(sites: ["cleveland"])
+        defer { federation.stop() }
+        federation.stopNode("cleveland")
+        federation.stopCoordinator()
+        for (role, party) in [("coordinator", "coordinator"), ("node", "cleveland")] {
+            let file = federation.directory(party) + "/config.json5"
+            let text = try federation.text(file)
+            #expect(text.contains("\"retentionDays\": 2192"), "\(text)")
+            try DurableFile.writeAtomically(Array(text.replacing("2192", with: "182").utf8), to: file)
+            let refused = try Program.run([role, "serve", "--dir", federation.directory(party)], in: federation.scratch)
+            #expect(refused.code == 78 && refused.text.contains("retentionDays") && refused.text.contains("183"), "\(refused.text)")
+            try DurableFile.writeAtomically(Array(text.replacing("2192", with: "183").utf8), to: file)
+        }
+        try federation.startCoordinator()
+    }
+
+    /// Six years later the old entries are not given out any more, the coordinator still knows its members, and an entry
+    /// says what happened.
+    @Test func entriesPastTheirRetentionAreHeldBack() throws {
+        let federation = try TestFederation(sites: [])
+        defer { federation.stop() }
+        let (scratch, directory) = (federation.scratch, federation.directory("coordinator"))
+        let operators = try federation.operators()
+        for number in 0..<600 {
+            _ = try operators.call("POST", "/v1/invitations", body: (["site": .string("site-\(number)")] as JSONValue).canonicalBytes())
+        }
+        federation.stopCoordinator()
+        guard let later = try ClockShim.variables(seconds: 2200 * 86_400, in: scratch) else { return }
+        try federation.startCoordinator(variables: later)
+        let isPruned = try holds(within: 10) {
+            try Program.run(["audit", "show", directory, "--type", "log.pruned", "--json"], in: scratch).json?["details"]?["below"] == 512
+        }
+        #expect(isPruned)
+        // The server's certificate has run out by then: its clients live in the same year.
+        let url = try federation.endpoint("coordinator", "operator")
+        let words = ["audit", "verify", url, "--dir", directory, "--json"]
+        let online = try Program.run(words, in: scratch)
+        #expect(online.code == 0 && online.json?["readFrom"] == 512 && online.json?["entries"] == 602, "\(online.text)")
+        #expect(try federation.verify("coordinator").json?["readFrom"] == 0)
+        federation.stopCoordinator()
+        try federation.startCoordinator(variables: later)
+        #expect(try federation.operators().call("GET", "/v1/federation")["federation"]?.stringValue == "test")
+        #expect(try Program.run(["audit", "show", directory, "--type", "federation.init"], in: scratch).text.split(separator: "\n").count == 1)
+    }
+}
+
 /// A witness as a process of its own.
 private struct Witness {
     /// A good key that belongs to nobody.

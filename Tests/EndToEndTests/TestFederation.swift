@@ -154,6 +154,20 @@ extension TestFederation {
         return try HTTPClient(configuration: HTTPClientConfiguration(host: "127.0.0.1", port: port, tls: try .client(trust: .authority(authority))))
     }
 
+    /// A node's metrics without labels, by name.
+    func metrics(at site: String) throws -> [String: Double] {
+        let client = try http(site)
+        defer { client.close() }
+        let key = try secret(directory(site) + "/keys/operator.key")
+        let response = try client.send(HTTPRequest(method: "GET", target: "/metrics", headers: ["Authorization": "Bearer \(key)"]), timeoutSeconds: 10)
+        var values: [String: Double] = [:]
+        for line in String(decoding: response.body, as: UTF8.self).split(separator: "\n") where !line.hasPrefix("#") {
+            let words = line.split(separator: " ")
+            if words.count == 2, let value = Double(words[1]) { values[String(words[0])] = value }
+        }
+        return values
+    }
+
     /// A new API key of a node.
     func key(at site: String, roles: [String]) throws -> String {
         let body: JSONValue = ["name": "test", "roles": .array(roles.map { .string($0) })]
