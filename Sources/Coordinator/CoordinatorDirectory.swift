@@ -6,6 +6,7 @@
 //     blobs/               plans, consents, models, packages, by SHA-256
 //     endpoint.json        where the running process listens
 
+import AuditLog
 import Codec
 import Cryptography
 import Storage
@@ -23,6 +24,8 @@ package struct CoordinatorConfiguration: Equatable, Sendable {
     package var hosts: [String]
     /// Address that tokens carry; `hosts[0]` and the port unless set.
     package var advertise: String?
+    /// Days for which the log gives its entries out.
+    package var retentionDays = Retention.daysDefault
 
     package init(
         federation: String, listen: ListenAddress, operatorListen: ListenAddress, hosts: [String], advertise: String? = nil
@@ -42,6 +45,7 @@ package struct CoordinatorConfiguration: Equatable, Sendable {
         operatorListen = try ListenAddress(text: fields.string("operatorListen", maxBytes: 256), path: "config.operatorListen")
         hosts = try fields.strings("hosts", maxCount: CertificateAuthority.hostCountMax)
         advertise = try fields.optionalString("advertise", maxBytes: 256)
+        retentionDays = try fields.optionalInteger("retentionDays", in: Retention.daysMin...Retention.daysMax) ?? Retention.daysDefault
         try fields.finish()
         guard isName(federation) else { throw FieldError(path: "config.federation", problem: "must be 1 to 64 of a-z, 0-9 and -") }
         guard !hosts.isEmpty else { throw FieldError(path: "config.hosts", problem: "must name at least one host") }
@@ -51,6 +55,7 @@ package struct CoordinatorConfiguration: Equatable, Sendable {
         var object: [String: JSONValue] = [
             "federation": .string(federation), "listen": .string(listen.text),
             "operatorListen": .string(operatorListen.text), "hosts": .array(hosts.map { .string($0) }),
+            "retentionDays": .integer(Int64(retentionDays)),
         ]
         if let advertise { object["advertise"] = .string(advertise) }
         return .object(object)

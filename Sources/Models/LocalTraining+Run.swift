@@ -48,7 +48,7 @@ extension LocalTraining {
     }
 }
 
-/// One descent: the network under way, its gradient and the optimiser's state.
+/// One descent: the network under way, its gradient and the optimiser.
 private struct Descent {
     var network: Network
     let global: [[Float]]
@@ -58,9 +58,7 @@ private struct Descent {
     let hasIntercept: Bool
     private var work: Network.Workspace
     private var gradient: [[Float]]
-    private var first: [[Float]]
-    private var second: [[Float]]
-    private var steps = 0
+    private var optimizer: DescentStep
 
     init(
         network: Network, global: [[Float]], training: LocalTraining, l2: Float,
@@ -74,8 +72,7 @@ private struct Descent {
         hasIntercept = localIntercept != nil
         work = Network.Workspace(network.plan, rowsMax: batchRows, withDeltas: true)
         gradient = global.map { [Float](repeating: 0, count: $0.count) }
-        first = gradient
-        second = gradient
+        optimizer = DescentStep(training.optimizer, like: global)
     }
 
     var isFinite: Bool { network.tensors.allSatisfy { $0.allSatisfy(\.isFinite) } }
@@ -92,28 +89,16 @@ private struct Descent {
 
     /// One step on a batch; the sum of its rows' log losses before the step.
     private mutating func step(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) -> Double {
-        gather(matrix, batch)
+        work.gather(matrix, batch)
         network.forward(rows: batch.count, &work)
         let (loss, sharedBiasSlope) = fillOutputDeltas(matrix, batch)
-        startGradient()
+        fillPenalties(
+            l2: l2, proximalMu: Float(training.proximalMu), parameters: network.tensors, global: global,
+            into: &gradient)
         network.backward(rows: batch.count, &work, gradient: &gradient)
         correctBias(by: sharedBiasSlope)
-        move()
+        optimizer.move(&network, gradient: gradient)
         return loss
-    }
-
-    /// Copies the batch's rows into the workspace.
-    private mutating func gather(_ matrix: FeatureMatrix, _ batch: ArraySlice<Int>) {
-        let columns = matrix.columns
-        let all = matrix.values
-        let values = all.span
-        var block = work.activations[0].mutableSpan
-        var position = 0
-        for row in batch {
-            let start = row * columns
-            for column in 0..<columns { block[position + column] = values[start + column] }
-            position += columns
-        }
     }
 
     /// Fills in the derivatives of the batch's mean log loss by the outputs of the last layer, with the site's intercept
@@ -158,44 +143,6 @@ private struct Descent {
         } else {
             gradient[last][0] -= slope
             gradient[last][1] += slope
-        }
-    }
-
-    /// The gradient begins with the penalties' derivatives; the batch's are added to it.
-    private mutating func startGradient() {
-        let mu = Float(training.proximalMu)
-        for tensor in gradient.indices {
-            let decay = tensor % 2 == 0 ? l2 : 0
-            let (current, initial) = (network.tensors[tensor], global[tensor])
-            let (now, start) = (current.span, initial.span)
-            var slope = gradient[tensor].mutableSpan
-            for index in 0..<slope.count {
-                slope[index] = decay * now[index] + mu * (now[index] - start[index])
-            }
-        }
-    }
-
-    private mutating func move() {
-        steps += 1
-        for tensor in gradient.indices {
-            let (slope, path) = (gradient[tensor], network.path)
-            var parameters = network.tensors[tensor].mutableSpan
-            var first = first[tensor].mutableSpan
-            switch training.optimizer {
-            case .sgd(let rate, let momentum):
-                momentumStep(
-                    rate: Float(rate), momentum: Float(momentum), gradient: slope.span,
-                    velocity: &first,
-                    parameters: &parameters, path: path)
-            case .adam(let rate):
-                let (beta1, beta2) = (0.9, 0.999)
-                var second = second[tensor].mutableSpan
-                adamStep(
-                    rate: Float(rate / (1 - power(beta1, steps))),
-                    correction: Float(1 / (1 - power(beta2, steps))),
-                    beta1: Float(beta1), beta2: Float(beta2), epsilon: 1e-8, gradient: slope.span,
-                    first: &first, second: &second, parameters: &parameters, path: path)
-            }
         }
     }
 }

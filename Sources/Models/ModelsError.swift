@@ -10,6 +10,8 @@ package enum ModelsError: Error, Equatable, Sendable, CustomStringConvertible {
     case diverged(epoch: Int)
     /// A parameter or a feature is not a finite number.
     case notFinite(String)
+    /// The lattice of clipped gradients does not fit the model.
+    case lattice(parameters: Int)
     /// Counts of an evaluation that cannot come from real rows.
     case impossibleCounts(String)
 
@@ -23,6 +25,8 @@ package enum ModelsError: Error, Equatable, Sendable, CustomStringConvertible {
         case .diverged(let epoch):
             "training diverged in local epoch \(epoch): lower the learning rate or raise l2"
         case .notFinite(let what): "\(what) is not a finite number"
+        case .lattice(let parameters):
+            "the grid of clipped gradients does not fit \(parameters) parameters: choose a larger clipping norm, a smaller expected batch or a smaller update bound"
         case .impossibleCounts(let problem): "evaluation counts: \(problem)"
         }
     }

@@ -20,6 +20,20 @@ struct Network: Sendable {
             activations = plan.widths.map { [Float](repeating: 0, count: rowsMax * $0) }
             deltas = withDeltas ? activations : []
         }
+
+        /// Copies rows of a matrix into the workspace, at most `rowsMax`.
+        mutating func gather(_ matrix: FeatureMatrix, _ rows: ArraySlice<Int>) {
+            let columns = matrix.columns
+            let all = matrix.values
+            let values = all.span
+            var block = activations[0].mutableSpan
+            var position = 0
+            for row in rows {
+                let start = row * columns
+                for column in 0..<columns { block[position + column] = values[start + column] }
+                position += columns
+            }
+        }
     }
 
     /// Runs the first `rows` rows of `activations[0]` through all layers.

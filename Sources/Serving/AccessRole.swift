@@ -21,12 +21,16 @@ package enum AccessRole: String, CaseIterable, Sendable, Comparable {
 /// Every endpoint of the service, each with its method, path and the roles that may call it.
 package enum Endpoint: String, CaseIterable, Sendable {
     case predict, feedback, models, decision, makeLive, rollback, metrics
-    case live, ready, server, model, modelReady, infer
+    case live, ready, server, serverSlash, modelsStats, repositoryIndex, load, unload
+    case model, modelReady, modelConfig, modelStats, infer
+    case version, versionReady, versionConfig, versionStats, versionInfer
+    case erase
 
     /// HTTP method.
     package var method: String {
         switch self {
-        case .predict, .feedback, .makeLive, .rollback, .infer: "POST"
+        case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
+        case .repositoryIndex, .load, .unload, .erase: "POST"
         default: "GET"
         }
     }
@@ -47,6 +51,19 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .model: "/v2/models/{model}"
         case .modelReady: "/v2/models/{model}/ready"
         case .infer: "/v2/models/{model}/infer"
+        case .serverSlash: "/v2/"
+        case .modelsStats: "/v2/models/stats"
+        case .repositoryIndex: "/v2/repository/index"
+        case .load: "/v2/repository/models/{model}/load"
+        case .unload: "/v2/repository/models/{model}/unload"
+        case .modelConfig: "/v2/models/{model}/config"
+        case .modelStats: "/v2/models/{model}/stats"
+        case .version: "/v2/models/{model}/versions/{version}"
+        case .versionReady: "/v2/models/{model}/versions/{version}/ready"
+        case .versionConfig: "/v2/models/{model}/versions/{version}/config"
+        case .versionStats: "/v2/models/{model}/versions/{version}/stats"
+        case .versionInfer: "/v2/models/{model}/versions/{version}/infer"
+        case .erase: "/v1/records/erase"
         }
     }
 
@@ -54,12 +71,14 @@ package enum Endpoint: String, CaseIterable, Sendable {
     package var access: Access {
         switch self {
         case .live, .ready: .anyone
-        case .predict, .infer: .roles([.predict])
+        case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])
         case .metrics: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
-        case .models, .server, .model, .modelReady: .roles(Set(AccessRole.allCases))
+        case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
+            .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
+            .roles(Set(AccessRole.allCases))
         }
     }
 

@@ -28,6 +28,8 @@ package struct DecisionRecord: Equatable, Sendable {
     package var positive: Bool
     /// `ValidRow.values`.
     package var values: [Double]
+    /// Whom it is about, as the site knows the person; erased with the record.
+    package var subject: String?
 
     /// Feature values as bytes: what the input commitment covers.
     private var inputBytes: [UInt8] {
@@ -52,12 +54,12 @@ package struct DecisionRecord: Equatable, Sendable {
     package var sealed: SealedDecision {
         let (input, output) = (inputBytes, outputBytes)
         return SealedDecision(
-            id: id, salt: salt, body: output + input,
+            id: id, salt: salt, subject: subject, body: output + input,
             input: RecordCommitment.make(.input, input, salt: salt),
             output: RecordCommitment.make(.output, output, salt: salt))
     }
 
-    init(id: PredictionID, salt: [UInt8], body: [UInt8]) throws(CodecError) {
+    init(id: PredictionID, salt: [UInt8], subject: String?, body: [UInt8]) throws(CodecError) {
         var reader = ByteReader(body)
         let digest = try reader.raw(32)
         intercept = Double(bitPattern: try reader.u64())
@@ -72,22 +74,24 @@ package struct DecisionRecord: Equatable, Sendable {
         try reader.finish()
         // 32 bytes were read, so this is a digest.
         self.digest = Digest(bytes: digest) ?? SHA256.hash(digest)
-        (self.id, self.salt, self.values) = (id, salt, values)
+        (self.id, self.salt, self.subject, self.values) = (id, salt, subject, values)
     }
 
     package init(
         id: PredictionID, salt: [UInt8], digest: Digest, intercept: Double, score: Double,
-        probability: Double, positive: Bool, values: [Double]
+        probability: Double, positive: Bool, values: [Double], subject: String? = nil
     ) {
         (self.id, self.salt, self.digest, self.intercept) = (id, salt, digest, intercept)
         (self.score, self.probability, self.positive, self.values) = (
             score, probability, positive, values
         )
+        self.subject = subject
     }
 
     /// NaN marks a missing value, so two missing values are equal here.
     package static func == (left: DecisionRecord, right: DecisionRecord) -> Bool {
-        left.id == right.id && left.salt == right.salt && left.inputBytes == right.inputBytes
+        left.id == right.id && left.salt == right.salt && left.subject == right.subject
+            && left.inputBytes == right.inputBytes
             && left.outputBytes == right.outputBytes
     }
 }
@@ -97,12 +101,17 @@ package struct SealedDecision: Sendable {
     /// The prediction's id.
     package var id: PredictionID
     var salt: [UInt8]
-    /// What is stored, besides id and salt: the answer, then the features.
+    var subject: String?
+    /// What is stored, besides id, salt and subject: the answer, then the features.
     var body: [UInt8]
     /// Commits to the features.
     package var input: Digest
     /// Commits to the answer.
     package var output: Digest
+    /// Commits to the person.
+    var subjectCommitment: Digest? {
+        subject.map { Commitment.make(Array($0.utf8), salt: salt) }
+    }
 }
 
 /// What turned out to be true for a prediction, as someone reported it.

@@ -48,7 +48,7 @@ final class DecisionRecords: Sendable {
         }
         for decision in decisions {
             let record = Record(
-                id: decision.id.description, kind: Kind.prediction, subject: nil,
+                id: decision.id.description, kind: Kind.prediction, subject: decision.subject,
                 payload: decision.body, salt: decision.salt)
             do {
                 try predictions.put(record) { result in
@@ -77,7 +77,8 @@ final class DecisionRecords: Sendable {
     func decision(_ id: PredictionID) throws(ServingError) -> DecisionRecord? {
         do {
             guard let record = try predictions.get(id.description) else { return nil }
-            return try DecisionRecord(id: id, salt: record.salt, body: record.payload)
+            return try DecisionRecord(
+                id: id, salt: record.salt, subject: record.subject, body: record.payload)
         } catch {
             throw .records(path: "records", problem: "\(error)")
         }
@@ -96,15 +97,28 @@ final class DecisionRecords: Sendable {
         return pairs
     }
 
-    /// Erases a prediction and its outcomes, values and salts.
-    /// - Returns: false when nothing with this id is stored.
-    func erase(_ id: PredictionID) throws(ServingError) -> Bool {
+    /// Predictions about a person that are stored, in the order of their making.
+    func predictions(about subject: String) throws(ServingError) -> [PredictionID] {
         do {
-            guard try predictions.erase(id: id.description) else { return false }
-            for outcome in outcomes.withLock({ $0.removeValue(forKey: id) }) ?? [] {
-                try outcomeStore.erase(id: outcome.id.description)
-            }
-            return true
+            return try predictions.records(of: subject).compactMap { PredictionID($0.id) }
+        } catch {
+            throw .records(path: "records", problem: "\(error)")
+        }
+    }
+
+    /// Whether a prediction is stored.
+    func holds(_ id: PredictionID) -> Bool { predictions.contains(id: id.description) }
+
+    /// Erases predictions and their outcomes: persons, values and salts. What is not there is passed over. Outcomes go
+    /// first, so that none outlives the prediction by which it is found.
+    /// - Returns: how many of each there were.
+    func erase(_ ids: [PredictionID]) throws(ServingError) -> (predictions: Int, outcomes: Int) {
+        do {
+            let known = outcomes.withLock { outcomes in ids.flatMap { outcomes[$0] ?? [] } }
+            let outcomeCount = try outcomeStore.erase(ids: known.map(\.id.description))
+            let count = try predictions.erase(ids: ids.map(\.description))
+            outcomes.withLock { outcomes in for id in ids { outcomes[id] = nil } }
+            return (count, outcomeCount)
         } catch {
             throw .records(path: "records", problem: "\(error)")
         }

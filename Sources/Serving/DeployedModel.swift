@@ -20,6 +20,10 @@ package final class DeployedModel: Sendable {
     let quotedNames: [[UInt8]]
     /// `{"model":…,"predictions":[`
     let answerHead: [UInt8]
+    /// `{"model_name":…,"model_version":…`
+    let inferHead: [UInt8]
+    /// `"digest":…,"version":…,"threshold":…`
+    let inferParameters: [UInt8]
     /// The words for the two classes as JSON strings.
     let positiveClass: [UInt8]
     let negativeClass: [UInt8]
@@ -51,6 +55,20 @@ package final class DeployedModel: Sendable {
         head.number(package.threshold)
         head.raw(",\"predictions\":[")
         answerHead = head.bytes
+        var inferHead = JSONBody(reserving: 128)
+        inferHead.raw("{\"model_name\":")
+        inferHead.string(package.name)
+        inferHead.raw(",\"model_version\":")
+        inferHead.string(String(package.version))
+        self.inferHead = inferHead.bytes
+        var parameters = JSONBody(reserving: 128)
+        parameters.raw("\"digest\":")
+        parameters.string(digestHex)
+        parameters.raw(",\"version\":")
+        parameters.number(package.version)
+        parameters.raw(",\"threshold\":")
+        parameters.number(package.threshold)
+        inferParameters = parameters.bytes
     }
 
     /// What the model says of one valid row.

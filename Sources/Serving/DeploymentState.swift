@@ -2,8 +2,10 @@
 //
 // ```
 // installed ──► candidate ──► live ──► superseded
-//                   ▲           │
-//                   └───────────┘  rollback brings the version before it back
+//                   ▲       │   │
+//                   └───────┼───┘  rollback brings the version before it back
+//                           ▼
+//                        retired   nothing answers for the model until a version is made live
 // ```
 // `live` per model is a stack: making a version live pushes it, a rollback pops it. A version can go live again.
 
@@ -19,6 +21,8 @@ package struct DeploymentState: Equatable, Sendable {
         case live
         /// Was live once.
         case superseded
+        /// Was live and was taken out of service; nothing has answered for its model since.
+        case retired
     }
 
     /// One installed version.
@@ -48,26 +52,29 @@ package struct DeploymentState: Equatable, Sendable {
         case evaluated(Digest, metrics: [String: Double])
         case madeLive(Digest)
         case rolledBack(model: String)
+        case retired(model: String)
     }
 
     /// Installed versions by digest.
     package private(set) var versions: [Digest: Version] = [:]
     /// Live versions per model, the last one answers.
     private var stacks: [String: [Digest]] = [:]
+    /// Models that are out of service.
+    private var retired: Set<String> = []
     /// Who answered when, per model, oldest first.
     package private(set) var history: [String: [Period]] = [:]
 
     package init() {}
 
     /// Models that have a live version, ascending.
-    package var liveModels: [String] { stacks.filter { !$0.value.isEmpty }.keys.sorted() }
+    package var liveModels: [String] { stacks.keys.filter { live($0) != nil }.sorted() }
 
     /// Names of all models with an installed version, ascending.
     package var models: [String] { Set(versions.values.map(\.model)).sorted() }
 
     /// The version that answers for a model.
     package func live(_ model: String) -> Version? {
-        stacks[model]?.last.flatMap { versions[$0] }
+        retired.contains(model) ? nil : stacks[model]?.last.flatMap { versions[$0] }
     }
 
     /// The version that a rollback of `model` would bring back.
@@ -112,6 +119,11 @@ package struct DeploymentState: Equatable, Sendable {
         case .rolledBack(let model):
             guard stacks[model] != nil else { throw .unknownModel }
             guard rollbackTarget(model) != nil else { throw .nothingToRollBack }
+        case .retired(let model):
+            guard models.contains(model) else { throw .unknownModel }
+            guard live(model) != nil else {
+                throw .deployment(problem: "no version of this model is live")
+            }
         }
     }
 
@@ -127,24 +139,36 @@ package struct DeploymentState: Equatable, Sendable {
             versions[digest]?.metrics = metrics
         case .madeLive(let digest):
             guard let model = versions[digest]?.model else { return }
-            stacks[model, default: []].append(digest)
+            if stacks[model]?.last != digest { stacks[model, default: []].append(digest) }
             turn(model, to: digest, at: time)
         case .rolledBack(let model):
             stacks[model]?.removeLast()
             guard let digest = stacks[model]?.last else { return }
             turn(model, to: digest, at: time)
+        case .retired(let model):
+            guard let digest = live(model)?.digest else { return }
+            versions[digest]?.status = .retired
+            retired.insert(model)
+            endPeriod(model, at: time)
         }
     }
 
     private mutating func turn(_ model: String, to digest: Digest, at time: Timestamp) {
-        for (other, version) in versions where version.model == model && version.status == .live {
+        retired.remove(model)
+        for (other, version) in versions
+        where version.model == model && (version.status == .live || version.status == .retired) {
             versions[other]?.status = .superseded
         }
         versions[digest]?.status = .live
         versions[digest]?.liveSince = time
-        var periods = history[model] ?? []
-        if !periods.isEmpty { periods[periods.count - 1].until = time }
-        periods.append(Period(digest: digest, since: time))
-        history[model] = periods
+        endPeriod(model, at: time)
+        history[model, default: []].append(Period(digest: digest, since: time))
+    }
+
+    private mutating func endPeriod(_ model: String, at time: Timestamp) {
+        guard let last = history[model]?.indices.last, history[model]?[last].until == nil else {
+            return
+        }
+        history[model]?[last].until = time
     }
 }

@@ -194,6 +194,15 @@ package final class Deployments: Sendable {
         }
     }
 
+    /// Takes a model out of service: nothing answers for it until a version is made live.
+    /// - Throws: `ServingError.unknownModel`, `.deployment` when it is out of service already, `.logUnavailable`.
+    package func retire(_ model: String, actor: String) throws(ServingError) {
+        try changes.withLock { () throws(ServingError) in
+            try change(.retired(model: model), actor: actor)
+            table.withLock { $0.models[model] = nil }
+        }
+    }
+
     private func rollbackTarget(_ model: String?) throws(ServingError) -> (
         model: String, digest: Digest
     ) {
@@ -300,6 +309,9 @@ extension Deployments {
         case .rolledBack(let model):
             entry.model = model
             entry.payloadDigest = state.withLock { $0.rollbackTarget(model) }
+        case .retired(let model):
+            entry.model = model
+            entry.payloadDigest = state.withLock { $0.live(model)?.digest }
         }
         return entry
     }
@@ -321,6 +333,7 @@ extension DeploymentState.Event {
         case .evaluated: .gatesChecked
         case .madeLive: .deploymentLive
         case .rolledBack: .deploymentRolledBack
+        case .retired: .deploymentRetired
         }
     }
 
@@ -344,6 +357,9 @@ extension DeploymentState.Event {
         case .deploymentRolledBack:
             guard let model = entry.model else { return nil }
             self = .rolledBack(model: model)
+        case .deploymentRetired:
+            guard let model = entry.model else { return nil }
+            self = .retired(model: model)
         default: return nil
         }
     }

@@ -8,6 +8,8 @@ package enum ServingLimits {
     package static let rows = 1000
     /// Members of one row object.
     package static let rowMembers = 2048
+    /// Members of one `parameters` object.
+    package static let parameters = 64
     /// Violations reported for one row.
     package static let violationsPerRow = 32
     /// Requests whose entries wait for the disk; one more is answered 503.
@@ -18,6 +20,8 @@ package enum ServingLimits {
     package static let accessKeys = 1000
     /// Bytes of `keys/api-keys.json`.
     package static let accessKeyFileBytes = 1 << 20
+    /// Bytes of the identifier of a person whom a prediction is about.
+    package static let subjectBytes = 256
     /// Bytes of a feedback's `source`.
     package static let sourceBytes = 64
     /// Versions kept at a node, over all models.

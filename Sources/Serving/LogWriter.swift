@@ -7,7 +7,8 @@ import Telemetry
 package struct LogWriter: Sendable {
     /// Told nil when the entry is durable, or why it is not; no input value in it.
     package typealias Completion = @Sendable (_ failure: String?) -> Void
-    let append: @Sendable (LogEntry, @escaping Completion) -> Void
+    /// Makes an entry durable, then calls the completion.
+    package let append: @Sendable (LogEntry, @escaping Completion) -> Void
 
     /// - Parameter append: makes an entry durable, then calls the completion: nil, or why it is not.
     package init(append: @escaping @Sendable (LogEntry, @escaping Completion) -> Void) {

@@ -17,6 +17,8 @@ enum RequestRow: Equatable, Sendable {
 struct PredictRequest: Sendable {
     var model: DeployedModel
     var explain: Bool
+    /// Whom all rows of the request are about, as the site knows the person.
+    var subject: String?
     var rows: [RequestRow]
 
     /// - Parameter live: the versions that answer; the one that is picked here answers the whole request.
@@ -26,6 +28,7 @@ struct PredictRequest: Sendable {
             var outline = try RequestOutline(body)
             model = try Self.model(outline.model, live)
             explain = outline.explain
+            subject = outline.subject
             rows = try outline.readRows(body, model.rules)
         } catch let refusal as RequestRefusal {
             throw refusal
@@ -60,6 +63,7 @@ struct PredictRequest: Sendable {
 private struct RequestOutline {
     private(set) var model: String?
     private(set) var explain = false
+    private(set) var subject: String?
     /// A reader that stands before the value of `rows` or `row`.
     private var place: JSONReader
     private var isBatch = false
@@ -94,9 +98,19 @@ private struct RequestOutline {
                     throw RequestRefusal.malformed("\"explain\" must be true or false")
                 }
                 explain = try reader.bool()
+            } else if reader.isEqual(key, "subject"), subject == nil {
+                guard try reader.peek() == .string else {
+                    throw RequestRefusal.malformed("\"subject\" must be a text")
+                }
+                let text = reader.string(try reader.text())
+                guard (1...ServingLimits.subjectBytes).contains(text.utf8.count) else {
+                    throw RequestRefusal.malformed(
+                        "\"subject\" must have 1 to \(ServingLimits.subjectBytes) bytes")
+                }
+                subject = text
             } else {
                 throw RequestRefusal.malformed(
-                    "member \(member) of the request is unknown or repeated; a request has row or rows, model, explain"
+                    "member \(member) of the request is unknown or repeated; a request has row or rows, model, explain, subject"
                 )
             }
         }

@@ -16,6 +16,8 @@ struct ScoredRow: Sendable {
     var imputed: [Int]
     /// Present when the request asked for it.
     var explanation: Explanation?
+    /// Whether the score lies in the package's abstain band, so that a person should decide.
+    var abstains = false
 }
 
 /// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.

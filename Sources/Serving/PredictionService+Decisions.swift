@@ -120,17 +120,6 @@ extension PredictionService {
         }
         return named
     }
-
-    /// Erases the input, the answer and the outcomes of a prediction; its log entries stay and say nothing any more.
-    /// - Returns: false when there is no such prediction. Blocks; not for a loop thread.
-    package func erase(_ id: PredictionID, actor: String) throws(ServingError) -> Bool {
-        guard try records.erase(id) else { return false }
-        try log.appendAndWait(
-            LogEntry(
-                .recordsErased, actor: actor, role: AccessRole.operator.rawValue,
-                site: configuration.site, details: ["prediction": .string(id.description)]))
-        return true
-    }
 }
 
 extension JSONBody {

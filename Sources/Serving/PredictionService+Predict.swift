@@ -11,14 +11,21 @@ extension PredictionService {
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
         let asked = try PredictRequest(request.body, live: deployments.live)
-        let rows = score(asked.rows, asked.model, explain: asked.explain)
-        try commit(rows, asked.model, principal, responder, .predict, start) {
-            JSONBody.answer(rows, model: asked.model)
+        let read = EventLoop.monotonicNanoseconds()
+        let rows = score(asked.rows, asked.model, explain: asked.explain, subject: asked.subject)
+        let call = Commit(
+            model: asked.model, principal: principal, endpoint: .predict, start: start, read: read,
+            coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
+        try commit(rows, call, responder) { _ in
+            HTTPResponse(
+                contentType: "application/json", body: JSONBody.answer(rows, model: asked.model))
         }
     }
 
     /// Scores every valid row with one version.
-    func score(_ rows: [RequestRow], _ model: DeployedModel, explain: Bool) -> [RowAnswer] {
+    func score(
+        _ rows: [RequestRow], _ model: DeployedModel, explain: Bool, subject: String? = nil
+    ) -> [RowAnswer] {
         let now = clock.now().milliseconds
         return rows.map { row in
             switch row {
@@ -29,7 +36,8 @@ extension PredictionService {
                 let record = DecisionRecord(
                     id: id, salt: salt, digest: model.package.digest, intercept: model.intercept,
                     score: score.score,
-                    probability: score.probability, positive: score.positive, values: values)
+                    probability: score.probability, positive: score.positive, values: values,
+                    subject: subject)
                 return .scored(
                     ScoredRow(
                         record: record, imputed: values.indices.filter { values[$0].isNaN },
@@ -39,39 +47,52 @@ extension PredictionService {
     }
 
     /// Makes the scored rows durable, then answers with `body`.
+    /// - Parameter body: makes the answer; it is asked before anything is stored.
     func commit(
-        _ rows: [RowAnswer], _ model: DeployedModel, _ principal: Principal,
-        _ responder: HTTPResponder, _ endpoint: Endpoint, _ start: UInt64,
-        body: () -> [UInt8]
+        _ rows: [RowAnswer], _ call: Commit, _ responder: HTTPResponder,
+        body: ([ScoredRow]) -> HTTPResponse
     ) throws {
-        let decisions = rows.compactMap { row in
-            if case .scored(let scored) = row { scored.record } else { nil }
+        let scored = rows.compactMap { row in
+            if case .scored(let scored) = row { scored } else { nil }
         }
-        let refused = rows.count - decisions.count
+        let refused = rows.count - scored.count
         if refused > 0 {
             metrics.count(
                 "consilium_rows_refused_total", by: Double(refused),
                 help: "Rows that did not fit the schema.")
         }
-        guard !decisions.isEmpty else {
-            countRefusal(endpoint, .schema)
+        guard !scored.isEmpty else {
+            countRefusal(call.endpoint, .schema)
+            countFailure(call.model, call.start, nil)
             return responder.respond(
                 HTTPResponse(
                     status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
         }
-        let response = HTTPResponse(contentType: "application/json", body: body())
-        try pending.enter(rows: decisions.count)
-        let sealed = decisions.map(\.sealed)
-        let entries = sealed.map { entry($0, model, principal) }
+        let computed = EventLoop.monotonicNanoseconds()
+        let response = body(scored).compressed(call.coding)
+        let written = EventLoop.monotonicNanoseconds()
+        do throws(RequestRefusal) { try call.checkTimeout(at: written) } catch {
+            countFailure(call.model, call.start, error)
+            throw error
+        }
+        try pending.enter(rows: scored.count)
+        let sealed = scored.map(\.record.sealed)
+        let entries = sealed.map { entry($0, call.model, call.principal) }
         let finish: @Sendable (ServingError?) -> Void = { [self] error in
             noteDurable(error)
+            let now = EventLoop.monotonicNanoseconds()
             if let error {
-                refuse(endpoint, RequestRefusal(error), responder)
+                countFailure(call.model, call.start, error)
+                refuse(call.endpoint, RequestRefusal(error), responder)
             } else {
                 responder.respond(response)
-                countAnswer(decisions.count, model, start)
+                countAnswer(
+                    sealed.count, call.model,
+                    InferenceTimes(
+                        input: call.read - call.start, compute: computed - call.read,
+                        output: written - computed, queue: now - written))
             }
-            pending.leave(rows: decisions.count)
+            pending.leave(rows: sealed.count)
         }
         records.put(sealed) { [log] error in
             if let error { return finish(error) }
@@ -88,7 +109,7 @@ extension PredictionService {
         LogEntry(
             .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: model.package.name,
-            payloadDigest: model.package.digest,
+            subjectCommitment: decision.subjectCommitment, payloadDigest: model.package.digest,
             details: [
                 "id": .string(decision.id.description),
                 "version": .integer(Int64(model.package.version)),
@@ -96,15 +117,61 @@ extension PredictionService {
             ])
     }
 
-    private func countAnswer(_ rows: Int, _ model: DeployedModel, _ start: UInt64) {
+    private func countAnswer(_ rows: Int, _ model: DeployedModel, _ times: InferenceTimes) {
+        statistics.count(model, rows: rows, times, at: clock.now())
         let labels = [("model", model.package.name), ("version", String(model.package.version))]
         metrics.count(
             "consilium_predictions_total", labels, by: Double(rows),
             help: "Rows scored and answered.")
-        let seconds = Double(EventLoop.monotonicNanoseconds() - start) / 1e9
         metrics.observe(
-            "consilium_prediction_seconds", [], seconds,
+            "consilium_prediction_seconds", [], Double(times.total) / 1e9,
             help: "From the complete request to its answer, log and disk included.")
+    }
+
+    /// Notes a request for a version that is not answered with 200.
+    /// - Parameter error: why; nil when no row of it could be scored.
+    func countFailure(_ model: DeployedModel, _ start: UInt64, _ error: (any Error)?) {
+        let isAtFault = (error as? RequestRefusal).map { $0.status < 500 } ?? (error == nil)
+        statistics.countFailure(
+            model, nanoseconds: EventLoop.monotonicNanoseconds() - start, refused: isAtFault)
+    }
+}
+
+/// What is known of a request when its rows are scored. Times are monotonic nanoseconds.
+struct Commit: Sendable {
+    var model: DeployedModel
+    var principal: Principal
+    var endpoint: Endpoint
+    /// When the request was complete.
+    var start: UInt64
+    /// When its rows were read and checked.
+    var read: UInt64
+    /// Microseconds within which the caller wants the answer.
+    var timeout: Int?
+    /// What the answer may be compressed with.
+    var coding: ContentCoding?
+
+    /// - Throws: `RequestRefusal` 503 when the caller's time is over; nothing was decided then.
+    func checkTimeout(at now: UInt64) throws(RequestRefusal) {
+        guard let timeout, timeout > 0, (now - start) / 1000 >= UInt64(timeout) else { return }
+        throw RequestRefusal(
+            503, .timeout, "the request's timeout passed before it was decided; nothing was stored")
+    }
+}
+
+extension HTTPResponse {
+    /// The response with its body compressed, when that was asked for and makes it smaller.
+    func compressed(_ coding: ContentCoding?) -> HTTPResponse {
+        guard let coding, body.count >= ContentCoding.worthwhileBytes,
+            !headers.contains("Content-Encoding")
+        else { return self }
+        let packed = coding.encode(body)
+        guard packed.count < body.count else { return self }
+        var response = self
+        response.body = packed
+        response.headers.append("Content-Encoding", coding.rawValue)
+        response.headers.append("Vary", "Accept-Encoding")
+        return response
     }
 }
 
@@ -134,6 +201,9 @@ final class Pending: Sendable {
         }
         if isOver { emptied.withLock { emptied.broadcast() } }
     }
+
+    /// Requests that wait.
+    var count: Int { state.withLock { $0.requests } }
 
     /// Lets nobody in any more and waits until everybody is out.
     func stop() {

@@ -33,6 +33,7 @@ package final class PredictionService: Sendable {
     let log: LogWriter
     let worker = Worker(name: "serving")
     let pending = Pending()
+    let statistics = ServingStatistics()
     let clock: any Clock
     let metrics: Telemetry.Metrics
     let logger: Logger
@@ -53,11 +54,21 @@ package final class PredictionService: Sendable {
         (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (
             configuration, keys, clock, metrics, logger
         )
+        var erased: [PredictionID] = []
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site,
             trustedKey: configuration.trustedKey, log: log,
-            replay: replay, clock: clock, logger: logger)
+            replay: { take in
+                try withoutActuallyEscaping(take) { take in
+                    try replay { stored in
+                        erased += Self.erasedPredictions(stored)
+                        take(stored)
+                    }
+                }
+            }, clock: clock, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
+        // An erasure that a crash cut off between its entry and its end.
+        _ = try records.erase(erased.filter(records.holds))
         ids = Locked(PredictionIDSource(random: random))
         self.log = log
     }
@@ -111,7 +122,14 @@ package final class PredictionService: Sendable {
                     413, .tooLarge,
                     "the body is larger than \(Self.bodyLimit(path: request.path)) bytes")
             }
-            try answer(endpoint, request, parameters, principal, responder, start)
+            var request = request
+            request.body = try Self.plainBody(of: request)
+            let coding = ContentCoding(accepting: request.headers["Accept-Encoding"])
+            let packing =
+                coding.map { coding in
+                    HTTPResponder { responder.respond($0.compressed(coding)) }
+                } ?? responder
+            try answer(endpoint, request, parameters, principal, packing, start)
         } catch let error as RequestRefusal {
             refuse(endpoint, error, responder)
         } catch let error as ServingError {
@@ -120,6 +138,17 @@ package final class PredictionService: Sendable {
             refuse(
                 endpoint, RequestRefusal(500, .unavailable, "the request could not be answered"),
                 responder)
+        }
+    }
+
+    /// The body without its compression.
+    private static func plainBody(of request: HTTPRequest) throws(RequestRefusal) -> [UInt8] {
+        guard let coding = request.headers["Content-Encoding"] else { return request.body }
+        do {
+            return try ContentCoding.decode(
+                request.body, header: coding, bytesMax: bodyLimit(path: request.path))
+        } catch {
+            throw RequestRefusal(error.status, .coding, error.message)
         }
     }
 
@@ -154,21 +183,48 @@ package final class PredictionService: Sendable {
         case .decision: try decision(parameters["id"], principal, responder)
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
+        case .erase: try erase(request, principal, responder)
         case .metrics:
             responder.respond(
                 HTTPResponse(
                     contentType: "text/plain; version=0.0.4; charset=utf-8",
-                    body: Array(metrics.prometheusText().utf8)))
+                    body: Array(
+                        (metrics.prometheusText()
+                            + statistics.prometheusText(pending: pending.count)).utf8)))
         case .live: responder.respond(.json(["live": true]))
         case .ready:
             responder.respond(
                 isReady
                     ? .json(["ready": true])
                     : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
-        case .server: responder.respond(.json(serverJSON()))
-        case .model: responder.respond(.json(try modelJSON(parameters["model"])))
-        case .modelReady: try modelReady(parameters["model"], responder)
-        case .infer: try infer(parameters["model"], request, principal, responder, start)
+        case .server, .serverSlash: responder.respond(.json(serverJSON()))
+        case .modelsStats:
+            let models = deployments.live.models.values.sorted {
+                $0.package.name < $1.package.name
+            }
+            responder.respond(.json(statisticsJSON(models)))
+        case .repositoryIndex: responder.respond(.json(try repositoryIndex(request.body)))
+        case .load: try loadModel(parameters["model"], request.body, principal, responder)
+        case .unload: try unloadModel(parameters["model"], request.body, principal, responder)
+        case .model, .modelReady, .modelConfig, .modelStats, .infer:
+            let model = try liveModel(parameters["model"])
+            try answer(endpoint, model, request, principal, responder, start)
+        case .version, .versionReady, .versionConfig, .versionStats, .versionInfer:
+            let model = try liveModel(parameters["model"], version: parameters["version"])
+            try answer(endpoint, model, request, principal, responder, start)
+        }
+    }
+
+    private func answer(
+        _ endpoint: Endpoint, _ model: DeployedModel, _ request: HTTPRequest,
+        _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
+    ) throws {
+        switch endpoint {
+        case .model, .version: responder.respond(.json(modelJSON(model)))
+        case .modelReady, .versionReady: try modelReady(model, responder)
+        case .modelConfig, .versionConfig: responder.respond(.json(configurationJSON(model)))
+        case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
+        default: try infer(model, request, principal, responder, start)
         }
     }
 

@@ -16,7 +16,8 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case unknownPrediction = "unknown-prediction"
         case conflict, unauthorised, forbidden
         case notFound = "not-found"
-        case overloaded
+        case overloaded, timeout
+        case coding = "content-encoding"
         case logUnavailable = "log-unavailable"
         case recordsUnavailable = "records-unavailable"
         case unavailable

@@ -98,7 +98,7 @@ package enum Enrolment {
 
     /// The site's own small CA and the certificate of its HTTPS port; a site that has a PKI replaces both
     /// files with its own.
-    private static func makeServingCertificate(_ keys: String, site: String, hosts: [String], listen: ListenAddress, now: Timestamp) throws {
+    static func makeServingCertificate(_ keys: String, site: String, hosts: [String], listen: ListenAddress, now: Timestamp) throws {
         let seconds = now.milliseconds / 1000
         let authority = try CertificateAuthority.create(name: "\(site) serving", now: seconds, days: servingAuthorityDays)
         let key = CertificateKey.generate()

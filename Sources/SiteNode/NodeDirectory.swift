@@ -9,6 +9,7 @@
 //     records/             prediction inputs and outcomes, erasable; egress record
 //     endpoint.json        where the running process listens
 
+import AuditLog
 import Codec
 import Cryptography
 import Storage
@@ -29,6 +30,8 @@ package struct NodeConfiguration: Equatable, Sendable {
     package var hosts: [String]
     /// Where rows come from, by study; `*` stands for any study.
     package var data: [String: DataSource]
+    /// Days for which the node's log gives its entries out.
+    package var retentionDays = Retention.daysDefault
 
     package init(
         site: String, federation: String, coordinator: ListenAddress, proxy: String?, listen: ListenAddress, hosts: [String],
@@ -58,6 +61,7 @@ package struct NodeConfiguration: Equatable, Sendable {
             var sources = sources
             data[study] = try DataSource(json: sources?.value(study) ?? .null, path: "config.data.\(study)")
         }
+        retentionDays = try fields.optionalInteger("retentionDays", in: Retention.daysMin...Retention.daysMax) ?? Retention.daysDefault
         try fields.finish()
         guard isName(site) else { throw FieldError(path: "config.site", problem: "must be 1 to 64 of a-z, 0-9 and -") }
         guard !hosts.isEmpty else { throw FieldError(path: "config.hosts", problem: "must name at least one host") }
@@ -68,7 +72,7 @@ package struct NodeConfiguration: Equatable, Sendable {
         var object: [String: JSONValue] = [
             "site": .string(site), "federation": .string(federation), "coordinator": .string(coordinator.text),
             "listen": .string(listen.text), "hosts": .array(hosts.map { .string($0) }),
-            "data": .object(data.mapValues(\.json)),
+            "data": .object(data.mapValues(\.json)), "retentionDays": .integer(Int64(retentionDays)),
         ]
         if let proxy { object["proxy"] = .string(proxy) }
         return .object(object)

@@ -65,7 +65,7 @@ package final class NodeService: @unchecked Sendable {
         self.link = link
         let predictions = try PredictionService(
             .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey),
-            log: LogWriter(log),
+            log: LogWriter(log, metrics: metrics),
             replay: { take in try log.forEach(take) }, keys: keys, clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         self.predictions = predictions
         let data = FileSiteData(directory) { plan in
@@ -109,6 +109,7 @@ package final class NodeService: @unchecked Sendable {
         try server.start()
         self.server = server
         try writeEndpoint()
+        try keepRetention()
         running.withLock { $0 = 2 }
         Thread.detach(Thread.start(name: "node") { [self] in work() })
         Thread.detach(Thread.start(name: "poll") { [self] in poll() })
@@ -189,7 +190,10 @@ extension NodeService {
             guard !entries.isEmpty else { return }
             try durably { try log.append(entries.map(seal)) }
             for entry in entries { note(entry) }
-            if entries.contains(where: { $0.type == .manifestAdopted }) { try vouchForMembers() }
+            if entries.contains(where: { $0.type == .manifestAdopted }) {
+                try vouchForMembers()
+                requestCosignatures()
+            }
             entries = []
         }
         for action in actions {
@@ -212,6 +216,7 @@ extension NodeService {
 
     private func durably<Result>(_ write: () throws -> Result) throws {
         do { _ = try write() } catch {
+            metrics.countRefusedEntry()
             // The core's state is ahead of the disk: a consent that no log holds must not be acted on.
             core.fallBack(to: try NodeService.replay(log, blobs: core.blobs))
             throw error
@@ -307,6 +312,7 @@ extension NodeService {
             do {
                 try node.perform(node.core.handle(instruction, at: node.clock.now()))
                 if node.core.hasWork { try node.perform(node.core.work(at: node.clock.now())) }
+                if case .runEnded = instruction { node.requestCosignatures() }
             } catch {
                 node.core.abandonRound()
                 node.report(error)
@@ -330,23 +336,5 @@ extension NodeService {
     private func pause(seconds: Double) {
         let end = EventLoop.monotonicMilliseconds() + UInt64(seconds * 1000)
         while EventLoop.monotonicMilliseconds() < end, !isStopping.withLock({ $0 }) { usleep(20_000) }
-    }
-}
-
-extension LogWriter {
-    /// Writes to the node's audit log.
-    init(_ log: AuditLog) {
-        self.init { entry, done in
-            do {
-                try log.append(entry) { result in
-                    switch result {
-                    case .success: done(nil)
-                    case .failure(let error): done("\(error)")
-                    }
-                }
-            } catch {
-                done("\(error)")
-            }
-        }
     }
 }

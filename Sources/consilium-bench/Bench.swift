@@ -17,6 +17,7 @@ enum Bench {
     static let benchmarks = [
         Benchmark(name: "rounds", summary: "a secure round with nothing in it: 4 and 10 nodes as processes, full TLS (needs the consilium binary)", run: RoundBenchmark.run),
         Benchmark(name: "node", summary: "a node at rest with a model: resident memory, time to ready (needs the consilium binary)", run: NodeBenchmark.run),
+        Benchmark(name: "secure-aggregation", summary: "each cost of a secure sum beside what this machine could do at best", run: SecureAggregationBenchmark.run),
         Benchmark(name: "audit-log", summary: "durable appends of 64 writers beside the disk's fdatasync; the check of a million entries", run: AuditLogBenchmark.run),
     ]
 
@@ -45,12 +46,12 @@ enum Bench {
     }
 
     /// A fresh directory below /tmp; removed by `body`'s end.
-    static func inTemporaryDirectory(_ body: (String) throws -> Void) throws {
+    static func inTemporaryDirectory<Result>(_ body: (String) throws -> Result) throws -> Result {
         var template = Array("/tmp/consilium-bench-XXXXXX".utf8CString)
         guard unsafe mkdtemp(&template) != nil else { throw ScenarioError.unusable("no temporary directory can be made") }
         let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         defer { try? ChildProcess.run("/bin/rm", ["-rf", path], logPath: "/dev/null") }
-        try body(path)
+        return try body(path)
     }
 
     /// CPU seconds of all children that have ended.

@@ -46,7 +46,7 @@ private func logDirectory(_ path: String) throws -> String {
 }
 
 /// The log that was named, and its latest head with cosignatures if it is known apart from the log.
-private func namedLog(_ invocation: Invocation) throws -> (source: any TileSource, cosigned: [UInt8]?) {
+func namedLog(_ invocation: Invocation) throws -> (source: any TileSource, cosigned: [UInt8]?) {
     let name = invocation.operands[0]
     if ServerAddress.isURL(name) {
         let log = try RemoteLog(name, invocation)

@@ -39,6 +39,7 @@ let coordinatorCommands: [Command] = [
         let service = try CoordinatorService(
             directory: CoordinatorDirectory(opening: try invocation.require("dir")), logger: RunningProcess.logger("coordinator", invocation))
         try service.start()
+        try service.keepRetention()
         RunningProcess.waitForTermination()
         service.stop()
     },

@@ -10,17 +10,7 @@ let modelCommands: [Command] = [
         operands: ["PACKAGE"],
         options: [.value("key", "HEX", "the coordinator's Ed25519 key"), .value("dir", "DIR", "a node's directory: its pinned coordinator key is used")]
     ) { invocation in
-        let key: VerifyingKey
-        if let text = invocation["key"] {
-            guard let given = Hex.decode(text).flatMap(VerifyingKey.init(bytes:)) else {
-                throw Failure(.usage, "usage", "--key must be 64 hexadecimal digits")
-            }
-            key = given
-        } else if let directory = invocation["dir"] {
-            key = try NodeDirectory(opening: directory).coordinatorKey
-        } else {
-            throw Failure(.usage, "usage", "give --key or --dir: a package is only as good as the key you trust")
-        }
+        let key = try trustedKey(invocation)
         let package = try VerifiedPackage.verify(directory: invocation.operands[0], trustedKey: key)
         Output(invocation).answer(
             [

@@ -25,8 +25,10 @@ let nodeCommands: [Command] = [
         ]
     ) { invocation in try join(invocation) },
     Command(
-        words: ["node", "serve"], summary: "run the node until SIGTERM", options: [directory, .flag("verbose", "log more")]
+        words: ["node", "serve"], summary: "run the node until SIGTERM",
+        options: [.value("dir", "DIR", "the node's directory"), .flag("verbose", "log more")] + standaloneOptions
     ) { invocation in
+        if invocation.has("package") { return try serveStandalone(invocation) }
         RunningProcess.holdTermination()
         let service = try NodeService(
             directory: NodeDirectory(opening: try invocation.require("dir")), logger: RunningProcess.logger("node", invocation))

@@ -61,31 +61,21 @@ final class RemoteServer: Sendable {
     private static let timeoutSeconds = 60.0
     private static let bodyBytesMax = 32 << 20
 
-    init(_ url: String, defaultPrefix: String, _ invocation: Invocation) throws {
-        address = try ServerAddress(url, defaultPrefix: defaultPrefix)
-        let directory = invocation["dir"]
-        key = try (invocation["key-file"] ?? directory.flatMap(RemoteServer.keyPath)).map(RemoteServer.readKey)
+    /// - Parameters:
+    ///   - authority: PEM file of the CA; needed for https.
+    ///   - keyFile: file with the API key to send.
+    init(_ address: ServerAddress, authority path: String?, keyFile: String? = nil) throws {
+        self.address = address
+        key = try keyFile.map(RemoteServer.readKey)
         guard !address.isPlain else {
             tls = nil
             return
         }
-        guard let path = try invocation["ca"] ?? directory.map(RemoteServer.authorityPath) else {
-            throw Failure(.usage, "usage", "say whom to believe: --ca FILE with the server's CA, or --dir DIR of the party that runs there")
+        guard let path else {
+            throw Failure(.usage, "usage", "say whose certificates to believe: name a file with the CA of \(address.text)")
         }
         let authority = try Certificate(pem: String(decoding: DurableFile.read(path, maxBytes: 1 << 16), as: UTF8.self))
         tls = try TLSContext.client(trust: .authority(authority))
-    }
-
-    private static func keyPath(_ directory: String) -> String? {
-        let path = directory + "/keys/operator.key"
-        return DurableFile.exists(path) ? path : nil
-    }
-
-    private static func authorityPath(_ directory: String) throws -> String {
-        for name in ["serving-ca.crt.pem", "ca.crt.pem"] where DurableFile.exists(directory + "/keys/" + name) {
-            return directory + "/keys/" + name
-        }
-        throw Failure(.noInput, "no-directory", "\(directory) is not the directory of a coordinator or node: its keys/ holds no CA")
     }
 
     private static func readKey(_ path: String) throws -> String {
@@ -119,7 +109,17 @@ struct RemoteLog: TileSource {
 
     /// - Throws: `Failure` when the server cannot be reached, does not let the caller in, or has no log there.
     init(_ url: String, _ invocation: Invocation) throws {
-        server = try RemoteServer(url, defaultPrefix: "/audit", invocation)
+        let keys = invocation["dir"].map { $0 + "/keys/" }
+        func own(_ names: [String]) -> String? { keys.flatMap { keys in names.map { keys + $0 }.first(where: DurableFile.exists) } }
+        let authority = invocation["ca"] ?? own(["serving-ca.crt.pem", "ca.crt.pem"])
+        if let directory = invocation["dir"], authority == nil {
+            throw Failure(.noInput, "no-directory", "\(directory) is not the directory of a coordinator or node: its keys/ holds no CA")
+        }
+        let address = try ServerAddress(url, defaultPrefix: "/audit")
+        guard authority != nil || address.isPlain else {
+            throw Failure(.usage, "usage", "say whom to believe: --ca FILE with the server's CA, or --dir DIR of the party that runs there")
+        }
+        server = try RemoteServer(address, authority: authority, keyFile: invocation["key-file"] ?? own(["operator.key"]))
         let response = try server.send("GET", "/checkpoint")
         switch response.status {
         case 200: return

@@ -181,7 +181,7 @@ import Testing
         let (coordinator, _) = try ready()
         try coordinator.startRun()
         let work = try #require(
-            coordinator.sent.compactMap { _, instruction -> [UInt8]? in if case .roundOpen(let work, _, _) = instruction { work } else { nil } }.first)
+            coordinator.sent.compactMap { _, instruction -> [UInt8]? in if case .roundOpen(let work, _, _, _) = instruction { work } else { nil } }.first)
         let hash = try RoundWork(parsing: work).hash
         // One refusal leaves three, two leave too few: the attempt ends long before its deadline.
         try coordinator.report(.refusal(subject: hash, code: "round.consent", sentence: "no"), from: "a")
@@ -224,7 +224,8 @@ import Testing
         let run = try coordinator.startRun()
         // The process dies: what is left is the log.
         coordinator.core = CoordinatorCore(
-            federation: try coordinator.replayed(), signingKey: coordinator.core.signingKey, random: coordinator.random, blobs: coordinator.core.blobs)
+            federation: try coordinator.replayed(), signingKey: coordinator.core.signingKey, random: coordinator.random, log: coordinator.log,
+            blobs: coordinator.core.blobs)
         #expect(coordinator.core.federation.runs[run]?.status == .running)
         coordinator.take(try coordinator.core.closeOrphanedRuns(at: coordinator.clock.now()))
         #expect(coordinator.core.federation.runs[run]?.status == .failed)
@@ -243,6 +244,8 @@ import Testing
     /// Everything that the state holds, in one order.
     private func summary(_ federation: Federation) -> [String] {
         var lines = ["name \(federation.name)", "order \(federation.runOrder)"]
+        lines += [federation.manifest, federation.proposal].map { "list \($0.map { Hex.encode($0.encoded) } ?? "")" }
+        lines += ["paused \(federation.pausedStudies.sorted())", "forks \(federation.forks.sorted())"]
         lines += federation.sites.values.map { "site \($0)" }
         lines += federation.invitations.map { "invitation \($0.key.hex) \($0.value)" }
         lines += federation.plans.values.map { plan in
@@ -279,6 +282,7 @@ import Testing
                 case 6: try coordinator.admit([site])
                 case 7: if let plan = plans.last { try coordinator.report(.consent(coordinator.consent(site, plan).encoded), from: site) }
                 case 8: if let plan = plans.last { try coordinator.report(.consentWithdrawn(planHash: plan.hash), from: site) }
+                case 9 where step % 5 == 0: try coordinator.signMembers()
                 case 9: try coordinator.startRun()
                 case 10 where step % 4 == 0: coordinator.take(try coordinator.core.cancelRun(study: "heart-disease", by: "o", at: now))
                 default: coordinator.take(try coordinator.core.tick(at: now))

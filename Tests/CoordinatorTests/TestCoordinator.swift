@@ -4,6 +4,7 @@ import AuditLog
 import Codec
 import Cryptography
 import Messages
+import SecureAggregation
 import Study
 import Telemetry
 
@@ -22,13 +23,21 @@ final class TestCoordinator {
     private let store = Locked<[Digest: [UInt8]]>([:])
     private(set) var keys: [String: SigningKey] = [:]
     var core: CoordinatorCore
+    let log: MemoryLog
+    /// What each site has cosigned of the coordinator's log.
+    private var witnessed: [String: WitnessedLog] = [:]
+    /// Sites that do not answer as witnesses.
+    var asleep: Set<String> = []
 
     init(seed: UInt64 = 1) throws {
         random = SeededRandom(seed: seed)
         authority = try CertificateAuthority.create(name: "test", now: clock.now().milliseconds / 1000, days: 30)
         let store = store
+        let key = SigningKey.generate(random: random)
+        guard let logKey = LogKeys.log(federation: "test", party: "coordinator", key: key.publicKey) else { throw CoordinatorError.corrupt("log key") }
+        log = MemoryLog(origin: logKey.name, signer: key)
         core = CoordinatorCore(
-            federation: Federation(), signingKey: SigningKey.generate(random: random), random: random, blobs: { try TestCoordinator.read(store, $0) })
+            federation: Federation(), signingKey: key, random: random, log: log, blobs: { try TestCoordinator.read(store, $0) })
         take(try core.initialise(name: "test", authority: authority.certificate.fingerprint, at: clock.now()))
     }
 
@@ -39,13 +48,50 @@ final class TestCoordinator {
 
     /// Carries out actions as the shell does.
     func take(_ actions: [CoordinatorAction]) {
+        var batch: [LogEntry] = []
+        var requests: [(site: String, request: [UInt8])] = []
         for action in actions {
             switch action {
             case .store(let bytes): store.withLock { $0[SHA256.hash(bytes)] = bytes }
-            case .log(let entry): entries.append((entry, clock.now()))
+            case .log(let entry): batch.append(entry)
+            case .send(let site, .witness(let request)): requests.append((site, request))
             case .send(let site, let instruction): sent.append((site, instruction))
             case .disconnect(let site): disconnected.append(site)
+            case .cosign: continue
             }
+        }
+        entries += batch.map { ($0, clock.now()) }
+        let numbers = (try? log.append(batch, at: clock.now())) ?? []
+        for (entry, index) in zip(batch, numbers) where entry.type == .roundStart {
+            guard let round = entry.details["number"]?.intValue else { continue }
+            take((try? core.roundLogged(number: UInt64(round), index: index, at: clock.now())) ?? [])
+        }
+        for (site, request) in requests where !asleep.contains(site) { try? cosign(request, by: site) }
+    }
+
+    /// A site answers as an honest witness does.
+    func cosign(_ request: [UInt8], by site: String) throws {
+        guard let key = keys[site], let name = LogKeys.witness(federation: "test", party: site, key: key.publicKey)?.name else { return }
+        var state = witnessed[site] ?? WitnessedLog(key: log.verifierKey)
+        let reply: WitnessReply
+        switch state.decide(try AddCheckpoint(request)) {
+        case .refuse(let refusal), .fork(_, let refusal): reply = refusal
+        case .accept(let head, let note):
+            let line = NoteSigner(name: name, kind: .witness, key: key).cosign(note.text, timeSeconds: 1)
+            state.record(note, head: head)
+            reply = .cosigned(Array(line.line.utf8))
+        }
+        witnessed[site] = state
+        try report(.witnessAnswer(WitnessAnswer(reply, origin: log.origin, witness: site, latest: state.latest)), from: site)
+    }
+
+    /// The members' list, signed by every active site.
+    func signMembers() throws {
+        let proposed = try core.proposeManifest(by: "operator", at: clock.now())
+        take(proposed.actions)
+        for site in core.federation.activeSites {
+            guard let key = keys[site.name] else { continue }
+            try report(.manifestSignature(manifest: proposed.manifest.hash, signature: SignedManifest.signature(under: proposed.manifest, with: key)), from: site.name)
         }
     }
 
@@ -123,6 +169,7 @@ extension TestCoordinator {
     }
 
     @discardableResult func startRun(_ study: String = "heart-disease") throws -> String {
+        if core.federation.manifest == nil { try? signMembers() }
         let result = try core.startRun(study: study, by: "operator", at: clock.now())
         take(result.actions)
         return result.run

@@ -58,12 +58,15 @@ final class SmallDisk {
         #expect(refusal?.message.contains("nothing was decided") == true, "\(refusal?.message ?? "")")
         // A consent is refused as well, and not acted on.
         let operators = try federation.operators(at: "cleveland")
+        let metrics = try federation.metrics(at: "cleveland")
+        #expect((metrics["consilium_log_refused_total"] ?? 0) + (metrics["consilium_durability_failures_total"] ?? 0) > 0, "\(metrics)")
         let before = try operators.call("GET", "/v1/node/plans")["plans"]?.arrayValue?.last?["consent"]
         let consent = #expect(throws: APIFailure.self) {
             try operators.call("POST", "/v1/node/studies/\(federation.study)/consent", body: Array("{\"acceptsNoDifferentialPrivacy\": true}".utf8))
         }
         #expect(consent?.status == 503, "\(consent?.message ?? "")")
         #expect(try operators.call("GET", "/v1/node/plans")["plans"]?.arrayValue?.last?["consent"] == before)
+        #expect(try federation.metrics(at: "cleveland")["consilium_log_refused_total"] ?? 0 > 0)
         try disk.empty()
         // With room again a restart is clean, if it does not go on by itself.
         federation.kill("cleveland")

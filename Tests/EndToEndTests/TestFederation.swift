@@ -99,7 +99,7 @@ extension TestFederation {
         try DurableFile.writeAtomically(Array((StandInHospitals.file(for: site, seed: 11) ?? "").utf8), to: rows)
         return [
             "node", "join", "--token", token, "--dir", directory ?? self.directory(site), "--listen", "127.0.0.1:0", "--host", "127.0.0.1",
-            "--data", "\(study)=\(rows)",
+            "--sites-min", "3", "--data", "\(study)=\(rows)",
         ]
     }
 
@@ -154,6 +154,20 @@ extension TestFederation {
         return try HTTPClient(configuration: HTTPClientConfiguration(host: "127.0.0.1", port: port, tls: try .client(trust: .authority(authority))))
     }
 
+    /// A node's metrics without labels, by name.
+    func metrics(at site: String) throws -> [String: Double] {
+        let client = try http(site)
+        defer { client.close() }
+        let key = try secret(directory(site) + "/keys/operator.key")
+        let response = try client.send(HTTPRequest(method: "GET", target: "/metrics", headers: ["Authorization": "Bearer \(key)"]), timeoutSeconds: 10)
+        var values: [String: Double] = [:]
+        for line in String(decoding: response.body, as: UTF8.self).split(separator: "\n") where !line.hasPrefix("#") {
+            let words = line.split(separator: " ")
+            if words.count == 2, let value = Double(words[1]) { values[String(words[0])] = value }
+        }
+        return values
+    }
+
     /// A new API key of a node.
     func key(at site: String, roles: [String]) throws -> String {
         let body: JSONValue = ["name": "test", "roles": .array(roles.map { .string($0) })]
@@ -170,8 +184,25 @@ extension TestFederation {
 // MARK: - The life
 
 extension TestFederation {
-    /// Publishes the plan; every site consents.
+    /// The list of members is drawn up and every site signs it.
+    func signMembers() throws {
+        let hash = try operators().call("POST", "/v1/manifest")["proposed"]?["manifest"]?.stringValue ?? ""
+        for site in names {
+            let operators = try operators(at: site)
+            let isThere = try holds(within: 10) { try operators.call("GET", "/v1/node/manifest")["proposed"]?["manifest"]?.stringValue == hash }
+            guard isThere else { throw ScenarioError.failed(step: "members", "the list did not reach \(site)") }
+            _ = try operators.call("POST", "/v1/node/manifest/\(hash)/sign")
+        }
+        for site in names {
+            let operators = try operators(at: site)
+            let isInForce = try holds(within: 10) { try operators.call("GET", "/v1/node/manifest")["inForce"]?["manifest"]?.stringValue == hash }
+            guard isInForce else { throw ScenarioError.failed(step: "members", "the list is not in force at \(site)") }
+        }
+    }
+
+    /// The members are listed, the plan is published, every site consents.
     func agree() throws {
+        try signMembers()
         let hash = try operators().call("POST", "/v1/plans", body: plan.canonicalBytes())["plan"]?.stringValue
         let terms: JSONValue = ["acceptsNoDifferentialPrivacy": true]
         for site in names {

@@ -12,8 +12,15 @@ import Testing
         #expect(Instruction.planOffer(plan: [0x7b, 0x7d]).encoded == [1, 0, 0, 0, 2, 0x7b, 0x7d])
         #expect(Instruction.planWithdrawn(planHash: digest(1)).encoded == [2] + hash)
         #expect(
-            Instruction.roundOpen(work: [1], manifest: [], opening: [2, 3]).encoded == [
-                3, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3,
+            Instruction.roundOpen(work: [1], start: [], opening: [2, 3], results: [digest(1)]).encoded == [
+                3, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2, 3, 0, 0, 0, 1,
+            ] + hash)
+        #expect(Instruction.manifest(signed: [9]).encoded == [7, 0, 0, 0, 1, 9])
+        #expect(Instruction.witness(request: [9]).encoded == [8, 0, 0, 0, 1, 9])
+        let answer = WitnessAnswer(origin: "o", witness: "w", status: 200, body: [1], latest: [])
+        #expect(
+            Instruction.witnessed(answer).encoded == [
+                9, 0, 0, 0, 1, 0x6f, 0, 0, 0, 1, 0x77, 0, 0, 0, 200, 0, 0, 0, 1, 1, 0, 0, 0, 0,
             ])
         #expect(
             Instruction.aggregation(round: 258, message: [9]).encoded == [
@@ -33,7 +40,7 @@ import Testing
     }
 
     @Test func namesTheTypesItDoesNotKnow() {
-        for type in (UInt8.min...UInt8.max) where !(1...6).contains(type) {
+        for type in (UInt8.min...UInt8.max) where !(1...9).contains(type) {
             #expect(throws: MessageError.unknownType(type)) {
                 try Instruction(encoded: [type, 0, 0, 0, 0])
             }
@@ -60,9 +67,11 @@ import Testing
         }
         for tooLong in [
             Instruction.planOffer(plan: bytes(Plan.bytesMax + 1)),
-            .roundOpen(work: bytes(4097), manifest: [], opening: []),
-            .roundOpen(work: [], manifest: bytes(1 << 20 | 1), opening: []),
-            .roundOpen(work: [], manifest: [], opening: bytes(1 << 20 + 4097)),
+            .roundOpen(work: bytes(4097), start: [], opening: [], results: []),
+            .roundOpen(work: [], start: bytes(1 << 17 | 1), opening: [], results: []),
+            .roundOpen(work: [], start: [], opening: bytes(1 << 20 + 4097), results: []),
+            .roundOpen(work: [], start: [], opening: [], results: Array(repeating: digest(1), count: 1 << 14 + 1)),
+            .manifest(signed: bytes(2 << 20 | 1)), .witness(request: bytes(1 << 16 | 1)),
             .aggregation(round: 1, message: bytes(64 << 20 + 1)),
         ] {
             #expect(throws: MessageError.malformed("instruction")) {
@@ -73,14 +82,14 @@ import Testing
 
     @Test func referencesAreTheBlobsToFetch() {
         let open = Instruction.roundOpen(
-            work: Samples.training.canonicalBytes, manifest: [], opening: [])
+            work: Samples.training.canonicalBytes, start: [], opening: [], results: [digest(9)])
         #expect(open.references == [digest(2), digest(3)])
         #expect(
             Instruction.roundOpen(
-                work: Samples.statistics.canonicalBytes, manifest: [], opening: []
+                work: Samples.statistics.canonicalBytes, start: [], opening: [], results: []
             ).references.isEmpty)
         #expect(
-            Instruction.roundOpen(work: [1, 2, 3], manifest: [], opening: []).references.isEmpty)
+            Instruction.roundOpen(work: [1, 2, 3], start: [], opening: [], results: [digest(9)]).references.isEmpty)
         #expect(
             Instruction.release(study: "a", version: 1, package: digest(1), bundle: digest(2))
                 .references == [digest(2)])

@@ -20,10 +20,14 @@ import Testing
         #expect(
             Report.versionVerdict(package: digest(1), accepted: false, code: "x").encoded == [5]
                 + hash + [0, 0, 0, 0, 1, 0x78])
+        let signature = [UInt8](repeating: 7, count: 64)
+        #expect(Report.manifestSignature(manifest: digest(1), signature: signature).encoded == [6] + hash + signature)
+        #expect(Report.witnessRequest(witness: "w", request: [9]).encoded == [7, 0, 0, 0, 1, 0x77, 0, 0, 0, 1, 9])
+        #expect(Report.forkEvidence([9]).encoded == [9, 0, 0, 0, 1, 9])
     }
 
     @Test func namesTheTypesItDoesNotKnow() {
-        for type in (UInt8.min...UInt8.max) where !(1...5).contains(type) {
+        for type in (UInt8.min...UInt8.max) where !(1...9).contains(type) {
             #expect(throws: MessageError.unknownType(type)) {
                 try Report(encoded: [type, 0, 0, 0, 0])
             }
@@ -34,7 +38,8 @@ import Testing
         let names = Samples.reports.map(\.1.egressType)
         #expect(
             Set(names) == [
-                "consent", "consent-withdrawn", "aggregation", "refusal", "version-verdict",
+                "consent", "consent-withdrawn", "aggregation", "refusal", "version-verdict", "manifest-signature",
+                "witness-request", "witness-answer", "fork-evidence",
             ])
     }
 

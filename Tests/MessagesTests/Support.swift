@@ -66,14 +66,21 @@ enum Samples {
         ("plan withdrawn", .planWithdrawn(planHash: digest(1))),
         (
             "round open",
-            .roundOpen(work: training.canonicalBytes, manifest: [1, 2, 3], opening: [4, 5])
+            .roundOpen(work: training.canonicalBytes, start: [1, 2, 3], opening: [4, 5], results: [digest(7), digest(8)])
         ),
+        ("manifest", .manifest(signed: [1, 2])), ("witness", .witness(request: Array("old 0\n".utf8))),
+        ("witnessed", .witnessed(answer)),
         ("aggregation", .aggregation(round: 1 << 24 | 2, message: [9, 8, 7])),
         ("run ended", .runEnded(run: "heart-1", released: true)),
         ("run failed", .runEnded(run: "heart-1", released: false)),
         ("release", .release(study: "heart", version: 3, package: digest(5), bundle: digest(6))),
     ]
+    static let answer = WitnessAnswer(
+        origin: "consilium/heart/a", witness: "coordinator", status: 409, body: Array("17\n".utf8), latest: [1, 2, 3])
     static let reports: [(String, Report)] = [
+        ("manifest signature", .manifestSignature(manifest: digest(1), signature: [UInt8](repeating: 3, count: 64))),
+        ("witness request", .witnessRequest(witness: "b", request: [4, 5])), ("witness answer", .witnessAnswer(answer)),
+        ("fork evidence", .forkEvidence([123, 125])),
         ("consent", .consent([1, 2, 3, 4])),
         ("consent withdrawn", .consentWithdrawn(planHash: digest(1))),
         ("aggregation", .aggregation(round: .max, message: [7])),

@@ -200,7 +200,7 @@ import Testing
         _ = try? SurvivorConfirmation(message: message)
         _ = try? SurvivorConfirmation.confirmations(message)
         _ = try? RevealedShares(message: message)
-        _ = try? ResultHeader(message: message, roster: roster)
+        _ = try? ResultHeader(message: message, rosterCount: roster.count)
         _ = try? AbortMessage(
             message, context: world.descriptor.context, key: world.coordinator.publicKey)
     }

@@ -11,13 +11,22 @@ import Testing
 @Suite struct AccessTests {
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
-        .predict: "predict", .infer: "predict", .feedback: "feedback", .makeLive: "operator",
-        .rollback: "operator",
+        .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
+        .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",
         .models: "predict feedback operator overseer auditor",
         .server: "predict feedback operator overseer auditor",
         .model: "predict feedback operator overseer auditor",
         .modelReady: "predict feedback operator overseer auditor",
+        .serverSlash: "predict feedback operator overseer auditor",
+        .modelsStats: "predict feedback operator overseer auditor",
+        .repositoryIndex: "predict feedback operator overseer auditor",
+        .modelConfig: "predict feedback operator overseer auditor",
+        .modelStats: "predict feedback operator overseer auditor",
+        .version: "predict feedback operator overseer auditor",
+        .versionReady: "predict feedback operator overseer auditor",
+        .versionConfig: "predict feedback operator overseer auditor",
+        .versionStats: "predict feedback operator overseer auditor",
         .live: "predict feedback operator overseer auditor nobody",
         .ready: "predict feedback operator overseer auditor nobody",
     ]
@@ -37,7 +46,7 @@ import Testing
     @Test(arguments: Endpoint.allCases) func theRouterHoldsTheTable(_ endpoint: Endpoint) throws {
         let node = try TestNode()
         let path = endpoint.path.replacing("{id}", with: "x").replacing("{digest}", with: "x")
-            .replacing("{model}", with: "x")
+            .replacing("{model}", with: "x").replacing("{version}", with: "1")
         for key in [nil, "", "ck_wrong", String(repeating: "a", count: 500)] as [String?] {
             let response = node.send(endpoint.method, path, key: key)
             #expect((response.status == 401) == !endpoint.access.allows(nil))

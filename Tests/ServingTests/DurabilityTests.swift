@@ -100,7 +100,7 @@ import Testing
             }
         }
         #expect(try isOnDisk())
-        #expect(try node.service.erase(try #require(PredictionID(ids[1])), actor: "operator"))
+        #expect(try node.service.erase([try #require(PredictionID(ids[1]))], actor: "operator").predictions == 1)
         #expect(try !isOnDisk())
     }
 

@@ -151,9 +151,9 @@ import Testing
         let (id, other) = (try predictionID(node), try predictionID(node))
         _ = node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#)
         _ = node.feedback(#"{"prediction_id":"\#(other)","outcome":true}"#)
-        let erased = try #require(PredictionID(id))
-        #expect(try node.service.erase(erased, actor: "operator"))
-        #expect(try !node.service.erase(erased, actor: "operator"))
+        let request = Array(#"{"prediction":"\#(id)"}"#.utf8)
+        #expect(node.post("/v1/records/erase", request, as: .operator).status == 200)
+        #expect(node.post("/v1/records/erase", request, as: .operator).status == 404)
         for _ in 0..<2 {
             #expect(node.get("/v1/decisions/\(id)").status == 404)
             #expect(node.feedback(#"{"prediction_id":"\#(id)","outcome":true}"#).status == 404)

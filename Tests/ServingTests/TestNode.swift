@@ -140,11 +140,13 @@ final class TestNode: Sendable {
     }
 
     /// Sends a request through the router and waits for its answer.
-    func send(_ method: String, _ path: String, _ body: [UInt8] = [], key: String?) -> HTTPResponse
-    {
+    func send(
+        _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
+        headers: [(String, String)] = []
+    ) -> HTTPResponse {
         let answer = Locked<HTTPResponse?>(nil)
         let done = Condition()
-        begin(method, path, body, key: key) { response in
+        begin(method, path, body, key: key, headers: headers) { response in
             done.withLock {
                 answer.withLock { $0 = response }
                 done.broadcast()
@@ -160,10 +162,11 @@ final class TestNode: Sendable {
 
     func begin(
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
-        _ completion: @escaping @Sendable (HTTPResponse) -> Void
+        headers fields: [(String, String)] = [], _ completion: @escaping @Sendable (HTTPResponse) -> Void
     ) {
         var headers = HTTPHeaders()
         if let key { headers.append("Authorization", "Bearer \(key)") }
+        for (name, value) in fields { headers.append(name, value) }
         let request = HTTPRequest(method: method, target: path, headers: headers, body: body)
         router.withLock { $0 }.handle(request, HTTPResponder(completion))
     }
@@ -173,6 +176,9 @@ final class TestNode: Sendable {
     }
     func feedback(_ body: String) -> HTTPResponse {
         send("POST", "/v1/feedback", Array(body.utf8), key: roleKeys[.feedback])
+    }
+    func post(_ path: String, _ body: [UInt8], as role: AccessRole) -> HTTPResponse {
+        send("POST", path, body, key: roleKeys[role])
     }
     func get(_ path: String, as role: AccessRole = .auditor) -> HTTPResponse {
         send("GET", path, key: roleKeys[role])

@@ -66,9 +66,9 @@ struct StandInFederation {
         #expect(digests.count == 1)
     }
 
-    @Test(arguments: Array(0...14)) func aSiteThatDiesAtAnyMessageDoesNotStopTheOthers(messages: Int) throws {
+    @Test(arguments: Array(0...18)) func aSiteThatDiesAtAnyMessageDoesNotStopTheOthers(messages: Int) throws {
         var setup = StandInFederation(rounds: 1)
-        setup.faults.dies = ["switzerland": messages + 1]
+        setup.faults.dies = ["switzerland": messages + 2]
         let (federation, plan) = try setup.make()
         let run = try federation.run(study: plan.study)
         #expect(run.status != .running)

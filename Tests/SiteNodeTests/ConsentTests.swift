@@ -41,7 +41,7 @@ import Testing
 
     @Test func aConsentThatExpiredCountsForNothing() throws {
         try node.hear(.planOffer(plan: plan.canonicalBytes))
-        try node.consent(.init(validDays: 1, acceptsNoDifferentialPrivacy: true))
+        try node.consent(.init(sitesMin: 3, validDays: 1, acceptsNoDifferentialPrivacy: true))
         node.clock.advance(seconds: 86_400)
         _ = try node.openRound(plan)
         try node.release(node.package(plan))
@@ -68,19 +68,19 @@ import Testing
 
     @Test func theRoundsOfAConsentAreCountedAlsoOverARestart() throws {
         try node.hear(.planOffer(plan: plan.canonicalBytes))
-        try node.consent(.init(roundsMax: 2, acceptsNoDifferentialPrivacy: true))
+        try node.consent(.init(sitesMin: 3, roundsMax: 2, acceptsNoDifferentialPrivacy: true))
         try charge(2)
         try node.restart()
         _ = try node.openRound(plan, number: 9)
         #expect(node.refusals == ["round.consent-rounds"] && node.aggregationMessages == 0)
         // A new consent is a new decision.
-        try node.consent(.init(roundsMax: 5, acceptsNoDifferentialPrivacy: true))
+        try node.consent(.init(sitesMin: 3, roundsMax: 5, acceptsNoDifferentialPrivacy: true))
         _ = try node.openRound(plan, number: 10)
         #expect(node.aggregationMessages == 1)
     }
 
     @Test func theSitesOwnBudgetIsForAllPlans() throws {
-        var policy = SitePolicy()
+        var policy = SitePolicy.floors
         policy.roundBudget = plan.roundsPerRun
         try node.restart(policy: policy)
         try node.agree(plan)
@@ -124,7 +124,7 @@ import Testing
     @Test func consentsThatMakeNoSenseAreNotSigned() throws {
         #expect(node.refusal { try node.consent() } == "consent.no-plan")
         try node.hear(.planOffer(plan: plan.canonicalBytes))
-        #expect(node.refusal { try node.consent(.init()) } == "consent.differential-privacy")
+        #expect(node.refusal { try node.consent(.init(sitesMin: 3)) } == "consent.differential-privacy")
         #expect(node.refusal { try node.consent(.init(sitesMin: 2, acceptsNoDifferentialPrivacy: true)) } == "policy.cohort")
         #expect(node.refusal { try node.consent(.init(sitesMin: 4, acceptsNoDifferentialPrivacy: true)) } == "consent.cohort")
         node.rows.rows.withLock { $0 = 10 }
@@ -160,7 +160,7 @@ import Testing
     @Test func withoutTheDiskTheConsentIsNotActedOn() throws {
         try node.hear(.planOffer(plan: plan.canonicalBytes))
         // The core signs, the shell fails to write and takes the core back to what the log holds.
-        _ = try node.core.consent(to: plan.study, terms: .init(acceptsNoDifferentialPrivacy: true), by: "operator", at: node.clock.now())
+        _ = try node.core.consent(to: plan.study, terms: .init(sitesMin: 3, acceptsNoDifferentialPrivacy: true), by: "operator", at: node.clock.now())
         var durable = NodeState()
         for (entry, time) in node.entries { try durable.apply(entry, at: time, blobs: node.core.blobs) }
         node.core.fallBack(to: durable)
@@ -172,7 +172,7 @@ import Testing
 
 @Suite struct PolicyTests {
     private func stricter(_ change: (inout SitePolicy) -> Void) -> SitePolicy {
-        var policy = SitePolicy()
+        var policy = SitePolicy.floors
         change(&policy)
         return policy
     }
@@ -234,10 +234,10 @@ import Testing
         #expect(node.aggregationMessages == 0)
         // Garbage in every part.
         let work = RoundWork(kind: .statistics, run: "r", planHash: plan.hash, number: 5, step: 0)
-        for (manifest, opening) in [([], []), ([1, 2, 3], [4]), ([UInt8](repeating: 0, count: 500), [UInt8](repeating: 1, count: 500))] as [([UInt8], [UInt8])] {
-            try node.hear(.roundOpen(work: work.canonicalBytes, manifest: manifest, opening: opening))
+        for (start, opening) in [([], []), ([1, 2, 3], [4]), ([UInt8](repeating: 0, count: 500), [UInt8](repeating: 1, count: 500))] as [([UInt8], [UInt8])] {
+            try node.hear(.roundOpen(work: work.canonicalBytes, start: start, opening: opening, results: []))
         }
-        #expect(throws: MessageError.self) { try node.hear(.roundOpen(work: [1], manifest: [], opening: [])) }
+        #expect(throws: MessageError.self) { try node.hear(.roundOpen(work: [1], start: [], opening: [], results: [])) }
         for message in [[], [1], [UInt8](repeating: 9, count: 100)] as [[UInt8]] { try node.hear(.aggregation(round: 1, message: message)) }
         #expect(node.aggregationMessages == 0)
     }
@@ -246,7 +246,7 @@ import Testing
         let node = try TestNode()
         let plan = try TestNode.plan()
         try node.agree(plan)
-        _ = try node.openRound(plan, sites: 2) { $0.cohort = CohortTerms(minimum: 2, maximum: 2, threshold: .colluders(0)) }
+        _ = try node.openRound(plan, sites: 2, change: { $0.cohort = CohortTerms(minimum: 2, maximum: 2, threshold: .colluders(0)) })
         #expect(node.aggregationMessages == 0)
     }
 

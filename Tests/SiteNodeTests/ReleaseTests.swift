@@ -109,7 +109,7 @@ import Testing
     @Test(arguments: [true, false]) func feedbackRowsAreReadOnlyWithConsent(_ includes: Bool) throws {
         let node = try TestNode()
         try node.hear(.planOffer(plan: plan.canonicalBytes))
-        try node.consent(.init(acceptsNoDifferentialPrivacy: true, includesFeedbackRows: includes))
+        try node.consent(.init(sitesMin: 3, acceptsNoDifferentialPrivacy: true, includesFeedbackRows: includes))
         _ = try node.openRound(plan)
         try node.release(node.package(plan))
         #expect(node.installed.count == 1)

@@ -54,13 +54,14 @@ final class TestNode {
     private(set) var entries: [(entry: LogEntry, time: Timestamp)] = []
     private(set) var sent: [Report] = []
     private(set) var installed: [Installation] = []
+    private(set) var cosigned: [[UInt8]] = []
 
-    init(policy: SitePolicy = SitePolicy()) throws {
+    init(policy: SitePolicy = .floors) throws {
         coordinatorKey = SigningKey.generate(random: random)
         memberKeys = (0..<4).map { [random] _ in SigningKey.generate(random: random) }
         let store = store
         core = NodeCore(
-            site: "a", siteIndex: 1, signingKey: memberKeys[0], coordinatorKey: coordinatorKey.publicKey, policy: policy, random: random, data: rows,
+            site: "a", federation: "test", siteIndex: 1, signingKey: memberKeys[0], coordinatorKey: coordinatorKey.publicKey, policy: policy, random: random, data: rows,
             blobs: { try TestNode.read(store, $0) }, state: NodeState())
     }
 
@@ -81,6 +82,8 @@ final class TestNode {
             case .log(let entry): entries.append((entry, clock.now()))
             case .send(let report): sent.append(report)
             case .install(let installation): installed.append(installation)
+            case .cosign(let request): cosigned.append(request)
+            case .witnessed: continue
             }
         }
     }
@@ -96,11 +99,11 @@ final class TestNode {
             try state.apply(read, at: time) { [store] in try TestNode.read(store, $0) }
         }
         core = NodeCore(
-            site: "a", siteIndex: 1, signingKey: core.signingKey, coordinatorKey: core.coordinatorKey, policy: policy ?? core.policy, random: random,
+            site: "a", federation: "test", siteIndex: 1, signingKey: core.signingKey, coordinatorKey: core.coordinatorKey, policy: policy ?? core.policy, random: random,
             data: rows, blobs: core.blobs, state: state)
     }
 
-    func consent(_ terms: NodeCore.ConsentTerms = .init(acceptsNoDifferentialPrivacy: true)) throws {
+    func consent(_ terms: NodeCore.ConsentTerms = .init(sitesMin: 3, acceptsNoDifferentialPrivacy: true)) throws {
         take(try core.consent(to: "heart-disease", terms: terms, by: "operator", at: clock.now()).actions)
     }
 
@@ -128,30 +131,85 @@ final class TestNode {
 // MARK: - Rounds
 
 extension TestNode {
-    /// Opens a statistics round as a coordinator would, with what a test changes.
-    func openRound(
-        _ plan: Plan, number: UInt64 = 1, sites: Int = 4, key: SigningKey? = nil, change: (inout RoundDescriptor) -> Void = { _ in }
-    ) throws -> RoundWork {
-        let work = RoundWork(kind: .statistics, run: "heart-disease-\(number)", planHash: plan.hash, number: number, step: 0)
-        let manifest = try Manifest(
-            federation: "test", sequence: 4,
-            members: memberKeys.prefix(sites).enumerated().map { index, key in
+    /// All four members.
+    func makeManifest(sequence: UInt64 = 1, members: Int = 4) throws -> Manifest {
+        try Manifest(
+            federation: "test", sequence: sequence,
+            members: memberKeys.prefix(members).enumerated().map { index, key in
                 .init(index: UInt32(index + 1), name: ["a", "b", "c", "d"][index], key: key.publicKey, validFrom: 0, validTo: UInt64(Int64.max))
             })
+    }
+
+    /// A list of members with the signatures of `signers`.
+    func signed(_ manifest: Manifest, by signers: [Int]) -> SignedManifest {
+        var signed = SignedManifest(proposing: manifest)
+        for signer in signers { signed.sign(with: memberKeys[signer]) }
+        return signed
+    }
+
+    /// The first list of members, signed here and elsewhere.
+    func pinMembers() throws {
+        let manifest = try makeManifest()
+        try hear(.manifest(signed: signed(manifest, by: [1, 2, 3]).encoded))
+        take(try core.signManifest(manifest.hash.hex, by: "operator", at: clock.now()))
+    }
+
+    /// What a coordinator may do wrong with the log entry of a round.
+    struct Start {
+        var sites: [String]
+        var details: [String: JSONValue]
+        var cosigners: [Int]
+        var logKey: SigningKey
+        /// Entries that follow before the head is cosigned.
+        var isProofOfAnother = false
+    }
+
+    /// The proof of a round as an honest coordinator makes it, with what a test changes.
+    func makeStart(_ work: RoundWork, _ descriptor: RoundDescriptor, sites: Int, change: (inout Start) -> Void = { _ in }) throws -> RoundStart {
+        let names = ["a", "b", "c", "d"]
+        var start = Start(
+            sites: Array(names.prefix(sites)), details: RoundStart.details(work, descriptor), cosigners: Array(0..<sites), logKey: coordinatorKey)
+        change(&start)
+        start.details["sites"] = .array(start.sites.map { .string($0) })
+        guard let key = LogKeys.log(federation: "test", party: "coordinator", key: start.logKey.publicKey) else { throw NodeError.corrupt("log key") }
+        let log = MemoryLog(origin: key.name, signer: start.logKey)
+        let other = LogEntry(.logOpened, actor: "coordinator", role: "coordinator")
+        let entry = LogEntry(.roundStart, actor: "coordinator", role: "coordinator", details: start.details)
+        try log.append([other, entry, other], at: clock.now())
+        var note = try SignedNote(log.checkpoint)
+        let text = note.text
+        note = note.adding(
+            start.cosigners.compactMap { member in
+                LogKeys.witness(federation: "test", party: names[member], key: memberKeys[member].publicKey).map {
+                    NoteSigner(name: $0.name, kind: .witness, key: memberKeys[member]).cosign(text, timeSeconds: 1)
+                }
+            })
+        let index: UInt64 = start.isProofOfAnother ? 0 : 1
+        return RoundStart(entry: try log.bytes(at: 1), proof: TlogProof(index: index, hashes: try log.inclusionProof(index, size: nil), checkpoint: note))
+    }
+
+    /// Opens a statistics round as a coordinator would, with what a test changes.
+    func openRound(
+        _ plan: Plan, number: UInt64 = 1, sites: Int = 4, key: SigningKey? = nil, start: (inout Start) -> Void = { _ in },
+        change: (inout RoundDescriptor) -> Void = { _ in }
+    ) throws -> RoundWork {
+        if core.state.manifest == nil { try pinMembers() }
+        let work = RoundWork(kind: .statistics, run: "heart-disease-\(number)", planHash: plan.hash, number: number, step: 0)
+        let manifest = try makeManifest()
         var descriptor = RoundDescriptor(
             task: work.task(study: plan.study), round: number, attempt: 1, manifestHash: manifest.hash, modelHash: work.modelHash,
             previousResultHash: .zero, architectureHash: SHA256.hash(plan.family.json.canonicalBytes()), configurationHash: work.hash,
-            vector: VectorSpec(
-                tensors: [TensorSpec(name: "statistics", count: SiteStatistics.layout(plan.schema).count, clip: 1, cohortMax: sites)],
-                maximumWeight: UInt64(plan.cohort.rowsPerSiteMax)),
+            vector: RoundWork.vector(.statistics, plan: plan, elements: SiteStatistics.layout(plan.schema).count, sites: sites),
             privacy: .none,
             cohort: CohortTerms(minimum: plan.cohort.sitesMin, maximum: sites, threshold: .colluders(plan.cohort.colluders)),
             nonce: random.bytes(32))
         change(&descriptor)
         var session = ServerSession(
-            descriptor: descriptor, manifest: manifest, signingKey: key ?? coordinatorKey, now: UInt64(clock.now().milliseconds / 1000))
+            descriptor: descriptor, manifest: manifest, signingKey: key ?? coordinatorKey, invited: (1...UInt32(sites)).map { $0 },
+            now: UInt64(clock.now().milliseconds / 1000))
         let opening = session.open().compactMap { action -> [UInt8]? in if case .send(1, let message) = action { message } else { nil } }.first ?? []
-        try hear(.roundOpen(work: work.canonicalBytes, manifest: manifest.canonicalBytes, opening: opening))
+        let proof = try makeStart(work, descriptor, sites: sites, change: start)
+        try hear(.roundOpen(work: work.canonicalBytes, start: proof.encoded, opening: opening, results: []))
         return work
     }
 

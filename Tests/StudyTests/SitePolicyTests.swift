@@ -1,4 +1,5 @@
 import Codec
+import Cryptography
 import Study
 import Testing
 
@@ -11,11 +12,13 @@ import Testing
     @Test func anEmptyFileIsTheDefault() throws {
         #expect(try SitePolicyTests.policy("{}") == SitePolicy())
         let policy = SitePolicy()
-        #expect(policy.sitesMin == 3 && policy.colluders == 1 && policy.rowsMin == 20)
+        #expect(policy.sitesMin == 5 && policy.colluders == nil && policy.honestMin == 3 && policy.rowsMin == 20)
         #expect(policy.allowedTasks == [.binaryClassification] && policy.allowedStudies.isEmpty)
         #expect(
             policy.allowWithoutDifferentialPrivacy && policy.roundBudget == 10_000
-                && policy.weightShareMax == 0.9)
+                && policy.weightShareMax == 0.5)
+        #expect(policy.attemptsMax == 2 && policy.trustedQuorum == 0 && policy.governanceKeys.isEmpty)
+        #expect((3...12).map { policy.colluders(sites: $0) } == [1, 1, 1, 1, 2, 2, 2, 3, 3, 3])
     }
 
     @Test func theFileThatIsWrittenForPeopleReadsBack() throws {
@@ -24,6 +27,10 @@ import Testing
         (policy.sitesMin, policy.colluders, policy.roundBudget, policy.rowsMin) = (4, 2, 7, 100)
         (policy.allowedTasks, policy.allowedStudies) = ([], ["heart-1", "credit"])
         (policy.allowWithoutDifferentialPrivacy, policy.weightShareMax) = (false, 0.25)
+        (policy.honestMin, policy.attemptsMax, policy.trustedSites, policy.trustedQuorum) = (4, 1, ["a", "b"], 2)
+        (policy.governanceKeys, policy.governanceThreshold) = ((0..<3).map { SigningKey.generate(random: SeededRandom(seed: $0)).publicKey }, 2)
+        #expect(try SitePolicy(parsing: policy.documented) == policy)
+        (policy.governanceKeys, policy.governanceThreshold) = ([], 0)
         #expect(try SitePolicy(parsing: policy.documented) == policy)
     }
 
@@ -49,6 +56,9 @@ import Testing
         ("{colluders: 0}", "colluders"), ("{colluders: 513}", "colluders"),
         ("{weightShareMax: 0.91}", "weightShareMax"), ("{weightShareMax: 1}", "weightShareMax"),
         ("{weightShareMax: 0}", "weightShareMax"),
+        ("{honestMin: 1}", "honestMin"), ("{attemptsMax: 0}", "attemptsMax"), ("{attemptsMax: 6}", "attemptsMax"),
+        ("{trustedQuorum: 1}", "trustedQuorum"), (#"{trustedSites: ["a"], trustedQuorum: 2}"#, "trustedQuorum"),
+        (#"{trustedSites: ["A"]}"#, "trustedSites[0]"), (#"{governanceKeys: ["00"], governanceThreshold: 1}"#, "governanceKeys[0]"),
         ("{rowsMin: 0}", "rowsMin"), ("{roundBudget: -1}", "roundBudget"),
         ("{roundBudget: 1000001}", "roundBudget"),
         // Words and names that this version does not know.
@@ -88,7 +98,7 @@ import Testing
                     truncatingIfNeeded: numbers.next())
             }
             guard let policy = try? SitePolicy(parsing: changed) else { continue }
-            #expect(policy.sitesMin >= 3 && policy.colluders >= 1 && policy.weightShareMax <= 0.9)
+            #expect(policy.sitesMin >= 3 && policy.colluders ?? 1 >= 1 && policy.honestMin >= 2 && policy.weightShareMax <= 0.9)
         }
     }
 
@@ -97,7 +107,7 @@ import Testing
     static func code(
         _ plan: Plan, roundsUsed: Int = 0, _ change: (inout SitePolicy) -> Void = { _ in }
     ) -> String? {
-        var policy = SitePolicy()
+        var policy = SitePolicy.floors
         change(&policy)
         do {
             try policy.check(plan, roundsUsed: roundsUsed)
@@ -107,7 +117,7 @@ import Testing
         }
     }
 
-    @Test func theDefaultPolicyTakesThePlansOfTheScenarios() throws {
+    @Test func thePolicyOfFewSitesTakesThePlansOfTheScenarios() throws {
         for file in ScenarioPlans.all {
             #expect(SitePolicyTests.code(try Plan(parsing: file.text)) == nil, "\(file.name)")
         }
@@ -121,6 +131,7 @@ import Testing
         #expect(SitePolicyTests.code(plan) { $0.allowedStudies = ["other", "heart-1"] } == nil)
         #expect(SitePolicyTests.code(plan) { $0.sitesMin = 4 } == "policy.cohort")
         #expect(SitePolicyTests.code(plan) { $0.colluders = 2 } == "policy.colluders")
+        #expect(SitePolicyTests.code(plan) { $0.honestMin = 3 } == "policy.honest")
         #expect(
             SitePolicyTests.code(plan) { $0.allowWithoutDifferentialPrivacy = false }
                 == "policy.differential-privacy")
@@ -142,7 +153,7 @@ import Testing
     /// In the middle of a run the budget is counted round by round, the terms still hold.
     @Test func termsAreCheckedApartFromTheBudget() throws {
         let plan = try plan(fullPlan)
-        var policy = SitePolicy()
+        var policy = SitePolicy.floors
         policy.roundBudget = 0
         #expect(throws: Never.self) { try policy.checkTerms(plan) }
         policy.allowWithoutDifferentialPrivacy = false

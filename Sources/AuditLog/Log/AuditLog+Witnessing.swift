@@ -1,5 +1,4 @@
 import Cryptography
-import Storage
 
 extension AuditLog {
     /// Holds a head of this log that somebody else kept against the log. Call at start for each witness that answers.
@@ -19,13 +18,7 @@ extension AuditLog {
     }
 
     /// The latest checkpoint that came back from witnesses, if any.
-    package var cosignedCheckpoint: SignedNote? {
-        let path = writer.state.cosigned
-        guard let bytes = try? DurableFile.read(path, maxBytes: SignedNote.bytesMax) else {
-            return nil
-        }
-        return try? SignedNote(bytes)
-    }
+    package var cosignedCheckpoint: SignedNote? { CosignedHead.read(ofLog: directory) }
 
     /// Adds witnesses' answers to a checkpoint of this log and keeps the result durably, unless a later one is kept.
     /// - Parameters:
@@ -41,12 +34,10 @@ extension AuditLog {
             let cosigned = SignedNote(
                 text: note.text, signatures: try SignedNote.Signature.parse(lines: lines))
             let opened = try OpenedNote(cosigned, known: witnesses)
-            let own = try OpenedNote(note, known: [verifierKey])
-            let head = try Checkpoint(text: own.text, origin: origin)
             let good = cosigned.signatures.filter { line in
                 opened.signers.contains { $0.key.keyID == line.keyID && $0.key.name == line.name }
             }
-            return try keep(note.adding(good), size: head.size)
+            return try CosignedHead.keep(note.adding(good), ofLog: directory, key: verifierKey)
         } catch let error as NoteError {
             throw .note(error)
         } catch let error as AuditLogError {
@@ -54,20 +45,6 @@ extension AuditLog {
         } catch {
             preconditionFailure("no other error can be thrown")
         }
-    }
-
-    private func keep(_ note: SignedNote, size: UInt64) throws(AuditLogError) -> SignedNote {
-        var note = note
-        if let kept = cosignedCheckpoint,
-            let head = try? Checkpoint(text: kept.text, origin: origin)
-        {
-            if head.size > size { return note }
-            if kept.text == note.text { note = kept.adding(note.signatures) }
-        }
-        let path = writer.state.cosigned
-        let bytes = note.bytes
-        try storage { () throws(StorageError) in try DurableFile.writeAtomically(bytes, to: path) }
-        return note
     }
 
     private func refuse(_ error: AuditLogError) -> AuditLogError {

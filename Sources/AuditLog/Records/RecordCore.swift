@@ -86,15 +86,16 @@ final class RecordCore: @unchecked Sendable {
         }
     }
 
-    func erase(id: String) throws(AuditLogError) -> Bool {
+    func erase(ids: [String]) throws(AuditLogError) -> Int {
         try erasing.withLock { () throws(AuditLogError) in
-            guard let location = index.withLock({ $0.byID[id] }) else { return false }
-            try erase([location])
-            return true
+            let locations = index.withLock { index in Set(ids).compactMap { index.byID[$0] } }
+            try erase(locations)
+            return locations.count
         }
     }
 
     private func erase(_ locations: [RecordLocation]) throws(AuditLogError) {
+        guard !locations.isEmpty else { return }
         let bySegment = Dictionary(grouping: locations, by: \.segment)
         for number in bySegment.keys.sorted() {
             guard let segment = segments.withLock({ $0[number] }) else { continue }

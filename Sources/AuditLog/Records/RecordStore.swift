@@ -67,9 +67,13 @@ package final class RecordStore: Sendable {
         try core.erase(subject: subject)
     }
 
-    /// Erases one record by its id.
+    /// Erases records by their ids; ids that are not there are passed over.
+    /// - Returns: how many records. Two syncs for each segment they are in.
     @discardableResult
-    package func erase(id: String) throws(AuditLogError) -> Bool { try core.erase(id: id) }
+    package func erase(ids: [String]) throws(AuditLogError) -> Int { try core.erase(ids: ids) }
+
+    /// Whether a record with an id is stored.
+    package func contains(id: String) -> Bool { core.index.withLock { $0.byID[id] != nil } }
 
     /// Damaged stretches found at opening, other than a torn end; log them.
     package var damagedCount: Int { core.damagedCount }

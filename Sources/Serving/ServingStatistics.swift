@@ -1,0 +1,155 @@
+// Counts and times per version: `GET /v2/models/{model}/stats`, and the `nv_*` families that boards made for Triton read.
+
+import Codec
+import Cryptography
+import Telemetry
+
+/// Where the time of one answered request went, in nanoseconds.
+struct InferenceTimes {
+    /// Reading and checking the request.
+    var input: UInt64 = 0
+    /// Scores and explanations.
+    var compute: UInt64 = 0
+    /// Writing the answer.
+    var output: UInt64 = 0
+    /// Waiting for records and log to be durable.
+    var queue: UInt64 = 0
+
+    var total: UInt64 { input + compute + output + queue }
+}
+
+/// What each version has answered since the node started.
+final class ServingStatistics: Sendable {
+    private struct Total {
+        var count = 0
+        var nanoseconds: UInt64 = 0
+
+        mutating func add(_ more: UInt64) {
+            count += 1
+            nanoseconds += more
+        }
+
+        var json: JSONValue {
+            ["count": .integer(Int64(count)), "ns": .integer(Int64(clamping: nanoseconds))]
+        }
+    }
+
+    private struct Version {
+        var model: String
+        var version: Int
+        var rows = 0
+        var lastMilliseconds: Int64 = 0
+        var success = Total()
+        var failure = Total()
+        var refused = 0
+        var queue = Total()
+        var input = Total()
+        var compute = Total()
+        var output = Total()
+    }
+
+    private let versions = Locked<[Digest: Version]>([:])
+
+    /// A request was answered.
+    func count(_ model: DeployedModel, rows: Int, _ times: InferenceTimes, at time: Timestamp) {
+        change(model) { version in
+            version.rows += rows
+            version.lastMilliseconds = time.milliseconds
+            version.success.add(times.total)
+            version.queue.add(times.queue)
+            version.input.add(times.input)
+            version.compute.add(times.compute)
+            version.output.add(times.output)
+        }
+    }
+
+    /// A request for this version was not answered with 200.
+    /// - Parameter refused: whether the request was at fault.
+    func countFailure(_ model: DeployedModel, nanoseconds: UInt64, refused: Bool) {
+        change(model) { version in
+            version.failure.add(nanoseconds)
+            if refused { version.refused += 1 }
+        }
+    }
+
+    private func change(_ model: DeployedModel, _ body: (inout Version) -> Void) {
+        versions.withLock { versions in
+            body(
+                &versions[
+                    model.package.digest,
+                    default: Version(model: model.package.name, version: model.package.version)])
+        }
+    }
+
+    /// The entry of a version in `model_stats`.
+    func json(_ model: DeployedModel) -> JSONValue {
+        let version =
+            versions.withLock { $0[model.package.digest] }
+            ?? Version(model: model.package.name, version: model.package.version)
+        let none = Total().json
+        return [
+            "name": .string(version.model), "version": .string(String(version.version)),
+            "last_inference": .integer(version.lastMilliseconds),
+            "inference_count": .integer(Int64(version.rows)),
+            "execution_count": .integer(Int64(version.success.count)),
+            "inference_stats": [
+                "success": version.success.json, "fail": version.failure.json,
+                "queue": version.queue.json, "compute_input": version.input.json,
+                "compute_infer": version.compute.json, "compute_output": version.output.json,
+                "cache_hit": none, "cache_miss": none,
+            ],
+            "response_stats": [:], "batch_stats": [], "memory_usage": [],
+        ]
+    }
+
+    /// The families of Triton's metrics, in Prometheus text.
+    /// - Parameter pending: requests whose answers wait for the disk.
+    func prometheusText(pending: Int) -> String {
+        let all = versions.withLock { Array($0.values) }
+            .sorted { ($0.model, $0.version) < ($1.model, $1.version) }
+        var text = ""
+        func family(
+            _ name: String, _ help: String, _ kind: String = "counter",
+            _ values: (Version) -> [(label: String, value: UInt64)]
+        ) {
+            guard !all.isEmpty else { return }
+            text += "# HELP nv_inference_\(name) \(help)\n# TYPE nv_inference_\(name) \(kind)\n"
+            for version in all {
+                for (label, value) in values(version) {
+                    text +=
+                        "nv_inference_\(name){model=\"\(version.model)\",version=\"\(version.version)\"\(label)} \(value)\n"
+                }
+            }
+        }
+        func one(_ value: some BinaryInteger) -> [(String, UInt64)] { [("", UInt64(value))] }
+        family("request_success", "Requests that were answered.") { one($0.success.count) }
+        family("request_failure", "Requests that were not answered, by reason.") {
+            [
+                (",reason=\"REJECTED\"", UInt64($0.refused)),
+                (",reason=\"OTHER\"", UInt64($0.failure.count - $0.refused)),
+            ]
+        }
+        family("count", "Rows scored.") { one($0.rows) }
+        family("exec_count", "Executions of the model.") { one($0.success.count) }
+        family("request_duration_us", "Microseconds of answered requests.") {
+            one($0.success.nanoseconds / 1000)
+        }
+        family("queue_duration_us", "Microseconds of waiting for records and log.") {
+            one($0.queue.nanoseconds / 1000)
+        }
+        family("compute_input_duration_us", "Microseconds of reading requests.") {
+            one($0.input.nanoseconds / 1000)
+        }
+        family("compute_infer_duration_us", "Microseconds of scoring.") {
+            one($0.compute.nanoseconds / 1000)
+        }
+        family("compute_output_duration_us", "Microseconds of writing answers.") {
+            one($0.output.nanoseconds / 1000)
+        }
+        if !all.isEmpty {
+            text +=
+                "# HELP nv_inference_pending_request_count Requests that wait for the disk.\n# TYPE nv_inference_pending_request_count gauge\nnv_inference_pending_request_count \(pending)\n"
+        }
+        return text
+    }
+}
