@@ -109,4 +109,13 @@ targets += programs.filter(isKept).map {
     .executableTarget(name: $0, dependencies: modules.map { .byName(name: $0.name) }, swiftSettings: settings)
 }
 
+// A fuzzer has no `main` of its own and would break an ordinary build: `Tests/fuzz/run` asks for it.
+if Context.environment["CONSILIUM_FUZZ"] != nil {
+    targets.append(
+        .executableTarget(
+            name: "fuzz-secure-aggregation", dependencies: ["SecureAggregation", "Codec", "Cryptography"],
+            path: "Tests/fuzz/SecureAggregation",
+            swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]))
+}
+
 let package = Package(name: "consilium", targets: targets)

@@ -34,7 +34,8 @@ struct MaskedCollection: Sendable {
 
     init(spec: VectorSpec) { self.spec = spec }
 
-    var complete: Set<UInt32> { Set(roots.keys) }
+    /// Whether the site's whole vector is in the sum.
+    func isComplete(_ site: UInt32) -> Bool { roots[site] != nil }
 
     mutating func open(sharersHash: Digest) {
         self.sharersHash = sharersHash

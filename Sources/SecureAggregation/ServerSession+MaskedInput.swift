@@ -44,13 +44,14 @@ extension ServerSession {
         guard let roster, let sharers, let threshold, let sharersHash = collection.sharersHash
         else { return [] }
         collection.close()
-        let complete = collection.complete
-        let present = sharers.ordinals.filter { complete.contains(roster.advertisements[$0].site) }
+        let present = sharers.ordinals.filter {
+            collection.isComplete(roster.advertisements[$0].site)
+        }
         guard present.count >= max(threshold, descriptor.cohort.minimum) else {
             return abort(AggregationRefusal(.tooFewSites))
         }
         let survivors = SiteSet(present, capacity: roster.count)
-        let dismissed = dismiss(roster.sites(sharers).filter { !complete.contains($0) })
+        let dismissed = dismiss(roster.sites(sharers).filter { !collection.isComplete($0) })
         self.survivors = survivors
         transcript = ConfirmedTranscript(
             context: context, roster: roster.hash, sharers: sharersHash,

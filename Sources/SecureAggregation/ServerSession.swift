@@ -150,17 +150,18 @@ package struct ServerSession: Sendable {
     }
 
     /// Sites the current step still waits for.
-    package var awaited: [UInt32] {
-        let answered: (UInt32) -> Bool
-        switch step {
-        case .advertiseKeys: answered = { advertisements[$0] != nil }
-        case .shareKeys: answered = { shares[$0] != nil }
-        case .maskedInput: answered = { collection.complete.contains($0) }
-        case .consistency: answered = { confirmations[$0] != nil }
-        case .unmasking: answered = { revealed[$0] != nil }
-        case .awaitingModel, .published, .aborted: return []
+    package var awaited: [UInt32] { participants.filter(isAwaited) }
+
+    private func isAwaited(_ site: UInt32) -> Bool {
+        guard !gone.contains(site) else { return false }
+        return switch step {
+        case .advertiseKeys: advertisements[site] == nil
+        case .shareKeys: shares[site] == nil
+        case .maskedInput: !collection.isComplete(site)
+        case .consistency: confirmations[site] == nil
+        case .unmasking: revealed[site] == nil
+        case .awaitingModel, .published, .aborted: false
         }
-        return participants.filter { !gone.contains($0) && !answered($0) }
     }
 
     /// Sites that the current step is about.
@@ -184,9 +185,9 @@ package struct ServerSession: Sendable {
 
     private var isStepComplete: Bool {
         switch step {
-        case .consistency: confirmations.count >= (threshold ?? .max) || awaited.isEmpty
-        case .unmasking: revealed.count >= (threshold ?? .max) || awaited.isEmpty
-        default: awaited.isEmpty
+        case .consistency where confirmations.count >= (threshold ?? .max): true
+        case .unmasking where revealed.count >= (threshold ?? .max): true
+        default: !participants.contains(where: isAwaited)
         }
     }
 

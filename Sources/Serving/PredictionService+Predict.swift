@@ -160,11 +160,10 @@ struct Commit: Sendable {
 }
 
 extension HTTPResponse {
-    /// The response with its body compressed, when that was asked for and makes it smaller.
+    /// The response with its body compressed, when that was asked for and makes it smaller. For predictions only: the
+    /// stock aio client says that it takes gzip everywhere, and unpacks nothing else.
     func compressed(_ coding: ContentCoding?) -> HTTPResponse {
-        guard let coding, body.count >= ContentCoding.worthwhileBytes,
-            !headers.contains("Content-Encoding")
-        else { return self }
+        guard let coding, body.count >= ContentCoding.worthwhileBytes else { return self }
         let packed = coding.encode(body)
         guard packed.count < body.count else { return self }
         var response = self

@@ -124,12 +124,7 @@ package final class PredictionService: Sendable {
             }
             var request = request
             request.body = try Self.plainBody(of: request)
-            let coding = ContentCoding(accepting: request.headers["Accept-Encoding"])
-            let packing =
-                coding.map { coding in
-                    HTTPResponder { responder.respond($0.compressed(coding)) }
-                } ?? responder
-            try answer(endpoint, request, parameters, principal, packing, start)
+            try answer(endpoint, request, parameters, principal, responder, start)
         } catch let error as RequestRefusal {
             refuse(endpoint, error, responder)
         } catch let error as ServingError {

@@ -13,12 +13,6 @@ extension Plan {
                 "privacy.secureAggregation",
                 "must be true: nothing leaves a site outside a secure sum")
         }
-        if !privacy.withoutDifferentialPrivacy {
-            try refuse(
-                "privacy.withoutDifferentialPrivacy",
-                "this version offers no differential privacy mode: set it to true if the sites accept that, and each consent will repeat it"
-            )
-        }
         if cohort.sitesMin > cohort.sitesMax {
             try refuse("cohort.sitesMin", "is above cohort.sitesMax: no cohort can satisfy both")
         }
@@ -42,6 +36,7 @@ extension Plan {
         try refuseGates(deployment.siteGates, "deployment.siteGates")
         try refuseSizes()
         try refuseSplitContradictions()
+        try refusePrivacyContradictions()
     }
 
     /// Gates that no model can pass.
@@ -61,7 +56,7 @@ extension Plan {
     }
 
     /// Model inputs that the schema's features become, at most: what `Preprocessor` makes of them.
-    private var modelInputs: Int {
+    var modelInputs: Int {
         schema.features.reduce(0) { count, feature in
             let values =
                 switch feature.kind {

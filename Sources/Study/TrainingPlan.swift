@@ -1,4 +1,4 @@
-// The numbers of a plan: local work, server step, cohort and privacy bounds.
+// The numbers of a plan: local work, server step, cohort.
 
 import Codec
 import Cryptography
@@ -87,29 +87,6 @@ package struct CohortPlan: Equatable, Sendable {
             "messageSeconds": .integer(Int64(messageSeconds)),
             "trainingSeconds": .integer(Int64(trainingSeconds)),
             "attempts": .integer(Int64(attempts)),
-        ]
-    }
-}
-
-/// What protects the rows.
-package struct PrivacyPlan: Equatable, Sendable {
-    /// Must be true: this program has no round outside secure aggregation. The field exists so that
-    /// a plan says it in its own words and a policy can hold it to them.
-    package var secureAggregation: Bool
-    /// Set when the plan runs without differential privacy; each consent must repeat it.
-    package var withoutDifferentialPrivacy: Bool
-
-    init(_ source: JSONFields) throws(FieldError) {
-        var fields = source
-        secureAggregation = try fields.bool("secureAggregation")
-        withoutDifferentialPrivacy = try fields.bool("withoutDifferentialPrivacy", default: false)
-        try fields.finish()
-    }
-
-    var json: JSONValue {
-        [
-            "secureAggregation": .bool(secureAggregation),
-            "withoutDifferentialPrivacy": .bool(withoutDifferentialPrivacy),
         ]
     }
 }

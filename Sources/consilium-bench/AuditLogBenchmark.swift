@@ -9,7 +9,8 @@ import Telemetry
 import Transport
 
 /// The audit log under load, beside what the disk can do: durable appends of many writers, and the check of a long log.
-/// `consilium-bench audit-log [SECONDS [ENTRIES [DIRECTORY]]]`; the directory says which disk.
+/// `consilium-bench audit-log [SECONDS [ENTRIES [DIRECTORY]]]`; the directory says which disk. `consilium-bench audit-log flips
+/// [ENTRIES]` is `AuditLogFlips`.
 enum AuditLogBenchmark {
     private static let writers = 64
     private static let probeWrites = 500
@@ -20,6 +21,12 @@ enum AuditLogBenchmark {
     private static let verifySecondsMax = 60.0
 
     static func run(_ arguments: [String]) throws {
+        if arguments.first == "flips" {
+            guard let entries = arguments.count > 1 ? Int(arguments[1]) : 300, entries > 0, arguments.count <= 2 else {
+                throw ScenarioError.unusable("consilium-bench audit-log flips [ENTRIES]: a positive number")
+            }
+            return try Bench.inTemporaryDirectory { try AuditLogFlips.run($0, entries: entries) }
+        }
         let seconds = arguments.first.flatMap { Double($0) } ?? 10
         let entries = arguments.dropFirst().first.flatMap { Int($0) } ?? 1_000_000
         guard seconds > 0, entries > 0, arguments.count <= 3 else {
@@ -105,7 +112,7 @@ enum AuditLogBenchmark {
     }
 
     /// A prediction as a node writes it, with digests that do not compress.
-    private static func entry(_ number: Int) -> LogEntry {
+    static func entry(_ number: Int) -> LogEntry {
         let digest = SHA256.hash(Array("\(number)".utf8))
         return LogEntry(
             .prediction, actor: "clinician-7", role: "clinician", model: "heart-v3", subjectCommitment: digest, payloadCommitment: digest,

@@ -19,6 +19,7 @@ enum Bench {
         Benchmark(name: "node", summary: "a node at rest with a model: resident memory, time to ready (needs the consilium binary)", run: NodeBenchmark.run),
         Benchmark(name: "secure-aggregation", summary: "each cost of a secure sum beside what this machine could do at best", run: SecureAggregationBenchmark.run),
         Benchmark(name: "audit-log", summary: "durable appends of 64 writers beside the disk's fdatasync; the check of a million entries", run: AuditLogBenchmark.run),
+        Benchmark(name: "private-training", summary: "an epoch of DP-SGD beside the same epoch without privacy; draws of exact noise", run: PrivateTrainingBenchmark.run),
     ]
 
     static func main() {

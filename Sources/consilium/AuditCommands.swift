@@ -33,7 +33,8 @@ let auditCommands: [Command] = [
         operands: ["DIR|URL"],
         options: [
             .value("type", "TYPE", "only entries of this type, such as round.completed"), .value("actor", "NAME", "only by this actor"),
-            .value("model", "NAME", "only about this model"), .value("from", "TIME", "not before, such as 2026-11-24 or 2026-11-24T10:00:00Z"),
+            .value("model", "NAME", "only about this model"), .value("version", "N", "only about this version of a model"),
+            .value("from", "TIME", "not before, such as 2026-11-24 or 2026-11-24T10:00:00Z"),
             .value("to", "TIME", "not after"), .value("prediction", "ID", "only about this prediction"),
         ] + remoteOptions
     ) { invocation in try show(invocation) },
@@ -172,10 +173,12 @@ private func show(_ invocation: Invocation) throws {
 private func show(_ source: some TileSource, _ invocation: Invocation) throws {
     let from = try time(invocation, "from")
     let to = try time(invocation, "to")
+    let version = try invocation.has("version") ? invocation.integer("version", in: 1...1_000_000, default: 1) : nil
     try LogReader(source).forEach { stored in
         if let type = invocation["type"], stored.typeName != type { return }
         if let actor = invocation["actor"], stored.actor != actor { return }
         if let model = invocation["model"], stored.model != model { return }
+        if let version, stored.details["version"]?.intValue != version { return }
         if let from, stored.time < from { return }
         if let to, stored.time > to { return }
         if let prediction = invocation["prediction"], !stored.details.values.contains(.string(prediction)) { return }

@@ -49,7 +49,8 @@ import Testing
 
     @Test func sumsAreTheGradientWhereNothingIsClipped() throws {
         for (name, family) in families {
-            let parameters = try model(family, seed: 3)
+            // Seeds that put no unit near its kink, where a difference quotient is no derivative.
+            let parameters = try model(family, seed: 31)
             let matrix = try rows(7, seed: 4)
             let flat = parameters.flattened
             let exact = try flat.indices.map { index in

@@ -1,7 +1,8 @@
-"""A coordinator that may be killed at any moment, and what must hold afterwards.
+"""A coordinator or node that may be killed at any moment, and what must hold afterwards.
 
-Every invitation is one entry of the coordinator's audit log. A client that has a token in its hands was answered, so
-the entry must be in the log for ever; a head that was once published must remain a beginning of the log.
+Every invitation is one entry of the coordinator's audit log, every answered row one of the node's. A client that has a token or a
+prediction's id in its hands was answered, so the entry must be in the log for ever, and the node's record with it; a head
+that was once published must remain a beginning of the log.
 """
 
 import base64
@@ -33,19 +34,18 @@ class Broken(Exception):
     """Something that must never happen has happened."""
 
 
-class Coordinator:
-    """The coordinator of one directory, as a process."""
+class Party:
+    """The coordinator or node of one directory, as a process."""
+
+    role = None        # as the program calls it
+    entry_type = None  # what one acknowledged thing is in the log
+    url_key = None     # where endpoint.json says that callers connect
+    authority = None   # the CA of that port
 
     def __init__(self, directory):
         self.directory = str(directory)
         self.program = program()
         self.process = None
-
-    def create(self):
-        subprocess.run(
-            [self.program, "coordinator", "init", "--dir", self.directory, "--name", "crash",
-             "--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"],
-            check=True, stdout=subprocess.DEVNULL)
 
     def start(self, wrapper=()):
         """Starts it and returns the seconds until it is ready; None if it ended before (under a fault)."""
@@ -54,7 +54,7 @@ class Coordinator:
         with open(self.directory + ".log", "ab") as log:
             begin = time.monotonic()
             self.process = subprocess.Popen(
-                [*wrapper, self.program, "coordinator", "serve", "--dir", self.directory],
+                [*wrapper, self.program, self.role, "serve", "--dir", self.directory],
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)
         while time.monotonic() - begin < 4 * READY_SECONDS_MAX:
             if self.process.poll() is not None:
@@ -82,19 +82,12 @@ class Coordinator:
         return self.process.wait(timeout=20)
 
     def connection(self):
-        host, port = self.endpoint["operator"].removeprefix("https://").rsplit(":", 1)
-        context = ssl.create_default_context(cafile=self.directory + "/keys/ca.crt.pem")
+        host, port = self.endpoint[self.url_key].removeprefix("https://").rsplit(":", 1)
+        context = ssl.create_default_context(cafile=f"{self.directory}/keys/{self.authority}")
         return http.client.HTTPSConnection(host, int(port), context=context, timeout=10)
 
-    def invite_by_command(self, site):
-        """`consilium coordinator invite`; whether it printed a token."""
-        done = subprocess.run(
-            [self.program, "coordinator", "invite", "--dir", self.directory, "--site", site],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        answered = done.stdout.startswith(b"consilium-1.")
-        if answered != (done.returncode == 0):
-            raise Broken(f"invite ended with {done.returncode} and {'a' if answered else 'no'} token")
-        return answered
+    def key(self, name):
+        return {"Authorization": "Bearer " + pathlib.Path(self.directory, "keys", name).read_text().strip()}
 
     def audit(self, *words):
         return subprocess.run(
@@ -108,16 +101,108 @@ class Coordinator:
         except FileNotFoundError:
             return None
 
+    def request(self, name):
+        """One request of the load: path, headers, body."""
+        raise NotImplementedError
+
+    def acknowledged(self, name, answer):
+        """What an answer of 200 acknowledges."""
+        raise NotImplementedError
+
+    def logged(self, entry):
+        """The acknowledged thing that an entry is about."""
+        raise NotImplementedError
+
+    def check_more(self, acknowledged):
+        """What else must hold of a running party."""
+
+
+class Coordinator(Party):
+    role, entry_type, url_key, authority = "coordinator", "site.invited", "operator", "ca.crt.pem"
+
+    def create(self):
+        subprocess.run(
+            [self.program, "coordinator", "init", "--dir", self.directory, "--name", "crash",
+             "--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"],
+            check=True, stdout=subprocess.DEVNULL)
+
+    def request(self, name):
+        return "/v1/invitations", self.key("operator.key"), json.dumps({"site": name})
+
+    def acknowledged(self, name, answer):
+        return [name] if answer["token"].startswith("consilium-1.") else []
+
+    def logged(self, entry):
+        return entry["details"]["site"]
+
+    def invite_by_command(self, site):
+        """`consilium coordinator invite`; whether it printed a token."""
+        done = subprocess.run(
+            [self.program, "coordinator", "invite", "--dir", self.directory, "--site", site],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        answered = done.stdout.startswith(b"consilium-1.")
+        if answered != (done.returncode == 0):
+            raise Broken(f"invite ended with {done.returncode} and {'a' if answered else 'no'} token")
+        return answered
+
+
+class Node(Party):
+    """A node with a live version whose coordinator is gone: it predicts."""
+
+    role, entry_type, url_key, authority = "node", "prediction", "url", "serving-ca.crt.pem"
+    row = {"age": 61, "sex": 1, "cp": 4, "trestbps": 140, "chol": 230, "fbs": 0, "restecg": 0, "thalach": 130, "exang": 1,
+           "oldpeak": 1.5, "slope": 2, "ca": 1, "thal": 7}
+    rows = 3
+
+    @staticmethod
+    def template(work):
+        """The directory of a node that took part in the small scenario, with a key for predictions."""
+        subprocess.run(
+            [program(), "scenario", "run", str(ROOT / "scenarios/four-hospitals.json5"), "--out", str(work / "scenario")],
+            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        node = Node(work / "scenario/cleveland")
+        if node.start() is None:
+            raise Broken("the node of the scenario does not start")
+        subprocess.run(
+            [node.program, "node", "key", "create", "--dir", node.directory, "--name", "load", "--role", "predict",
+             "--output", node.directory + "/keys/load.key"], check=True, stdout=subprocess.DEVNULL)
+        node.stop()
+        return node
+
+    def request(self, name):
+        return "/v1/predict", self.key("load.key"), json.dumps({"rows": [self.row] * self.rows})
+
+    def acknowledged(self, name, answer):
+        return [row["id"] for row in answer["predictions"]]
+
+    def logged(self, entry):
+        return entry["details"]["id"]
+
+    def check_more(self, acknowledged):
+        connection = self.connection()
+        for identifier in acknowledged[-3:]:
+            connection.request("GET", f"/v1/decisions/{identifier}", headers=self.key("operator.key"))
+            answer = connection.getresponse()
+            answer.read()
+            if answer.status != 200:
+                raise Broken(f"the record of an acknowledged prediction cannot be read: {answer.status}")
+
+    def refusals(self):
+        """What the node counted of operations that it refused for want of log or records."""
+        connection = self.connection()
+        connection.request("GET", "/metrics", headers=self.key("operator.key"))
+        lines = connection.getresponse().read().decode().split("\n")
+        names = ("consilium_log_refused_total ", "consilium_durability_failures_total ")
+        return sum(float(line.split()[1]) for line in lines if line.startswith(names))
+
 
 class Load:
-    """Threads that ask for invitations over HTTPS until the coordinator is gone."""
+    """Threads that send requests over HTTPS until the party is gone or `limit` requests are through."""
 
-    def __init__(self, coordinator, name, threads, limit):
-        self.coordinator, self.limit = coordinator, limit
-        self.acknowledged, self.heads = [], set()
+    def __init__(self, party, name, threads, limit):
+        self.party, self.limit = party, limit
+        self.acknowledged, self.heads, self.refused = [], set(), 0
         self.lock = threading.Lock()
-        key = pathlib.Path(coordinator.directory, "keys/operator.key").read_text().strip()
-        self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self.threads = [threading.Thread(target=self.work, args=(f"{name}-{n}",)) for n in range(threads)]
         for thread in self.threads:
             thread.start()
@@ -125,26 +210,28 @@ class Load:
     def work(self, name):
         number = 0
         try:
-            connection = self.coordinator.connection()
+            connection = self.party.connection()
             while True:
-                site = f"{name}-{number}"
+                each = f"{name}-{number}"
                 number += 1
                 with self.lock:
                     if self.limit <= 0:
                         return
                     self.limit -= 1
-                connection.request("POST", "/v1/invitations", json.dumps({"site": site}), self.headers)
+                path, headers, body = self.party.request(each)
+                connection.request("POST", path, body, {**headers, "Content-Type": "application/json"})
                 answer = connection.getresponse()
-                body = json.loads(answer.read())
+                text = answer.read()
                 if answer.status != 200:
+                    with self.lock:
+                        self.refused += 1
                     continue
-                head = self.coordinator.head()
+                head = self.party.head()
                 with self.lock:
-                    if body["token"].startswith("consilium-1."):
-                        self.acknowledged.append(site)
+                    self.acknowledged += self.party.acknowledged(each, json.loads(text))
                     self.heads.add(head)
         except (OSError, http.client.HTTPException, ValueError):
-            return  # the coordinator died under it
+            return  # the party died under it
 
     def join(self):
         for thread in self.threads:
@@ -175,19 +262,19 @@ class Roots:
         return base64.b64encode(root).decode()
 
 
-def check(coordinator, acknowledged, heads):
+def check(party, acknowledged, heads):
     """The log is whole, has every acknowledged entry once, every number once, and grew out of every head seen."""
-    verified = coordinator.audit("verify")
+    verified = party.audit("verify")
     if verified.returncode != 0:
         raise Broken("audit verify: " + verified.stderr.decode().strip())
-    lines = coordinator.audit("show", "--json").stdout.splitlines()
+    lines = party.audit("show", "--json").stdout.splitlines()
     entries = [json.loads(line) for line in lines]
     if [entry["seq"] for entry in entries] != list(range(len(entries))):
         raise Broken("numbers are missing or twice in the log")
-    invited = [entry["details"]["site"] for entry in entries if entry["type"] == "site.invited"]
-    if len(set(invited)) != len(invited):
-        raise Broken("an invitation is twice in the log")
-    lost = set(acknowledged) - set(invited)
+    logged = [party.logged(entry) for entry in entries if entry["type"] == party.entry_type]
+    if len(set(logged)) != len(logged):
+        raise Broken(f"one {party.entry_type} is twice in the log")
+    lost = set(acknowledged) - set(logged)
     if lost:
         raise Broken(f"{len(lost)} acknowledged entries are not in the log, such as {sorted(lost)[0]}")
     roots = Roots([leaf(line) for line in lines])
@@ -197,3 +284,16 @@ def check(coordinator, acknowledged, heads):
         if roots.at(size) != root:
             raise Broken(f"the log does not grow out of the head of {size} entries that was published")
     return len(entries)
+
+
+def skip_unless_traceable():
+    """Ends with 0 and a message where strace is missing or may not trace."""
+    try:
+        traced = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    except FileNotFoundError:
+        print("skipped: strace is not installed (apt-get install strace)")
+        sys.exit(0)
+    if traced.returncode != 0:
+        reason = traced.stderr.decode().strip().split("\n")[-1]
+        print(f"skipped: strace cannot trace a process here ({reason})")
+        sys.exit(0)

@@ -91,7 +91,8 @@ enum AggregationRows {
         return rows
     }
 
-    /// One cohort of 500 for four rows: set up once; copies of the coordinator then lose 0, 50 and 150 sites.
+    /// One cohort of 500 for four rows: set up once; the coordinator goes on with everybody, two copies of it lose 50 and
+    /// 150 sites after the shares.
     static func cohort500(_ speeds: MachineSpeeds) throws -> [BenchRow] {
         let (n, m) = (500, 100_000)
         let uploads = Locked<[[[UInt8]]]>(Array(repeating: [], count: n))
@@ -103,21 +104,24 @@ enum AggregationRows {
         while try federation.stage(holdingInput: true) {}
         let before = federation.server.withLock { $0 }
         isUploading.withLock { $0 = true }
-        federation.forEach(Array(0..<n)) { federation.provideInput($0) }
-        var rows: [BenchRow] = []
-        for (dropped, aim) in [(0, 0.5), (50, 2.5), (150, 5.0)] {
-            let server = try finish(federation, before, uploads.withLock { $0 }, dropped: dropped)
-            rows.append(
-                BenchRow(
-                    name: "coordinator", what: "n = 500, 10^5 parameters, \(dropped * 100 / n) % dropped", unit: "core-s",
-                    measured: server.seconds, limit: coordinatorLimit(sites: n, elements: m, dropped: dropped, speeds), aim: aim))
+        federation.provideAllInputs()
+        let lossy = try [(50, 2.5), (150, 5.0)].map { dropped, aim in
+            (dropped, aim, try finish(federation, before, uploads.withLock { $0 }, dropped: dropped).seconds)
         }
-        let seconds = try lastClient(federation)
-        rows.insert(
+        // The round itself goes on without dropouts.
+        while try federation.stage() {}
+        try checkSum(federation, survivors: n)
+        let client = federation.sites.reduce(0) { $0 + $1.withLock(\.figures.seconds) } / Double(n)
+        let costs = [(0, 0.5, federation.server.withLock { $0.seconds })] + lossy
+        return [
             BenchRow(
-                name: "client", what: "n = 500, 10^5 parameters, all of M0 to M10", unit: "core-s", measured: seconds,
-                limit: clientLimit(sites: n, elements: m, speeds), aim: 0.35), at: 0)
-        return rows
+                name: "client", what: "n = 500, 10^5 parameters, all of M0 to M10", unit: "core-s", measured: client,
+                limit: clientLimit(sites: n, elements: m, speeds), aim: 0.35)
+        ] + costs.map { dropped, aim, seconds in
+            BenchRow(
+                name: "coordinator", what: "n = 500, 10^5 parameters, \(dropped * 100 / n) % dropped", unit: "core-s",
+                measured: seconds, limit: coordinatorLimit(sites: n, elements: m, dropped: dropped, speeds), aim: aim)
+        }
     }
 
     /// The coordinator from M5 on, `dropped` sites silent; the first t survivors answer.
@@ -153,13 +157,6 @@ enum AggregationRows {
             throw ScenarioError.failed(step: "cohort", "\(dropped) dropped: no sum (\(String(describing: server.refused)))")
         }
         return server
-    }
-
-    /// The whole of one client: the last site's steps in the round without dropouts, its last messages included.
-    private static func lastClient(_ federation: BenchFederation) throws -> Double {
-        while try federation.stage() {}
-        try checkSum(federation, survivors: federation.sites.count)
-        return federation.sites.reduce(0) { $0 + $1.withLock(\.figures.seconds) } / Double(federation.sites.count)
     }
 
     private static func checkSum(_ federation: BenchFederation, survivors: Int) throws {

@@ -129,7 +129,7 @@ final class BenchFederation: Sendable {
     }
 
     /// Site by site on all threads, in rising order.
-    func forEach(_ list: [Int], _ work: @escaping @Sendable (Int) -> Void) {
+    private func forEach(_ list: [Int], _ work: @escaping @Sendable (Int) -> Void) {
         let next = Atomic(0)
         withoutActuallyEscaping(work) { work in
             let pool = (0..<threads).map { _ in
@@ -158,9 +158,12 @@ final class BenchFederation: Sendable {
         }
     }
 
-    /// The site's vector is there.
-    func provideInput(_ index: Int) {
-        sites[index].withLock { site in provideInput(&site, UInt32(index)) }
+    /// Every site's vector is there.
+    func provideAllInputs() {
+        forEach(Array(sites.indices)) { index in
+            self.sites[index].withLock { site in self.provideInput(&site, UInt32(index)) }
+        }
+        distribute()
     }
 
     private func provideInput(_ site: inout Site, _ index: UInt32) {

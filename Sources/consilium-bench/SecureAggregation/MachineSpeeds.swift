@@ -3,7 +3,7 @@
 
 import Cryptography
 import Glibc
-import SecureAggregation
+import Kernels
 import Simulation
 import Storage
 
@@ -41,12 +41,7 @@ struct MachineSpeeds {
 
     init() throws {
         opensslAES = try MachineSpeeds.opensslSpeed()
-        var tile = [UInt32](repeating: 0, count: MachineSpeeds.tileWords)
-        let tileStreams = 1000
-        let ours = try MachineSpeeds.rate(4.0 * Double(MachineSpeeds.tileWords * tileStreams)) {
-            try AggregationCosts.addMasks(streams: tileStreams, to: &tile, segmentElements: tile.count)
-        }
-        bestAES = max(opensslAES, ours)
+        bestAES = max(opensslAES, try MachineSpeeds.vectorSpeed())
         let text = [UInt8](repeating: 1, count: 1 << 22)
         sha = try MachineSpeeds.rate(Double(text.count)) { _ = SHA256.hash(text) }
         memory = try MachineSpeeds.memorySpeed()
@@ -77,6 +72,22 @@ struct MachineSpeeds {
             best = max(best, done / elapsed)
         }
         return best
+    }
+
+    /// Our kernel on one tile that stays in the cache; 0 where there is none.
+    private static func vectorSpeed() throws -> Double {
+        guard VectorAES.isAvailable else { return 0 }
+        var schedule = [UInt8](repeating: 0, count: VectorAES.scheduleBytes)
+        let key = [UInt8](repeating: 9, count: 32)
+        // Safe: every byte of a byte array is initialised, and any byte is one.
+        var output = schedule.mutableSpan
+        var bytes = unsafe output.mutableBytes
+        unsafe VectorAES.expand(key.span.bytes, into: &bytes, at: 0)
+        var tile = [UInt32](repeating: 0, count: tileWords)
+        return try rate(4 * Double(tileWords)) {
+            var words = tile.mutableSpan
+            unsafe VectorAES.add(schedule.span.bytes, at: 0, isAdded: true, firstBlock: 0, to: &words, 0..<tileWords)
+        }
     }
 
     private static func memorySpeed() throws -> Double {
