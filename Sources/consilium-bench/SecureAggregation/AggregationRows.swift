@@ -91,47 +91,50 @@ enum AggregationRows {
         return rows
     }
 
-    /// One cohort of 500 for four rows: set up once; the coordinator goes on with everybody, two copies of it lose 50 and
-    /// 150 sites after the shares.
+    /// One cohort of 500 for four rows: the sites' messages up to their masked vectors are made once, on two threads;
+    /// a coordinator of its own takes them for each row, on one.
     static func cohort500(_ speeds: MachineSpeeds) throws -> [BenchRow] {
         let (n, m) = (500, 100_000)
-        let uploads = Locked<[[[UInt8]]]>(Array(repeating: [], count: n))
-        let isUploading = Locked(false)
+        let messages = Locked<[(site: UInt32, message: [UInt8])]>([])
         let federation = try BenchFederation(sites: n, elements: m, threads: 2, serverThreads: 1) { site, message in
-            if isUploading.withLock({ $0 }) { uploads.withLock { $0[Int(site)].append(message) } }
+            messages.withLock { $0.append((site, message)) }
         }
         federation.open()
         while try federation.stage(holdingInput: true) {}
-        let before = federation.server.withLock { $0 }
-        isUploading.withLock { $0 = true }
+        let setup = messages.withLock { $0 }
+        messages.withLock { $0 = [] }
         federation.provideAllInputs()
-        let lossy = try [(50, 2.5), (150, 5.0)].map { dropped, aim in
-            (dropped, aim, try finish(federation, before, uploads.withLock { $0 }, dropped: dropped).seconds)
+        let uploads = messages.withLock { $0 }
+        let masking = federation.sites.reduce(0) { $0 + $1.withLock(\.figures.seconds) } / Double(n)
+        var client = 0.0
+        let coordinator = try [(0, 0.5), (50, 2.5), (150, 5.0)].map { dropped, aim in
+            let (server, seconds) = try finish(federation, setup, uploads, dropped: dropped)
+            if dropped == 0 { client = masking + seconds }
+            return BenchRow(
+                name: "coordinator", what: "n = 500, 10^5 parameters, \(dropped * 100 / n) % dropped", unit: "core-s",
+                measured: server.seconds, limit: coordinatorLimit(sites: n, elements: m, dropped: dropped, speeds), aim: aim)
         }
-        // The round itself goes on without dropouts.
-        while try federation.stage() {}
-        try checkSum(federation, survivors: n)
-        let client = federation.sites.reduce(0) { $0 + $1.withLock(\.figures.seconds) } / Double(n)
-        let costs = [(0, 0.5, federation.server.withLock { $0.seconds })] + lossy
         return [
             BenchRow(
                 name: "client", what: "n = 500, 10^5 parameters, all of M0 to M10", unit: "core-s", measured: client,
                 limit: clientLimit(sites: n, elements: m, speeds), aim: 0.35)
-        ] + costs.map { dropped, aim, seconds in
-            BenchRow(
-                name: "coordinator", what: "n = 500, 10^5 parameters, \(dropped * 100 / n) % dropped", unit: "core-s",
-                measured: seconds, limit: coordinatorLimit(sites: n, elements: m, dropped: dropped, speeds), aim: aim)
-        }
+        ] + coordinator
     }
 
-    /// The coordinator from M5 on, `dropped` sites silent; the first t survivors answer.
+    /// A coordinator from the opening on; the first `dropped` sites are silent after their shares, and of the rest the
+    /// first t answer to the end.
+    /// - Returns: the coordinator, and what one site took for its last messages.
     private static func finish(
-        _ federation: BenchFederation, _ before: BenchFederation.Server, _ uploads: [[[UInt8]]], dropped: Int
-    ) throws -> BenchFederation.Server {
-        var server = before
-        for site in dropped..<uploads.count {
-            for message in uploads[site] { BenchFederation.take(message, from: UInt32(site), &server) }
-        }
+        _ federation: BenchFederation, _ setup: [(site: UInt32, message: [UInt8])],
+        _ uploads: [(site: UInt32, message: [UInt8])], dropped: Int
+    ) throws -> (BenchFederation.Server, Double) {
+        let n = federation.sites.count
+        var server = BenchFederation.Server(session: federation.cohort.server(parallelism: 1))
+        let opening = server.session.open()
+        BenchFederation.collect(opening, &server)
+        for (site, message) in setup { BenchFederation.take(message, from: site, &server) }
+        for (site, message) in uploads where site >= dropped { BenchFederation.take(message, from: site, &server) }
+        server.out = server.out.filter { $0.message.first == MessageType.survivors.rawValue }
         if server.session.step == .maskedInput {
             let start = BenchClock.thread()
             let actions = server.session.deadlinePassed()
@@ -140,23 +143,25 @@ enum AggregationRows {
         }
         guard let t = server.session.threshold else { throw ScenarioError.failed(step: "cohort", "no threshold") }
         var sessions = (dropped..<dropped + t).map { site in (site, federation.sites[site].withLock { $0.session }) }
-        while !server.session.isOver, server.refused == nil, !server.out.isEmpty {
-            let out = server.out
+        var seconds = 0.0
+        while server.refused == nil, !server.out.isEmpty {
+            let inboxes = Dictionary(grouping: server.out) { Int($0.site) }
             server.out = []
-            var inboxes: [Int: [[UInt8]]] = [:]
-            for (site, message) in out { inboxes[Int(site), default: []].append(message) }
             for index in sessions.indices {
-                for message in inboxes[sessions[index].0] ?? [] {
-                    for case .send(let reply) in sessions[index].1.handle(message) {
+                for (_, message) in inboxes[sessions[index].0] ?? [] {
+                    let start = BenchClock.thread()
+                    let actions = sessions[index].1.handle(message)
+                    seconds += BenchClock.thread() - start
+                    for case .send(let reply) in actions {
                         BenchFederation.take(reply, from: UInt32(sessions[index].0), &server)
                     }
                 }
             }
         }
-        guard let sum = server.sum, sum.survivors.count == uploads.count - dropped else {
+        guard let sum = server.sum, sum.survivors.count == n - dropped else {
             throw ScenarioError.failed(step: "cohort", "\(dropped) dropped: no sum (\(String(describing: server.refused)))")
         }
-        return server
+        return (server, seconds / Double(t))
     }
 
     private static func checkSum(_ federation: BenchFederation, survivors: Int) throws {

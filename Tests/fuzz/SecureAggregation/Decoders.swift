@@ -69,7 +69,7 @@ struct Decoders: Sendable {
                 }
                 return revealed.message
             },
-            Target(name: "result", samples: samples(.result)) { (try? ResultHeader(message: $0, roster: roster))?.message },
+            Target(name: "result", samples: samples(.result)) { (try? ResultHeader(message: $0, rosterCount: roster.count))?.message },
             Target(
                 name: "abort",
                 samples: [
