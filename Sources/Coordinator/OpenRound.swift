@@ -34,7 +34,7 @@ extension RoundDescriptor {
             modelHash: work.modelHash, previousResultHash: previousResult,
             architectureHash: SHA256.hash(plan.family.json.canonicalBytes()), configurationHash: work.hash,
             vector: RoundWork.vector(work.kind, plan: plan, elements: elements, sites: sites),
-            privacy: .none,
+            privacy: PrivacyTerms(round: work, plan: plan, sites: sites),
             cohort: CohortTerms(
                 minimum: cohort.sitesMin, maximum: sites,
                 threshold: .colluders(max(cohort.colluders, NodeAggregationPolicy().colluders(sites: sites)))),

@@ -10,7 +10,7 @@ import Tabular
 /// A vector with its weight, before quantisation.
 struct LocalVector {
     var values: [Double]
-    /// Rows behind it.
+    /// Rows behind it; the plan's largest weight at every site where a count of rows would say too much.
     var weight: Int
     /// Mean training loss, 0 for rounds without training.
     var loss: Double
@@ -27,10 +27,39 @@ struct LocalWork {
         LocalVector(values: SiteStatistics.encode(dataset.train), weight: dataset.train.rowCount, loss: 0)
     }
 
-    /// Local training from the round's model.
+    /// Local training from the round's model: what the plan's guarantee wants, or ordinary descent where it has none.
     ///
-    /// The order of rows follows from plan, run, step and site, so a run can be repeated exactly.
-    func training(_ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
+    /// - Parameters:
+    ///   - fractionBits: f of the round's encoding.
+    ///   - random: seeds batches and noise.
+    func training(
+        _ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters, fractionBits: Int, random: any RandomSource
+    ) throws -> LocalVector {
+        guard let guarantee = plan.privacy.guarantee, let sigma = try plan.noiseMultiplier() else {
+            return try plainTraining(work, preprocessor, model)
+        }
+        let matrix = try preprocessor.transform(dataset.train)
+        guard guarantee.samplingRate * Double(dataset.train.rowCount) >= 1 else {
+            throw NodeError.refused(
+                code: "round.expected-batch", "this site's rows make batches of less than one at the plan's sampling rate: its steps would be noise")
+        }
+        // Equal weights and no loss: neither a count nor a mean of rows goes with a private update.
+        let weight = plan.cohort.rowsPerSiteMax
+        guard guarantee.mode == .recordLocal else {
+            let gradient = plan.privateGradient(guarantee, noiseMultiplier: sigma, fractionBits: fractionBits)
+            return LocalVector(values: try gradient.vector(model, family: plan.family, on: matrix, random: random), weight: weight, loss: 0)
+        }
+        let training = PrivateTraining(
+            optimizer: plan.training.local.optimizer, steps: guarantee.stepsPerRound, samplingRate: guarantee.samplingRate,
+            expectedBatch: guarantee.expectedBatch, clippingNorm: guarantee.clippingNorm, noiseMultiplier: sigma,
+            proximalMu: plan.training.local.proximalMu)
+        let trained = try training.train(model, family: plan.family, on: matrix, random: random)
+        return LocalVector(
+            values: zip(trained.flattened, model.flattened).map { Double($0 - $1) }, weight: weight, loss: 0)
+    }
+
+    /// Descent without noise. The order of rows follows from plan, run, step and site, so a run can be repeated exactly.
+    private func plainTraining(_ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
         let matrix = try preprocessor.transform(dataset.train)
         let text = "consilium/order/v1/\(plan.training.seed)/\(work.step)/\(site)"
         let seed = SHA256.hash(Array(text.utf8)).bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }

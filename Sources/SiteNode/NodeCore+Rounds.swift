@@ -48,6 +48,10 @@ extension NodeCore {
             }
             manifest = pinned
             let descriptor = try RoundDescriptor(opening: opening, coordinatorKey: coordinatorKey)
+            guard descriptor.privacy == PrivacyTerms(round: work, plan: offer.plan, sites: descriptor.cohort.maximum) else {
+                throw NodeError.refused(
+                    code: "round.privacy-terms", "the round's privacy terms are not those of the plan that this site consented to")
+            }
             logged = try RoundStart(encoded: start).verify(
                 work: work, descriptor: descriptor, manifest: manifest, coordinatorKey: coordinatorKey)
             _ = try rows(for: work, offer)
@@ -194,8 +198,9 @@ extension NodeCore {
         rules.attemptsMax = min(policy.attemptsMax, plan.cohort.attempts)
         rules.allowedArchitectures = [SHA256.hash(plan.family.json.canonicalBytes())]
         rules.allowedConfigurations = [work.hash]
-        rules.allowedPrivacyModes = [.none]
-        rules.maximumClip = work.bound(plan)
+        // The terms themselves were held against the plan, to the bit.
+        rules.allowedPrivacyModes = [PrivacyTerms(round: work, plan: plan, sites: plan.cohort.sitesMax).mode]
+        rules.maximumClip = max(work.bound(plan), plan.privacy.guarantee?.clippingNorm ?? 0)
         rules.loggedSites = logged
         return rules
     }
@@ -256,7 +261,7 @@ extension NodeCore {
         guard var round = active, hasWork, let descriptor = round.session.descriptor else { return [] }
         let vector: QuantizedVector
         do {
-            let local = try localVector(round)
+            let local = try localVector(round, fractionBits: descriptor.vector.tensors.first?.fractionBits ?? 0)
             guard local.weight > 0 else { throw NodeError.data("this site has no rows for the round") }
             vector = try FixedPoint.encode(
                 local.values, spec: descriptor.vector, weight: UInt64(min(local.weight, round.plan.cohort.rowsPerSiteMax)),
@@ -271,13 +276,13 @@ extension NodeCore {
         return try settle(follow(actions, at: now), at: now)
     }
 
-    private func localVector(_ round: ActiveRound) throws -> LocalVector {
+    private func localVector(_ round: ActiveRound, fractionBits: Int) throws -> LocalVector {
         guard let dataset = dataset?.dataset else { throw NodeError.data("the rows of the run are not loaded") }
         let local = LocalWork(plan: round.plan, site: site, dataset: dataset)
         guard round.work.kind != .statistics else { return local.statistics() }
         let (preprocessor, model) = try model(of: round.work, round.plan)
         return round.work.kind == .training
-            ? try local.training(round.work, preprocessor, model) : try local.evaluation(preprocessor, model)
+            ? try local.training(round.work, preprocessor, model, fractionBits: fractionBits, random: random) : try local.evaluation(preprocessor, model)
     }
 
     private func model(of work: RoundWork, _ plan: Plan) throws -> (Preprocessor, ModelParameters) {

@@ -3,6 +3,7 @@
 
 import Codec
 import Cryptography
+import DifferentialPrivacy
 
 /// What a node allows, whatever a plan says.
 package struct SitePolicy: Equatable, Sendable {
@@ -29,6 +30,8 @@ package struct SitePolicy: Equatable, Sendable {
     package var allowedStudies: Set<String>
     /// Whether a plan without differential privacy is acceptable at all.
     package var allowWithoutDifferentialPrivacy: Bool
+    /// Modes of differential privacy that a plan may name.
+    package var allowedPrivacyModes: Set<PrivacyGuarantee>
     /// Rounds over all studies that this node ever takes part in: the budget until differential
     /// privacy gives it a better unit.
     package var roundBudget: Int
@@ -48,6 +51,7 @@ package struct SitePolicy: Equatable, Sendable {
         allowedTasks = Set(Plan.Task.allCases)
         allowedStudies = []
         allowWithoutDifferentialPrivacy = true
+        allowedPrivacyModes = Set(PrivacyGuarantee.allCases)
         roundBudget = 10_000
         rowsMin = 20
         weightShareMax = 0.5
@@ -101,6 +105,10 @@ package struct SitePolicy: Equatable, Sendable {
             }
             allowWithoutDifferentialPrivacy = try fields.bool(
                 "allowWithoutDifferentialPrivacy", default: allowWithoutDifferentialPrivacy)
+            if fields.has("allowedPrivacyModes") {
+                allowedPrivacyModes = try SitePolicy.modes(
+                    fields.strings("allowedPrivacyModes", maxCount: 32))
+            }
             roundBudget =
                 try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
             rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin
@@ -127,6 +135,21 @@ package struct SitePolicy: Equatable, Sendable {
             tasks.insert(task)
         }
         return tasks
+    }
+
+    private static func modes(_ words: [String]) throws(StudyError) -> Set<PrivacyGuarantee> {
+        var modes = Set<PrivacyGuarantee>()
+        for (index, word) in words.enumerated() {
+            guard let mode = PrivacyGuarantee(rawValue: word) else {
+                throw StudyError(
+                    .policyInvalid, path: "allowedPrivacyModes[\(index)]",
+                    problem:
+                        "must be one of \(PrivacyGuarantee.allCases.map(\.rawValue).joined(separator: ", "))"
+                )
+            }
+            modes.insert(mode)
+        }
+        return modes
     }
 
     private static func names(_ names: [String], _ path: String) throws(StudyError) -> Set<String> {
@@ -229,6 +252,13 @@ package struct SitePolicy: Equatable, Sendable {
                 code: "policy.differential-privacy",
                 description:
                     "the plan runs without differential privacy, which this site does not allow")
+        }
+        if let guarantee = plan.privacy.guarantee, !allowedPrivacyModes.contains(guarantee.mode) {
+            throw Refusal(
+                code: "policy.privacy-mode",
+                description:
+                    "this site's policy does not list the plan's mode of differential privacy; see allowedPrivacyModes"
+            )
         }
     }
 }
