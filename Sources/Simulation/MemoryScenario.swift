@@ -18,7 +18,7 @@ package struct MemoryScenario {
     /// - Parameter dataDirectory: where real files are looked for.
     package init(_ scenario: Scenario, dataDirectory: String?) throws {
         self.scenario = scenario
-        plan = try Plan(parsing: DurableFile.read(scenario.planPath, maxBytes: Plan.bytesMax))
+        plan = try scenario.plan()
         self.dataDirectory = dataDirectory
     }
 
@@ -37,6 +37,8 @@ package struct MemoryScenario {
         for split in scenario.splits.isEmpty ? [nil] : scenario.splits.map(Optional.some) {
             var plan = plan
             if let split, case .rowNumberRule(let keys, _) = plan.split { plan.split = .rowNumberRule(datasetKeys: keys, split: split) }
+            var scenario = scenario
+            if let split { scenario.partition?.split = split }
             let data = try ScenarioData(scenario, plan: plan, directory: dataDirectory)
             source = data.source
             outcomes.append(Outcome(split: split, run: try run(data, split: split, orderSeed: orderSeed ?? scenario.seed)))

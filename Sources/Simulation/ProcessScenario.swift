@@ -47,7 +47,7 @@ package final class ProcessScenario {
         self.program = program
         self.out = out
         self.say = say
-        let plan = try Plan(parsing: DurableFile.read(scenario.planPath, maxBytes: Plan.bytesMax))
+        let plan = try scenario.plan()
         data = try ScenarioData(scenario, plan: plan, directory: dataDirectory)
     }
 

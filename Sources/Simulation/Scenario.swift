@@ -64,6 +64,8 @@ package struct Scenario: Sendable {
     package var rowLists: String?
     package var expect: Expectation?
     package var planPath: String
+    /// A JSON merge patch (RFC 7396) over the plan's document, so that benchmarks of one study share a plan.
+    package var planChanges: JSONValue?
 
     static let bytesMax = 1 << 20
 
@@ -107,6 +109,7 @@ package struct Scenario: Sendable {
             }
             let plan = try fields.string("plan", maxBytes: 512)
             planPath = plan.hasPrefix("/") ? plan : DurableFile.parent(of: path) + "/" + plan
+            planChanges = fields.value("planChanges")
             try fields.finish()
             guard (partition == nil) != sites.isEmpty else {
                 throw FieldError(path: "sites", problem: "give either sites with files or a partition of one file")
@@ -114,6 +117,16 @@ package struct Scenario: Sendable {
         } catch {
             throw ScenarioError.unusable("\(path): \(error)")
         }
+    }
+
+    /// The plan that the scenario runs.
+    ///
+    /// - Throws: what reading the file or the plan throws.
+    package func plan() throws -> Plan {
+        let bytes = try DurableFile.read(planPath, maxBytes: Plan.bytesMax)
+        guard let planChanges else { return try Plan(parsing: bytes) }
+        let document = try JSONValue.parse(bytes, dialect: .json5, limits: .init(bytesMax: Plan.bytesMax))
+        return try Plan(parsing: document.merged(with: planChanges).canonicalBytes())
     }
 
     /// The sites by name, in the scenario's order.
@@ -128,6 +141,24 @@ extension Scenario.Partition {
             sites: try fields.strings("sites", maxCount: 1024), datasetKey: try fields.string("datasetKey", maxBytes: 128),
             split: try fields.integer("split", in: 0...1_000_000))
         try fields.finish()
+    }
+}
+
+extension JSONValue {
+    /// The document after a merge patch (RFC 7396): members of objects are merged, null takes a member away, anything
+    /// else replaces what is there.
+    func merged(with patch: JSONValue) -> JSONValue {
+        guard case .object(let changes) = patch else { return patch }
+        var members: [String: JSONValue] = [:]
+        if case .object(let own) = self { members = own }
+        for (key, change) in changes {
+            if change == .null {
+                members.removeValue(forKey: key)
+            } else {
+                members[key] = (members[key] ?? .null).merged(with: change)
+            }
+        }
+        return .object(members)
     }
 }
 

@@ -73,7 +73,7 @@ private func writeData(_ invocation: Invocation) throws {
         let rows = "\(out)/\(site)/rows.csv"
         guard !DurableFile.exists(rows) else { throw Failure(.cannotCreate, "data-exists", "\(rows) exists already: choose another directory, or remove it") }
     }
-    let plan = try Plan(parsing: DurableFile.read(scenario.planPath, maxBytes: Plan.bytesMax))
+    let plan = try scenario.plan()
     let data = try ScenarioData(scenario, plan: plan, directory: try dataDirectory(invocation))
     for site in sites {
         try DurableFile.createDirectory("\(out)/\(site)")
