@@ -44,6 +44,15 @@ int consilium_ed25519_sign(EVP_PKEY *key, const uint8_t *message, size_t count, 
     return done;
 }
 
+int consilium_p256_sign(EVP_PKEY *key, const uint8_t *message, size_t count, uint8_t *signature, size_t *length) {
+    *length = CONSILIUM_P256_SIGNATURE_BYTES_MAX;
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    int done = context != NULL && EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key) == 1
+        && EVP_DigestSign(context, signature, length, message, count) == 1;
+    EVP_MD_CTX_free(context);
+    return done;
+}
+
 int consilium_ed25519_verify(const uint8_t *key, const uint8_t *signature, const uint8_t *message, size_t count) {
     EVP_PKEY *public_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key, CONSILIUM_RAW_KEY_BYTES);
     EVP_MD_CTX *context = EVP_MD_CTX_new();

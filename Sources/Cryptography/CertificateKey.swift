@@ -36,6 +36,18 @@ package final class CertificateKey: Sendable {
     /// - Throws: `.library` only.
     package func pem() throws(CryptographyError) -> SecretBytes { try handle.pem() }
 
+    /// An ECDSA signature with SHA-256 over a message, DER; another one at each call.
+    package func sign(_ message: [UInt8]) -> [UInt8] {
+        ErrorQueue.clear()
+        var signature = [UInt8](repeating: 0, count: Int(CONSILIUM_P256_SIGNATURE_BYTES_MAX))
+        var count = 0
+        // Safe: message and count belong together, and the signature has the room that the shim asks for.
+        let result = unsafe consilium_p256_sign(
+            handle.pointer, message, message.count, &signature, &count)
+        precondition(result == 1, "ECDSA signing failed: \(ErrorQueue.drain())")
+        return Array(signature.prefix(count))
+    }
+
     /// Lends the `EVP_PKEY *` to `SSL_CTX_use_PrivateKey` and its like, which take their own
     /// reference.
     @unsafe package func withOpenSSLKey<Result>(_ body: (OpaquePointer) -> Result) -> Result {

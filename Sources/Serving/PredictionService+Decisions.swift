@@ -124,7 +124,7 @@ extension PredictionService {
 
 extension JSONBody {
     /// A stored value as a request would state it: number, category text, or null for missing.
-    fileprivate mutating func feature(_ value: Double, _ feature: Feature) {
+    mutating func feature(_ value: Double, _ feature: Feature) {
         if value.isNaN {
             raw("null")
         } else if let codes = feature.codes {

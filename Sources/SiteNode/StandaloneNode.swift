@@ -54,6 +54,7 @@ package final class StandaloneNode {
     private let log: AuditLog
     private let lock: DirectoryLock
     private let predictions: PredictionService
+    private let routes: Router
     private var server: HTTPServer?
 
     /// Verifies the packages, opens the state directory and makes the packages' versions live.
@@ -82,6 +83,33 @@ package final class StandaloneNode {
             try predictions.deployments.makeLive(release.digest, actor: options.site)
         }
         log.keep(try Retention(), clock: clock)
+        var router = Router()
+        predictions.mount(on: &router)
+        router.add("GET", "/audit/{path...}") { [log] _, parameters, responder in
+            guard let file = try? log.file(parameters["path"]) else { return responder.respond(.error(404, "the log has no such file")) }
+            responder.respond(HTTPResponse(contentType: file.contentType, body: file.bytes))
+        }
+        routes = router
+    }
+
+    /// Answers a request without a port: for batch scoring in the same process. Waits; not for a loop thread.
+    package func answer(_ request: HTTPRequest) -> HTTPResponse {
+        let done = Condition()
+        let answer = Locked<HTTPResponse?>(nil)
+        routes.handle(
+            request,
+            HTTPResponder { response in
+                done.withLock {
+                    answer.withLock { $0 = response }
+                    done.broadcast()
+                }
+            })
+        done.lock()
+        defer { done.unlock() }
+        while true {
+            if let response = answer.withLock({ $0 }) { return response }
+            done.wait()
+        }
     }
 
     /// Makes what a first start needs and leaves what is there.
@@ -123,14 +151,7 @@ package final class StandaloneNode {
             guard case .answered(let exchange) = event else { return }
             metrics.count("consilium_http_requests_total", [("status", "\(exchange.status)")], help: "Requests by status")
         }
-        var router = Router()
-        predictions.mount(on: &router)
-        let log = log
-        router.add("GET", "/audit/{path...}") { _, parameters, responder in
-            guard let file = try? log.file(parameters["path"]) else { return responder.respond(.error(404, "the log has no such file")) }
-            responder.respond(HTTPResponse(contentType: file.contentType, body: file.bytes))
-        }
-        let routes = router
+        let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
         self.server = server

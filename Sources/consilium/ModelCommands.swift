@@ -5,6 +5,7 @@ import SiteNode
 import Storage
 
 let modelCommands: [Command] = [
+    predictCommand,
     Command(
         words: ["model", "verify"], summary: "check a model package directory against the key that must have signed it",
         operands: ["PACKAGE"],
@@ -19,5 +20,47 @@ let modelCommands: [Command] = [
                 "metrics": .object(package.manifest.provenance.metrics.mapValues { .number($0) }),
             ],
             "OK \(package.name) version \(package.version)\npackage \(package.digest.hex)\nplan \(package.manifest.planHash.hex)")
-    }
+    }    ,
+    Command(
+        words: ["model", "export"], summary: "write a verified package in forms that other tools read",
+        operands: ["PACKAGE"],
+        options: [
+            .value("key", "HEX", "the key that must have signed the package"), .value("dir", "DIR", "a node's directory: its pinned coordinator key is used"),
+            .value("onnx", "FILE", "ONNX model, preprocessing included"), .value("card", "FILE", "model card in Markdown"),
+            .value("bom", "FILE", "CycloneDX 1.6 bill of materials"),
+            .value("signature", "FILE", "OpenSSF Model Signing bundle over the package's files"),
+            .value("signing-key", "FILE", "with --signature: PEM file of a P-256 key; made with a .pub beside it if it is not there"),
+        ]
+    ) { invocation in try export(invocation) },
 ]
+
+private func export(_ invocation: Invocation) throws {
+    let directory = invocation.operands[0]
+    let package = try VerifiedPackage.verify(directory: directory, trustedKey: try trustedKey(invocation))
+    var written: [(option: String, path: String)] = []
+    for (option, make) in [("onnx", ONNXExport.model), ("card", ModelCard.markdown), ("bom", BillOfMaterials.json)] {
+        guard let path = invocation[option] else { continue }
+        try DurableFile.writeAtomically(make(package), to: path, mode: 0o644)
+        written.append((option, path))
+    }
+    if let path = invocation["signature"] {
+        guard let keyFile = invocation["signing-key"] else {
+            throw Failure(.usage, "usage", "--signature needs --signing-key")
+        }
+        if !DurableFile.exists(keyFile) {
+            let made = CertificateKey.generate()
+            try KeyFile.write(made.pem(), to: keyFile)
+            try DurableFile.writeAtomically(Array(ModelSigning.publicKeyPEM(made).utf8), to: keyFile + ".pub", mode: 0o644)
+        }
+        let name = directory.split(separator: "/").last.map(String.init) ?? ""
+        let bundle = ModelSigning.bundle(package.contents, directory: name, key: try CertificateKey(pem: KeyFile.read(keyFile)))
+        try DurableFile.writeAtomically(bundle, to: path, mode: 0o644)
+        written.append(("signature", path))
+    }
+    guard !written.isEmpty else {
+        throw Failure(.usage, "usage", "say what to write: --onnx, --card, --bom or --signature")
+    }
+    Output(invocation).answer(
+        .object(Dictionary(uniqueKeysWithValues: written.map { ($0.option, .string($0.path)) })),
+        written.map(\.path).joined(separator: "\n"))
+}

@@ -68,7 +68,7 @@ void consilium_ctr_free(struct evp_cipher_ctx_st *context);
 
 struct evp_pkey_st;
 
-enum { CONSILIUM_RAW_KEY_BYTES = 32, CONSILIUM_ED25519_SIGNATURE_BYTES = 64 };
+enum { CONSILIUM_RAW_KEY_BYTES = 32, CONSILIUM_ED25519_SIGNATURE_BYTES = 64, CONSILIUM_P256_SIGNATURE_BYTES_MAX = 80 };
 
 /* NULL on failure. */
 struct evp_pkey_st *consilium_x25519_private(const uint8_t *raw);
@@ -77,6 +77,8 @@ int consilium_raw_public(const struct evp_pkey_st *key, uint8_t *raw);
 /* 0 when the peer's key is a small-order point (the result would be all zeros). */
 int consilium_x25519_agree(struct evp_pkey_st *key, const uint8_t *peer, uint8_t *shared);
 int consilium_ed25519_sign(struct evp_pkey_st *key, const uint8_t *message, size_t count, uint8_t *signature);
+/* ECDSA with SHA-256, DER; `signature` has room for CONSILIUM_P256_SIGNATURE_BYTES_MAX. */
+int consilium_p256_sign(struct evp_pkey_st *key, const uint8_t *message, size_t count, uint8_t *signature, size_t *length);
 /* `key` is 32 bytes and `signature` 64. */
 int consilium_ed25519_verify(const uint8_t *key, const uint8_t *signature, const uint8_t *message, size_t count);
 void consilium_key_free(struct evp_pkey_st *key);

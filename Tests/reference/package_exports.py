@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What `consilium model export` writes, held against the tools of others: onnx and onnxruntime, model_signing, the CycloneDX
+strict validator, safetensors, and a YAML reader for the model card's header."""
+import json, pathlib, shutil, subprocess, sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+from node import Workspace
+
+import numpy as np
+import onnx
+import onnxruntime
+import safetensors.numpy
+import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+checks = failures = 0
+
+
+def check(name, holds, note=""):
+    global checks, failures
+    checks += 1
+    failures += not holds
+    if not holds:
+        print(f"FAILED {name} {note}")
+
+
+def encode(features, rows):
+    """Rows as the graph wants them, by the model's own metadata."""
+    def cell(feature, value):
+        if value is None:
+            return np.nan
+        return float(feature["codes"].index(value)) if feature["input"] == "index" else float(value)
+    return np.array([[cell(f, row[f["name"]]) for f in features] for row in rows], dtype=np.float64)
+
+
+def run_onnx(workspace, exported):
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    properties = {p.key: p.value for p in model.metadata_props}
+    session = onnxruntime.InferenceSession(str(exported))
+    rows = workspace.rows
+    score, probability, positive = session.run(["score", "probability", "class"],
+                                               {"features": encode(json.loads(properties["consilium.features"]), rows)})
+    with workspace.node("--plain") as node:
+        status, body = node.call("/v1/predict", json.dumps({"rows": rows}).encode())
+    ours = json.loads(body)["predictions"]
+    worst = max(abs(score[:, 0] - [p["score"] for p in ours]))
+    worst_p = max(abs(probability[:, 0] - [p["probability"] for p in ours]))
+    check("onnxruntime, probability", worst_p <= 1e-6, worst_p)
+    check("onnxruntime, score", worst <= 1e-5, worst)
+    check("onnxruntime, class", [bool(c) for c in positive[:, 0]] == [p["positive"] for p in ours])
+    print(f"onnx: {len(rows)} rows, largest difference {worst_p:.1e} in probability, {worst:.1e} in log-odds; {exported.stat().st_size} bytes")
+
+
+def run_signing(workspace):
+    key = workspace.path / "model.key"
+    signature = workspace.path / "model.sig"
+    export(workspace, "--signature", signature, "--signing-key", key)
+
+    def verify(directory):
+        return subprocess.run([sys.executable, "-m", "model_signing", "verify", "key", str(directory), "--signature", str(signature),
+                               "--public_key", str(key) + ".pub"], capture_output=True, text=True)
+
+    run = verify(workspace.package)
+    check("model_signing verify key", run.returncode == 0, run.stdout + run.stderr)
+    for name, change in [
+        ("a flipped byte", lambda d: flip(d / "model.safetensors")), ("an extra file", lambda d: (d / "extra").write_text("x")),
+        ("a missing file", lambda d: (d / "manifest.sig").unlink()),
+    ]:
+        other = workspace.path / "other" / "package"
+        shutil.rmtree(other.parent, ignore_errors=True)
+        shutil.copytree(workspace.package, other)
+        change(other)
+        check(f"model_signing refuses {name}", verify(other).returncode != 0)
+        ours = subprocess.run([workspace.binary, "model", "verify", str(other), "--key", workspace.key], capture_output=True)
+        check(f"model verify refuses {name}", ours.returncode == 65)
+
+
+def flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def export(workspace, *options):
+    subprocess.run([workspace.binary, "model", "export", str(workspace.package), "--key", workspace.key, *map(str, options)],
+                   check=True, stdout=subprocess.DEVNULL)
+
+
+def main():
+    workspace = Workspace()
+    try:
+        onnx_file, bom, card = (workspace.path / name for name in ("model.onnx", "bom.json", "README.md"))
+        export(workspace, "--onnx", onnx_file, "--bom", bom, "--card", card)
+        run_onnx(workspace, onnx_file)
+        run_signing(workspace)
+        problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom.read_text())
+        check("CycloneDX 1.6 strict", problem is None, problem)
+        header = yaml.safe_load(card.read_text().split("---\n")[1])
+        results = header["model-index"][0]["results"][0]
+        check("model card", header["library_name"] == "consilium" and results["metrics"] and results["task"]["type"] == "tabular-classification")
+        tensors = safetensors.numpy.load_file(workspace.package / "model.safetensors")
+        check("safetensors", all(t.dtype == np.float32 and np.isfinite(t).all() for t in tensors.values()) and len(tensors) > 1)
+    finally:
+        workspace.close()
+    print(f"package exports: {checks - failures} of {checks} checks passed")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
