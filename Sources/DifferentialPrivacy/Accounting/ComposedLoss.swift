@@ -26,7 +26,7 @@ struct ComposedLoss {
     /// - Parameter window: where the loss that matters lies.
     init(_ window: LossWindow) {
         let (spacing, size) = (window.spacing, window.size)
-        let grids = window.events.map { (grid: LossGrid($0.step, spacing: spacing), count: $0.count) }
+        let grids = window.events.map { (grid: LossGrid($0.step, spacing: spacing, floor: $0.floor), count: $0.count) }
         let ring = Spectrum.compose(grids, size: size, tilt: window.tilt, spacing: spacing)
         var points = [Double](repeating: 0, count: size)
         for index in 0..<size {

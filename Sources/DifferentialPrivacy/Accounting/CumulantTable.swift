@@ -52,8 +52,6 @@ struct Composition {
     private let steps: [(table: CumulantTable, count: Double)]
     /// Least and largest loss of all steps together.
     let range: ClosedRange<Double>
-    /// Width of the widest step's losses.
-    let stepRange: Double
     /// Tilts beyond which nothing is gained: the highest losses of a step are then told apart to 1/2000 of the highest.
     let tiltMax: Double
 
@@ -64,7 +62,6 @@ struct Composition {
             steps.reduce(0) { $0 + $1.count * $1.table.range.lowerBound }...steps.reduce(0) {
                 $0 + $1.count * $1.table.range.upperBound
             }
-        stepRange = steps.map { $0.table.range.upperBound - $0.table.range.lowerBound }.max() ?? 0
         let highest = steps.map { $0.table.range.upperBound }.max() ?? 0
         tiltMax = 2000 / max(highest, 1e-200)
     }
@@ -75,6 +72,14 @@ struct Composition {
             sum.value += step.count * one.value
             sum.mean += step.count * one.mean
             sum.variance += step.count * one.variance
+        }
+    }
+
+    /// The events, each with the loss below which all of its tilted probability over all its steps is less than 10^-9.
+    func negligible(at tilt: Double) -> [(step: StepLoss, count: Int, floor: Double)] {
+        zip(events, steps).map { event, step in
+            let floor = (step.table.cumulant(at: tilt).value - log(1e9 * step.count)) / max(tilt, 1e-300)
+            return (event.step, event.count, floor)
         }
     }
 

@@ -51,7 +51,14 @@ package struct LossAccountant: Sendable {
         guard !sampled.isEmpty else {
             return fullBatch == 0 ? 0 : try AnalyticGaussian.epsilon(mu: fullBatch.squareRoot(), delta: delta)
         }
-        return max(epsilon(delta, .removal), epsilon(delta, .addition))
+        let loss = max(epsilon(delta, .removal), epsilon(delta, .addition))
+        guard loss == .infinity else { return loss }
+        // No grid within the limits resolves it: the Rényi bound holds as well.
+        var renyi = RenyiAccountant(sampled)
+        if fullBatch > 0 {
+            renyi.add(try .poissonGaussian(samplingRate: 1, noiseMultiplier: 1 / fullBatch.squareRoot(), steps: 1))
+        }
+        return try renyi.total.epsilon(delta: delta).value
     }
 
     /// δ at ε.
@@ -86,8 +93,11 @@ package struct LossAccountant: Sendable {
             return tilt * end.mean - end.value
         }
         var tilt = start ?? composition.tiltMax
-        // First coarsely, then with the tilt whose mean is the coarse answer.
-        let coarse = LossAccountant.epsilon(delta, composition, &tilt, near: nil)
+        // First coarsely, then with the tilt whose mean is the coarse answer. A grid can be too coarse for any bound.
+        var coarse = Double.infinity
+        for points in [8.0, 64, 512] where coarse == .infinity {
+            coarse = LossAccountant.epsilon(delta, composition, &tilt, near: nil, pointsPerDeviation: points)
+        }
         guard coarse > 0, coarse < .infinity else { return coarse }
         tilt = composition.crossing(of: coarse, limit: composition.tiltMax) { composition.cumulant(at: $0).mean } ?? tilt
         return min(coarse, LossAccountant.epsilon(delta, composition, &tilt, near: coarse))
@@ -95,10 +105,11 @@ package struct LossAccountant: Sendable {
 
     /// ε from a window around a tilt, which is lowered as long as the answer lies below the window.
     private static func epsilon(
-        _ delta: Double, _ composition: Composition, _ tilt: inout Double, near epsilon: Double?
+        _ delta: Double, _ composition: Composition, _ tilt: inout Double, near epsilon: Double?, pointsPerDeviation: Double = 64
     ) -> Double {
         while true {
-            let composed = ComposedLoss(LossWindow(composition, tilt: tilt, epsilon: epsilon))
+            let window = LossWindow(composition, tilt: tilt, epsilon: epsilon, pointsPerDeviation: pointsPerDeviation)
+            let composed = ComposedLoss(window)
             if let answer = composed.epsilon(delta: delta) { return max(0, answer) }
             let lowest = Double(composed.first) * composed.spacing
             // An ε below 0 is as good as 0.

@@ -12,43 +12,65 @@ struct LossGrid {
     /// Probability that the loss is (first + i) · spacing.
     let probabilities: [Double]
 
-    init(_ step: StepLoss, spacing: Double) {
+    /// - Parameters:
+    ///   - spacing: h.
+    ///   - floor: losses below it are raised to it, which only adds to δ: where a tilt makes them negligible they need no grid.
+    init(_ step: StepLoss, spacing: Double, floor: Double = -.infinity) {
         let losses = step.losses
-        first = Int((losses.lowerBound / spacing).rounded(.down))
-        let last = Int((losses.upperBound / spacing).rounded(.up)) + 1
+        first = Int((max(losses.lowerBound, floor) / spacing).rounded(.down))
+        let last = max(first + 1, Int((losses.upperBound / spacing).rounded(.up)))
         var probabilities = [Double](repeating: 0, count: last - first + 1)
-        let places = step.places
-        let piece = min(step.noiseMultiplier / 8, step.noiseMultiplier * step.noiseMultiplier / 4)
-        // Cells in order of rising loss; the place rises with removal and falls with addition.
         for cell in first..<last {
             let lower = Double(cell) * spacing
-            var (start, end) = (step.place(of: lower), step.place(of: lower + spacing))
-            if step.direction == .addition {
-                // Losses above −log(1 − q) have no place: the cell then reaches to the lowest noise.
-                (start, end) = (end, start)
-            }
-            start = max(start, places.lowerBound)
-            end = min(end, places.upperBound)
-            guard start < end else { continue }
-            let pieces = Int(((end - start) / piece).rounded(.up))
-            let width = (end - start) / Double(pieces)
-            for index in 0..<pieces {
-                let share = LossGrid.split(step, from: start + Double(index) * width, width, lower, spacing)
+            for piece in LossGrid.pieces(step, lower...(lower + spacing)) {
+                let share = LossGrid.split(step, piece, lower, spacing)
                 probabilities[cell - first] += share.low
                 probabilities[cell - first + 1] += share.high
+            }
+        }
+        let lowest = Double(first) * spacing
+        if losses.lowerBound < lowest {
+            for piece in LossGrid.pieces(step, losses.lowerBound...lowest) {
+                let share = LossGrid.split(step, piece, lowest, spacing)
+                probabilities[0] += share.low + share.high
             }
         }
         self.probabilities = probabilities
     }
 
+    /// The noise whose loss lies in a range, cut into pieces small enough for the quadrature.
+    private static func pieces(_ step: StepLoss, _ losses: ClosedRange<Double>) -> Pieces {
+        var (start, end) = (step.place(of: losses.lowerBound), step.place(of: losses.upperBound))
+        // The place rises with the loss of a removal and falls with that of an addition.
+        if step.direction == .addition { (start, end) = (end, start) }
+        start = max(start, step.places.lowerBound)
+        end = min(end, step.places.upperBound)
+        guard start < end else { return Pieces(start: start, width: 0, count: 0) }
+        let width = min(step.noiseMultiplier / 8, step.noiseMultiplier * step.noiseMultiplier / 4)
+        let count = Int(((end - start) / width).rounded(.up))
+        return Pieces(start: start, width: (end - start) / Double(count), count: count)
+    }
+
+    private struct Pieces: Sequence, IteratorProtocol {
+        var start: Double
+        let width: Double
+        var count: Int
+
+        mutating func next() -> (start: Double, width: Double)? {
+            guard count > 0 else { return nil }
+            defer { (start, count) = (start + width, count - 1) }
+            return (start, width)
+        }
+    }
+
     /// Integrates the density over one piece, shared between the cell's ends.
     private static func split(
-        _ step: StepLoss, from start: Double, _ width: Double, _ lower: Double, _ spacing: Double
+        _ step: StepLoss, _ piece: (start: Double, width: Double), _ lower: Double, _ spacing: Double
     ) -> (low: Double, high: Double) {
         var (low, high) = (0.0, 0.0)
         for node in 0..<5 {
-            let point = step.point(start + width * nodes[node])
-            let weight = width * weights[node] * exp(point.logDensity)
+            let point = step.point(piece.start + piece.width * nodes[node])
+            let weight = piece.width * weights[node] * exp(point.logDensity)
             let above = min(max(point.loss - lower, 0), spacing)
             high += weight * expm1(-above) / expm1(-spacing)
             low += weight * expm1(spacing - above) / expm1(spacing)

@@ -5,7 +5,7 @@ import Glibc
 
 /// Where the total loss is looked at for one tilt, and on which grid.
 struct LossWindow {
-    let events: [(step: StepLoss, count: Int)]
+    let events: [(step: StepLoss, count: Int, floor: Double)]
     let tilt: Double
     /// Mean of the tilted loss.
     let centre: Double
@@ -22,22 +22,26 @@ struct LossWindow {
     /// Kullback–Leibler distance of the ends from the middle: at most e^-18 of the tilted mass lies above, e^-12 below.
     static let reach = (lower: 12.0, upper: 18.0)
     /// How far the grid may move ε, relative to it.
-    static let precision = 1e-5
+    static let precision = 2e-5
 
-    /// - Parameter epsilon: the loss that matters, about; nil for a coarse window that finds it.
-    init(_ composition: Composition, tilt: Double, epsilon: Double?) {
+    /// - Parameters:
+    ///   - epsilon: the loss that matters, about; nil for a coarse window that finds it.
+    ///   - pointsPerDeviation: grid points per standard deviation of one tilted step, at least.
+    init(_ composition: Composition, tilt: Double, epsilon: Double?, pointsPerDeviation: Double = 64) {
         let middle = composition.cumulant(at: tilt)
         let (lower, upper, upperTilt) = LossWindow.ends(composition, tilt, middle)
         let steps = Double(composition.events.reduce(0) { $0 + $1.count })
-        let span = max(upper - lower, 1e-12)
+        let span = max(upper - lower, 1e-9 * max(abs(upper), abs(lower)), 1e-12)
         let deviation = (middle.variance / steps).squareRoot()
-        var wanted = deviation / 8
+        var wanted = deviation / pointsPerDeviation
         if let epsilon {
             let move = LossWindow.precision * max(epsilon, 1e-9)
-            wanted = min(deviation / 64, (12 * move / (steps * (tilt + 1))).squareRoot())
+            wanted = min(wanted, (12 * move / (steps * (tilt + 1))).squareRoot())
         }
         // One step's losses have to fit the grid too.
-        let spacingMin = max(span, composition.stepRange) / Double(LossWindow.sizeMax - 64)
+        events = composition.negligible(at: tilt)
+        let widest = events.map { $0.step.losses.upperBound - max($0.floor, $0.step.losses.lowerBound) }.max() ?? 0
+        let spacingMin = max(span, widest) / Double(LossWindow.sizeMax - 64)
         var size = epsilon == nil ? 1 << 10 : 1 << 14
         while Double(size - 32) * max(wanted, spacingMin) < span, size < LossWindow.sizeMax { size *= 2 }
         // The whole ring is used: a finer grid costs nothing then.
@@ -46,7 +50,6 @@ struct LossWindow {
         self.size = size
         self.tilt = tilt
         centre = middle.mean
-        events = composition.events
         upperTilts = [upperTilt, (upperTilt + tilt) / 2, min(2 * upperTilt, composition.tiltMax)]
     }
 
