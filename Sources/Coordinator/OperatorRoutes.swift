@@ -1,5 +1,5 @@
 // The port for operators: TLS, and the operator key as a bearer token. Everything here is also a command of
-// `consilium coordinator`. `protocol/federation.md` §6.
+// `consilium coordinator`. `protocol/federation.md` §7.
 
 import Codec
 import Cryptography
