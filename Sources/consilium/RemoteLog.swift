@@ -112,11 +112,11 @@ struct RemoteLog: TileSource {
         let keys = invocation["dir"].map { $0 + "/keys/" }
         func own(_ names: [String]) -> String? { keys.flatMap { keys in names.map { keys + $0 }.first(where: DurableFile.exists) } }
         let authority = invocation["ca"] ?? own(["serving-ca.crt.pem", "ca.crt.pem"])
-        if let directory = invocation["dir"], authority == nil {
-            throw Failure(.noInput, "no-directory", "\(directory) is not the directory of a coordinator or node: its keys/ holds no CA")
-        }
         let address = try ServerAddress(url, defaultPrefix: "/audit")
         guard authority != nil || address.isPlain else {
+            if let directory = invocation["dir"] {
+                throw Failure(.noInput, "no-directory", "\(directory) is not the directory of a coordinator or node: its keys/ holds no CA")
+            }
             throw Failure(.usage, "usage", "say whom to believe: --ca FILE with the server's CA, or --dir DIR of the party that runs there")
         }
         server = try RemoteServer(address, authority: authority, keyFile: invocation["key-file"] ?? own(["operator.key"]))
