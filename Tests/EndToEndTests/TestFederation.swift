@@ -108,7 +108,9 @@ extension TestFederation {
         guard result.code == 0 else { throw ScenarioError.failed(step: "join \(site)", result.text) }
     }
 
-    func startNode(_ site: String) throws { nodes[site] = try TestFederation.serve("node", directory(site), scratch) }
+    func startNode(_ site: String, variables: [String] = []) throws {
+        nodes[site] = try TestFederation.serve("node", directory(site), scratch, variables: variables)
+    }
 
     /// The power fails.
     func kill(_ site: String) {
