@@ -1,5 +1,5 @@
 // An OpenSSF Model Signing bundle: `model.sig` beside the files of a package, which the stock tool checks with
-// `model_signing verify key DIR --signature model.sig --public_key key.pem`. `protocol/model-package.md` §8.
+// `model_signing verify key DIR --signature model.sig --public_key key.pem`. `protocol/model-package.md` §9.
 //
 // A Sigstore bundle v0.3 around a DSSE envelope around an in-toto statement whose resources are the files with their
 // SHA-256, in order of name; the statement's subject is the SHA-256 over the raw digests in that order. ECDSA P-256.

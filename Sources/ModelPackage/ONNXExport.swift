@@ -1,4 +1,4 @@
-// A version as an ONNX model (ir_version 8, opset 13), preprocessing included. `protocol/model-package.md` §7.
+// A version as an ONNX model (ir_version 8, opset 13), preprocessing included. `protocol/model-package.md` §8.
 //
 //   features [N, F] double ─ Gather ─┬─ IsNaN ────────────────┐
 //                                    ├─ Equal(code) ─ Cast ───┤
