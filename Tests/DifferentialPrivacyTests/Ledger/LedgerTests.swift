@@ -40,8 +40,8 @@ struct LedgerTests {
             try ledger.check(charge)
             let reserved = try ledger.reserve(charge, time: 2000)
             file += reserved.line
-            file += try ledger.append(.sent(charge: reserved.charge), time: 2001)
-            file += try ledger.append(.closed(charge: reserved.charge), time: 2002)
+            file += try ledger.append(.sent(charge: reserved.charge), time: 2000)
+            file += try ledger.append(.closed(charge: reserved.charge), time: 2000)
         }
         let third = try charge(study: "third", steps: 60)
         func refusal(_ ledger: PrivacyLedger) -> PrivacyRefusal? {
