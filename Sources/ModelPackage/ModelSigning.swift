@@ -7,6 +7,7 @@
 import Codec
 import Cryptography
 
+/// Signatures that the stock `model_signing` tool checks.
 package enum ModelSigning {
     /// The usual name of the signature.
     package static let fileName = "model.sig"

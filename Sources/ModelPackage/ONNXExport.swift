@@ -14,6 +14,7 @@ import Codec
 import Models
 import Tabular
 
+/// A version as a model file that onnxruntime runs.
 package enum ONNXExport {
     private static let irVersion = 8
     private static let opset = 13
