@@ -6,6 +6,7 @@ import Cryptography
 import Models
 import Tabular
 
+/// A version as a model card.
 package enum ModelCard {
     /// `README.md`: YAML front matter, then Markdown.
     package static func markdown(_ package: VerifiedPackage) -> [UInt8] {
@@ -82,6 +83,7 @@ package enum ModelCard {
     }
 }
 
+/// A version as a CycloneDX bill of materials.
 package enum BillOfMaterials {
     /// `bom.json`, CycloneDX 1.6 with a machine-learning-model component.
     package static func json(_ package: VerifiedPackage) -> [UInt8] {

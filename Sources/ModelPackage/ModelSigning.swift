@@ -1,5 +1,5 @@
 // An OpenSSF Model Signing bundle: `model.sig` beside the files of a package, which the stock tool checks with
-// `model_signing verify key DIR --signature model.sig --public_key key.pem`. `protocol/model-package.md` §8.
+// `model_signing verify key DIR --signature model.sig --public_key key.pem`. `protocol/model-package.md` §9.
 //
 // A Sigstore bundle v0.3 around a DSSE envelope around an in-toto statement whose resources are the files with their
 // SHA-256, in order of name; the statement's subject is the SHA-256 over the raw digests in that order. ECDSA P-256.
@@ -7,6 +7,7 @@
 import Codec
 import Cryptography
 
+/// Signatures that the stock `model_signing` tool checks.
 package enum ModelSigning {
     /// The usual name of the signature.
     package static let fileName = "model.sig"

@@ -1,4 +1,4 @@
-// A version as an ONNX model (ir_version 8, opset 13), preprocessing included. `protocol/model-package.md` §7.
+// A version as an ONNX model (ir_version 8, opset 13), preprocessing included. `protocol/model-package.md` §8.
 //
 //   features [N, F] double ─ Gather ─┬─ IsNaN ────────────────┐
 //                                    ├─ Equal(code) ─ Cast ───┤
@@ -14,6 +14,7 @@ import Codec
 import Models
 import Tabular
 
+/// A version as a model file that onnxruntime runs.
 package enum ONNXExport {
     private static let irVersion = 8
     private static let opset = 13

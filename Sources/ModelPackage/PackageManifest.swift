@@ -19,9 +19,30 @@ package struct PackageManifest: Equatable, Sendable {
     package struct Thresholds: Equatable, Sendable {
         /// A row is of the positive class when its probability is at least this, 0 to 1.
         package var decision: Double
+        /// Probabilities at which a person should decide; nil for none.
+        package var abstain: ClosedRange<Double>?
 
-        package init(decision: Double) {
+        package init(decision: Double, abstain: ClosedRange<Double>? = nil) {
             self.decision = decision
+            self.abstain = abstain
+        }
+
+        var json: JSONValue {
+            guard let abstain else { return ["decision": .number(decision)] }
+            return [
+                "decision": .number(decision),
+                "abstain": [.number(abstain.lowerBound), .number(abstain.upperBound)],
+            ]
+        }
+    }
+
+    /// Platt's form: calibrated probability = 1 / (1 + e^−(slope × log-odds + intercept)).
+    package struct Calibration: Equatable, Sendable {
+        package var slope: Double
+        package var intercept: Double
+
+        package init(slope: Double, intercept: Double) {
+            (self.slope, self.intercept) = (slope, intercept)
         }
     }
 
@@ -47,6 +68,8 @@ package struct PackageManifest: Equatable, Sendable {
     package var preprocessor: Preprocessor
     package var family: ModelFamily
     package var thresholds: Thresholds
+    /// How scores become calibrated probabilities; nil when that was not measured.
+    package var calibration: Calibration?
     /// Words for the negative and the positive class.
     package var classes: [String]
     /// Mean of each preprocessed column over the federation's training rows: the reference point of explanations.
@@ -57,14 +80,15 @@ package struct PackageManifest: Equatable, Sendable {
         name: String, version: Int, created: String, study: String, planHash: Digest,
         previous: Digest? = nil,
         schema: Schema, preprocessor: Preprocessor, family: ModelFamily, thresholds: Thresholds,
-        classes: [String] = ["negative", "positive"], background: [Float], provenance: Provenance
+        calibration: Calibration? = nil, classes: [String] = ["negative", "positive"],
+        background: [Float], provenance: Provenance
     ) {
         (self.name, self.version, self.created, self.study) = (name, version, created, study)
         (self.planHash, self.previous, self.schema, self.preprocessor) = (
             planHash, previous, schema, preprocessor
         )
         (self.family, self.thresholds, self.classes) = (family, thresholds, classes)
-        (self.background, self.provenance) = (background, provenance)
+        (self.calibration, self.background, self.provenance) = (calibration, background, provenance)
     }
 }
 
@@ -82,7 +106,7 @@ extension PackageManifest {
             "schema": schema.json,
             "preprocessor": preprocessor.json,
             "family": family.json,
-            "thresholds": ["decision": .number(thresholds.decision)],
+            "thresholds": thresholds.json,
             "classes": .array(classes.map { .string($0) }),
             "background": .array(background.map { .number(Double($0)) }),
             "provenance": provenance.json,
@@ -92,6 +116,11 @@ extension PackageManifest {
                 }),
         ]
         if let previous { members["previous"] = .string(previous.hex) }
+        if let calibration {
+            members["calibration"] = [
+                "slope": .number(calibration.slope), "intercept": .number(calibration.intercept),
+            ]
+        }
         return JSONValue.object(members).canonicalBytes()
     }
 
@@ -168,8 +197,16 @@ extension PackageManifest {
             json: fields.value("preprocessor") ?? .null, path: "manifest.preprocessor")
         family = try ModelFamily(json: fields.value("family") ?? .null, path: "manifest.family")
         var thresholds = try fields.fields("thresholds")
-        self.thresholds = Thresholds(decision: try thresholds.number("decision", in: 0...1))
+        self.thresholds = Thresholds(
+            decision: try thresholds.number("decision", in: 0...1),
+            abstain: try Self.band(&thresholds))
         try thresholds.finish()
+        if var calibration = try fields.optionalFields("calibration") {
+            self.calibration = Calibration(
+                slope: try calibration.number("slope", in: 0...1000),
+                intercept: try calibration.number("intercept", in: -1000...1000))
+            try calibration.finish()
+        }
         classes = try fields.strings("classes", maxCount: 2)
         background = try fields.array("background", maxCount: Self.backgroundMax).map { value in
             guard let number = value.doubleValue, Float(number).isFinite else {
@@ -185,6 +222,17 @@ extension PackageManifest {
             throw PackageError.malformed(
                 file: PackageFile.manifest, problem: "manifest.classes must be two different words")
         }
+    }
+
+    private static func band(_ thresholds: inout JSONFields) throws -> ClosedRange<Double>? {
+        guard let ends = try thresholds.optionalArray("abstain", maxCount: 2) else { return nil }
+        let numbers = ends.compactMap(\.doubleValue)
+        guard numbers.count == 2, 0 <= numbers[0], numbers[0] <= numbers[1], numbers[1] <= 1 else {
+            throw PackageError.malformed(
+                file: PackageFile.manifest,
+                problem: "manifest.thresholds.abstain must be two probabilities, the lower one first")
+        }
+        return numbers[0]...numbers[1]
     }
 
     private static func digest(_ text: String, path: String) throws -> Digest {

@@ -20,7 +20,7 @@ package enum AccessRole: String, CaseIterable, Sendable, Comparable {
 
 /// Every endpoint of the service, each with its method, path and the roles that may call it.
 package enum Endpoint: String, CaseIterable, Sendable {
-    case predict, feedback, models, decision, makeLive, rollback, metrics
+    case predict, feedback, models, decision, makeLive, rollback, metrics, openAPI
     case live, ready, server, serverSlash, modelsStats, repositoryIndex, load, unload
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
@@ -45,6 +45,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .makeLive: "/v1/models/{digest}/live"
         case .rollback: "/v1/rollback"
         case .metrics: "/metrics"
+        case .openAPI: "/v1/openapi.json"
         case .live: "/v2/health/live"
         case .ready: "/v2/health/ready"
         case .server: "/v2"
@@ -70,7 +71,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     /// Who may call it. `.anyone` needs no key; a set needs a key with one of its roles.
     package var access: Access {
         switch self {
-        case .live, .ready: .anyone
+        case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
         case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])

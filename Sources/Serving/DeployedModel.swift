@@ -106,6 +106,22 @@ package final class DeployedModel: Sendable {
         return Explanation(base: base, contributions: contributions, residual: residual)
     }
 
+    /// The share of training rows in which a 0/1 column was 1.
+    func meanShare(_ column: Int) -> Double {
+        let known = package.preprocessor.columns[column]
+        return Double(background[column]) * known.scale + known.centre
+    }
+
+    /// Whether a probability lies in the package's abstain band.
+    func abstains(_ probability: Double) -> Bool {
+        package.manifest.thresholds.abstain?.contains(probability) ?? false
+    }
+
+    /// The calibrated probability of a score, when the package has a calibration.
+    func calibrated(_ score: Double) -> Double? {
+        package.manifest.calibration.map { 1 / (1 + exp(-($0.slope * score + $0.intercept))) }
+    }
+
     private func inputs(_ values: [Double]) -> [Float] {
         var row = [Float](repeating: 0, count: package.preprocessor.columnCount)
         var output = row.mutableSpan

@@ -10,6 +10,8 @@ package enum ServingLimits {
     package static let rowMembers = 2048
     /// Members of one `parameters` object.
     package static let parameters = 64
+    /// Rows of a request that asks for counterfactuals: each costs hundreds of scores.
+    package static let counterfactualRows = 20
     /// Violations reported for one row.
     package static let violationsPerRow = 32
     /// Requests whose entries wait for the disk; one more is answered 503.

@@ -16,7 +16,7 @@ enum RequestRow: Equatable, Sendable {
 
 struct PredictRequest: Sendable {
     var model: DeployedModel
-    var explain: Bool
+    var wishes: RowWishes
     /// Whom all rows of the request are about, as the site knows the person.
     var subject: String?
     var rows: [RequestRow]
@@ -27,9 +27,14 @@ struct PredictRequest: Sendable {
         do {
             var outline = try RequestOutline(body)
             model = try Self.model(outline.model, live)
-            explain = outline.explain
+            wishes = outline.wishes
             subject = outline.subject
             rows = try outline.readRows(body, model.rules)
+            guard wishes.counterfactual == nil || rows.count <= ServingLimits.counterfactualRows
+            else {
+                throw RequestRefusal.malformed(
+                    "a request for counterfactuals has at most \(ServingLimits.counterfactualRows) rows")
+            }
         } catch let refusal as RequestRefusal {
             throw refusal
         } catch let error as JSONError {
@@ -60,13 +65,20 @@ struct PredictRequest: Sendable {
 }
 
 /// What stands where in a request body.
-private struct RequestOutline {
+struct RequestOutline {
     private(set) var model: String?
-    private(set) var explain = false
+    private(set) var wishes = RowWishes()
     private(set) var subject: String?
     /// A reader that stands before the value of `rows` or `row`.
     private var place: JSONReader
-    private var isBatch = false
+    private var form = Form.row
+
+    /// How the rows are written; the last two are MLflow's.
+    private enum Form: String {
+        case row, rows
+        case records = "dataframe_records"
+        case split = "dataframe_split"
+    }
 
     init(_ body: [UInt8]) throws {
         var reader = try JSONReader(body, bytesMax: ServingLimits.predictBodyBytes)
@@ -76,14 +88,14 @@ private struct RequestOutline {
         var member = 0
         while let key = try reader.nextKey() {
             member += 1
-            if reader.isEqual(key, "rows") || reader.isEqual(key, "row") {
+            if let form = Form(rawValue: reader.string(key)) {
                 guard !seen.rows else {
                     throw RequestRefusal.malformed(
                         "the request has \"row\" or \"rows\" more than once; send one of them, once"
                     )
                 }
                 seen.rows = true
-                isBatch = reader.isEqual(key, "rows")
+                self.form = form
                 place = reader
                 try reader.skip()
             } else if reader.isEqual(key, "model"), !seen.model {
@@ -97,7 +109,14 @@ private struct RequestOutline {
                 guard try reader.peek() == .bool else {
                     throw RequestRefusal.malformed("\"explain\" must be true or false")
                 }
-                explain = try reader.bool()
+                wishes.explain = try reader.bool()
+            } else if reader.isEqual(key, "reasons"), !wishes.reasons {
+                guard try reader.peek() == .bool else {
+                    throw RequestRefusal.malformed("\"reasons\" must be true or false")
+                }
+                wishes.reasons = try reader.bool()
+            } else if reader.isEqual(key, "counterfactual"), wishes.counterfactual == nil {
+                wishes.counterfactual = try RequestOutline.counterfactual(&reader)
             } else if reader.isEqual(key, "subject"), subject == nil {
                 guard try reader.peek() == .string else {
                     throw RequestRefusal.malformed("\"subject\" must be a text")
@@ -110,7 +129,7 @@ private struct RequestOutline {
                 subject = text
             } else {
                 throw RequestRefusal.malformed(
-                    "member \(member) of the request is unknown or repeated; a request has row or rows, model, explain, subject"
+                    "member \(member) of the request is unknown or repeated; a request has row or rows (or dataframe_split, dataframe_records), model, explain, reasons, counterfactual, subject"
                 )
             }
         }
@@ -123,7 +142,11 @@ private struct RequestOutline {
 
     mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> [RequestRow] {
         var builder = RowBuilder(rules)
-        guard isBatch else { return [try RequestOutline.row(&place, body, rules, &builder)] }
+        switch form {
+        case .row: return [try RequestOutline.row(&place, body, rules, &builder)]
+        case .split: return try DataframeSplit(place).rows(body, rules)
+        case .rows, .records: break
+        }
         guard try place.peek() == .array else {
             throw RequestRefusal.malformed("\"rows\" must be an array of objects")
         }
@@ -190,7 +213,27 @@ private struct RequestOutline {
             : rules.featureIndex(body.span, in: key.range)
     }
 
-    private static func read(
+    /// `true`, or the features that may be changed.
+    private static func counterfactual(_ reader: inout JSONReader) throws -> CounterfactualWish {
+        switch try reader.peek() {
+        case .bool: return try reader.bool() ? .anything : .nothing
+        case .array:
+            var names: Set<String> = []
+            try reader.enterArray()
+            while try reader.nextElement() {
+                guard try reader.peek() == .string, names.count < ServingLimits.rowMembers else {
+                    break
+                }
+                names.insert(reader.string(try reader.text()))
+            }
+            return .features(names)
+        default:
+            throw RequestRefusal.malformed(
+                "\"counterfactual\" must be true, false or an array of feature names")
+        }
+    }
+
+    static func read(
         _ reader: inout JSONReader, _ body: [UInt8], _ builder: inout RowBuilder, _ index: Int
     ) throws {
         switch try reader.peek() {
@@ -211,4 +254,19 @@ private struct RequestOutline {
             builder.refuse(.wrongType, at: index)
         }
     }
+}
+
+/// What a request wants to know of each row besides its score.
+struct RowWishes: Equatable, Sendable {
+    var explain = false
+    var reasons = false
+    var counterfactual: CounterfactualWish?
+}
+
+/// Which features a counterfactual may change.
+enum CounterfactualWish: Equatable, Sendable {
+    case nothing
+    /// All but the protected ones.
+    case anything
+    case features(Set<String>)
 }

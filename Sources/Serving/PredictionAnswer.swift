@@ -12,12 +12,17 @@ enum RowAnswer: Sendable {
 /// One scored row.
 struct ScoredRow: Sendable {
     var record: DecisionRecord
-    /// Features that were missing and filled by the schema's policy, as indices.
-    var imputed: [Int]
+    /// Remarks on its features.
+    var flags: [RowFlag]
     /// Present when the request asked for it.
     var explanation: Explanation?
     /// Whether the score lies in the package's abstain band, so that a person should decide.
     var abstains = false
+    /// Present when the request asked for them.
+    var reasons: [ReasonCode]?
+    /// What the request asked for and was found.
+    var counterfactual: Counterfactual?
+    var wantsCounterfactual = false
 }
 
 /// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.
@@ -111,17 +116,71 @@ extension JSONBody {
         raw(scored.record.positive ? model.positiveClass : model.negativeClass)
         raw(scored.record.positive ? ",\"positive\":true" : ",\"positive\":false")
         raw(",\"flags\":[")
-        for (position, feature) in scored.imputed.enumerated() {
+        for (position, flag) in scored.flags.enumerated() {
             if position > 0 { raw(",") }
             raw("{\"feature\":")
-            raw(model.quotedNames[feature])
-            raw(",\"flag\":\"imputed\"}")
+            raw(model.quotedNames[flag.feature])
+            raw(",\"flag\":\"")
+            raw(Array(flag.kind.rawValue.utf8))
+            raw("\"}")
         }
         raw("]")
+        if model.package.manifest.thresholds.abstain != nil {
+            raw(scored.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
+        }
+        if let calibrated = model.calibrated(scored.record.score) {
+            raw(",\"calibrated_probability\":")
+            number(calibrated)
+        }
+        if let reasons = scored.reasons {
+            raw(",\"reasons\":")
+            append(reasons, model)
+        }
+        if scored.wantsCounterfactual {
+            raw(",\"counterfactual\":")
+            append(scored.counterfactual, model)
+        }
         if let explanation = scored.explanation {
             raw(",\"explanation\":")
             append(explanation, names: model.quotedNames)
         }
+        raw("}")
+    }
+
+    /// `{"code": "R1", "feature", "contribution", "text"}`; the code is the feature's place in the schema.
+    private mutating func append(_ reasons: [ReasonCode], _ model: DeployedModel) {
+        raw("[")
+        for (index, reason) in reasons.enumerated() {
+            if index > 0 { raw(",") }
+            raw("{\"code\":\"R")
+            number(reason.feature + 1)
+            raw("\",\"feature\":")
+            raw(model.quotedNames[reason.feature])
+            raw(",\"contribution\":")
+            number(reason.contribution)
+            let feature = model.package.schema.features[reason.feature]
+            raw(",\"text\":")
+            string((feature.description.isEmpty ? feature.name : feature.description) + " raised the score")
+            raw("}")
+        }
+        raw("]")
+    }
+
+    private mutating func append(_ counterfactual: Counterfactual?, _ model: DeployedModel) {
+        guard let counterfactual else { return raw("null") }
+        raw("{\"changes\":{")
+        for (index, change) in counterfactual.changes.enumerated() {
+            if index > 0 { raw(",") }
+            raw(model.quotedNames[change.feature])
+            raw(":")
+            feature(change.value, model.package.schema.features[change.feature])
+        }
+        raw("},\"score\":")
+        number(counterfactual.score)
+        raw(",\"probability\":")
+        number(counterfactual.probability)
+        raw(",\"distance\":")
+        number(counterfactual.distance)
         raw("}")
     }
 

@@ -112,7 +112,7 @@ extension PredictionService {
             throw error
         }
         let read = EventLoop.monotonicNanoseconds()
-        let answers = score(asked.rows, model, explain: asked.explains)
+        let answers = score(asked.rows, model, RowWishes(explain: asked.explains))
         let call = Commit(
             model: model, principal: principal, endpoint: .infer, start: start, read: read,
             timeout: asked.timeout,

@@ -12,7 +12,7 @@ extension PredictionService {
     ) throws {
         let asked = try PredictRequest(request.body, live: deployments.live)
         let read = EventLoop.monotonicNanoseconds()
-        let rows = score(asked.rows, asked.model, explain: asked.explain, subject: asked.subject)
+        let rows = score(asked.rows, asked.model, asked.wishes, subject: asked.subject)
         let call = Commit(
             model: asked.model, principal: principal, endpoint: .predict, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
@@ -24,7 +24,7 @@ extension PredictionService {
 
     /// Scores every valid row with one version.
     func score(
-        _ rows: [RequestRow], _ model: DeployedModel, explain: Bool, subject: String? = nil
+        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, subject: String? = nil
     ) -> [RowAnswer] {
         let now = clock.now().milliseconds
         return rows.map { row in
@@ -38,12 +38,27 @@ extension PredictionService {
                     score: score.score,
                     probability: score.probability, positive: score.positive, values: values,
                     subject: subject)
-                return .scored(
-                    ScoredRow(
-                        record: record, imputed: values.indices.filter { values[$0].isNaN },
-                        explanation: explain ? model.explain(values) : nil))
+                return .scored(scored(record, model, wishes))
             }
         }
+    }
+
+    private func scored(_ record: DecisionRecord, _ model: DeployedModel, _ wishes: RowWishes)
+        -> ScoredRow
+    {
+        let explanation = wishes.explain || wishes.reasons ? model.explain(record.values) : nil
+        var row = ScoredRow(
+            record: record, flags: model.flags(record.values),
+            explanation: wishes.explain ? explanation : nil,
+            abstains: model.abstains(record.probability))
+        if wishes.reasons, let explanation {
+            row.reasons = model.reasons(explanation, positive: record.positive)
+        }
+        if let wish = wishes.counterfactual, wish != .nothing {
+            row.wantsCounterfactual = true
+            row.counterfactual = model.counterfactual(record.values, wish)
+        }
+        return row
     }
 
     /// Makes the scored rows durable, then answers with `body`.

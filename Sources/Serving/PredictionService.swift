@@ -186,6 +186,7 @@ package final class PredictionService: Sendable {
                     body: Array(
                         (metrics.prometheusText()
                             + statistics.prometheusText(pending: pending.count)).utf8)))
+        case .openAPI: responder.respond(.json(OpenAPIDocument.value))
         case .live: responder.respond(.json(["live": true]))
         case .ready:
             responder.respond(

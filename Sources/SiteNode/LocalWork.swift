@@ -35,9 +35,8 @@ struct LocalWork {
     func training(
         _ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters, fractionBits: Int, random: any RandomSource
     ) throws -> LocalVector {
-        guard let guarantee = plan.privacy.guarantee, let sigma = try plan.noiseMultiplier() else {
-            return try plainTraining(work, preprocessor, model)
-        }
+        guard let guarantee = plan.privacy.guarantee else { return try plainTraining(work, preprocessor, model) }
+        guard let sigma = try plan.noiseMultiplier() else { preconditionFailure("a guarantee comes with a noise multiplier") }
         let matrix = try preprocessor.transform(dataset.train)
         guard guarantee.samplingRate * Double(dataset.train.rowCount) >= 1 else {
             throw NodeError.refused(

@@ -199,7 +199,7 @@ extension NodeCore {
         rules.allowedArchitectures = [SHA256.hash(plan.family.json.canonicalBytes())]
         rules.allowedConfigurations = [work.hash]
         // The terms themselves were held against the plan, to the bit.
-        rules.allowedPrivacyModes = [PrivacyTerms(round: work, plan: plan, sites: plan.cohort.sitesMax).mode]
+        rules.allowedPrivacyModes = [PrivacyMode(round: work, plan: plan)]
         rules.maximumClip = max(work.bound(plan), plan.privacy.guarantee?.clippingNorm ?? 0)
         rules.loggedSites = logged
         return rules

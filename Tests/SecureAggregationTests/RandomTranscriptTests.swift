@@ -135,96 +135,10 @@ import Testing
         }
         return message
     }
-
-    @Test(
-        "random bytes and mutated messages never trap a decoder (full: CONSILIUM_SECAGG_FUZZ=10000000)"
-    )
-    func decodersSurviveAnything() throws {
-        var federation = Federation(World(sites: 4, elements: 600, segmentLog2: 8))
-        var corpus: [[UInt8]] = []
-        federation.perform(federation.server.open())
-        while federation.inboxes.contains(where: { !$0.isEmpty }) {
-            for position in federation.clients.indices where !federation.inboxes[position].isEmpty {
-                let message = federation.inboxes[position].removeFirst()
-                if !corpus.contains(message) { corpus.append(message) }
-                for case .send(let sent) in federation.clients[position].handle(message) {
-                    corpus.append(sent)
-                    if let actions = try? federation.server.handle(sent, from: UInt32(position)) {
-                        federation.perform(actions)
-                    }
-                }
-                federation.perform(
-                    federation.clients[position].provideInputIfNeeded(
-                        federation.world.vector(position)), position)
-            }
-        }
-        corpus.append(federation.world.manifest.canonicalBytes)
-        corpus.append(federation.world.descriptor.canonicalBytes)
-        var signed = SignedManifest(proposing: federation.world.manifest)
-        signed.sign(with: federation.world.identities[0])
-        corpus.append(signed.encoded)
-        corpus += federation.clients.flatMap { _ in [LatchRecord.ledgerHeads([3: .none]).encoded] }
-        let roster = Roster(
-            corpus.compactMap { try? Advertisement(message: $0) }.uniqued(),
-            context: federation.world.descriptor.context)
-        let random = SeededRandom(seed: TestSettings.seed)
-        for _ in 0..<TestSettings.count("CONSILIUM_SECAGG_FUZZ", default: 3000) {
-            var message =
-                random.uniform(below: 10) == 0
-                ? random.bytes(random.uniform(below: 400))
-                : corpus[random.uniform(below: corpus.count)]
-            for _ in 0..<random.uniform(below: 5) where !message.isEmpty {
-                message[random.uniform(below: message.count)] = UInt8(random.uniform(below: 256))
-            }
-            if random.uniform(below: 4) == 0 {
-                message.removeLast(min(message.count, random.uniform(below: 40)))
-            }
-            decodeEverything(message, roster, federation.world)
-        }
-    }
-
-    private func decodeEverything(_ message: [UInt8], _ roster: Roster, _ world: World) {
-        _ = try? RoundOpening.opened(message, key: world.coordinator.publicKey)
-        _ = try? RoundDescriptor(canonicalBytes: message)
-        _ = try? Manifest(canonicalBytes: message)
-        _ = try? SignedManifest(encoded: message)
-        _ = try? LatchRecord(encoded: message)
-        _ = try? Advertisement(message: message)
-        _ = try? Roster(message: message, context: world.descriptor.context)
-        _ = try? EncryptedShares(message: message)
-        _ = try? Delivery(message: message, roster: roster)
-        _ = try? MaskedInputHeader(message: message)
-        _ = try? SegmentFrame(message, type: .maskedSegment, spec: world.descriptor.vector)
-        _ = try? SegmentFrame(message, type: .resultSegment, spec: world.descriptor.vector)
-        _ = try? SurvivorList.survivors(message, roster: roster)
-        _ = try? SurvivorConfirmation(message: message)
-        _ = try? SurvivorConfirmation.confirmations(message)
-        _ = try? RevealedShares(message: message)
-        _ = try? ResultHeader(message: message, rosterCount: roster.count)
-        _ = try? AbortMessage(
-            message, context: world.descriptor.context, key: world.coordinator.publicKey)
-    }
 }
 
 extension Array {
     fileprivate func randomElement(_ random: SeededRandom) -> Element? {
         isEmpty ? nil : self[random.uniform(below: count)]
-    }
-}
-
-extension Array where Element == Advertisement {
-    fileprivate func uniqued() -> [Advertisement] {
-        var seen = Set<UInt32>()
-        return filter { seen.insert($0.site).inserted }
-    }
-}
-
-extension ClientSession {
-    fileprivate mutating func provideInputIfNeeded(_ vector: QuantizedVector) -> [ClientAction] {
-        guard input == nil else { return [] }
-        switch step {
-        case .advertised, .shared, .delivered: return provideInput(vector)
-        default: return []
-        }
     }
 }

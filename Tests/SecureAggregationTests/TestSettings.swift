@@ -11,6 +11,9 @@ enum TestSettings {
     /// `CONSILIUM_SEED`, or a fixed one.
     static var seed: UInt64 { number("CONSILIUM_SEED").map(UInt64.init) ?? 20_261_124 }
 
+    /// `CONSILIUM_LONG=1`: the full counts.
+    static var isLong: Bool { number("CONSILIUM_LONG") == 1 }
+
     static func count(_ name: String, default count: Int) -> Int { number(name) ?? count }
 
     static func text(_ name: String, default text: String) -> String { variable(name) ?? text }

@@ -234,39 +234,6 @@ import Testing
     }
 
     /// Bound of §4.1, and the largest error seen: printed for the table there.
-    @Test(
-        "error stays within the bound (full: CONSILIUM_SECAGG_ERRORS=20000)",
-        arguments: [3, 8, 32, 100, 500])
-    func errorStaysWithinTheBound(_ n: Int) throws {
-        let random = SeededRandom(seed: TestSettings.seed)
-        let elements = TestSettings.count("CONSILIUM_SECAGG_ERRORS", default: 30)
-        let tensor = TensorSpec(name: "w", count: elements, clip: 1, cohortMax: n)
-        let spec = VectorSpec(tensors: [tensor], maximumWeight: 1000)
-        var sums = [Int64](repeating: 0, count: elements)
-        var exact = [Double](repeating: 0, count: elements)
-        var weights: UInt64 = 0
-        for _ in 0..<n {
-            let weight = UInt64(1 + random.uniform(below: 1000))
-            let values = (0..<elements).map { _ in Float(random.double() * 2 - 1) }
-            weights += weight
-            for (index, integer) in try FixedPoint.encode(values, spec: spec, weight: weight)
-                .integers.enumerated()
-            {
-                sums[index] += Int64(integer)
-                exact[index] += Double(values[index]) * Double(weight)
-            }
-        }
-        let factor = exp2(-tensor.fractionBits) * 1000 / Double(weights)
-        let worst = zip(sums, exact).reduce(0.0) {
-            max($0, abs(Double($1.0) * factor - $1.1 / Double(weights)))
-        }
-        let bound = Double(n) / (2 * Double(weights) / 1000) * exp2(-tensor.fractionBits)
-        print(
-            "fixed point n = \(n): f = \(tensor.fractionBits), bound \(bound), largest error \(worst) of \(elements) elements"
-        )
-        #expect(sums.allSatisfy { abs($0) <= Int64(Int32.max) })
-        #expect(worst <= bound * 1.0001)
-    }
 }
 
 @Suite("Uploads") struct UploadTests {

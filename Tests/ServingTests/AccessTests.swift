@@ -27,6 +27,7 @@ import Testing
         .versionReady: "predict feedback operator overseer auditor",
         .versionConfig: "predict feedback operator overseer auditor",
         .versionStats: "predict feedback operator overseer auditor",
+        .openAPI: "predict feedback operator overseer auditor nobody",
         .live: "predict feedback operator overseer auditor nobody",
         .ready: "predict feedback operator overseer auditor nobody",
     ]

@@ -232,9 +232,11 @@ enum TestModel {
     /// A row that fits, as JSON.
     static let goodRow = #"{"age":63,"chol":233.5,"sex":"male","cp":"typical"}"#
 
-    static func contents(_ version: Int, family: ModelFamily = linear, name: String = "heart")
-        throws -> PackageContents
-    {
+    static func contents(
+        _ version: Int, family: ModelFamily = linear, name: String = "heart",
+        statistics: GlobalStatistics = statistics, abstain: ClosedRange<Double>? = nil,
+        calibration: PackageManifest.Calibration? = nil
+    ) throws -> PackageContents {
         let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
         let blank = ModelParameters(
             family: family, inputs: preprocessor.columnCount, seed: [UInt8(version)])
@@ -243,8 +245,8 @@ enum TestModel {
         let manifest = PackageManifest(
             name: name, version: version, created: "2026-11-24T21:00:00.000Z", study: "heart",
             planHash: SHA256.hash([1]), schema: schema,
-            preprocessor: preprocessor, family: family, thresholds: .init(decision: 0.5),
-            classes: ["absent", "present"],
+            preprocessor: preprocessor, family: family, thresholds: .init(decision: 0.5, abstain: abstain),
+            calibration: calibration, classes: ["absent", "present"],
             background: preprocessor.expectedInputs(statistics),
             provenance: Provenance(run: "r", roster: [.init(site: "basel", rounds: 3)]))
         return try PackageWriter.sign(manifest, parameters: parameters, with: TestNode.key)

@@ -22,8 +22,8 @@ package struct PrivacyEvent: Hashable, Sendable {
 
     /// - Throws: `PrivacyParameterError` outside the ranges of `PrivacyLimits`.
     package init(noise: Noise, samplingRate: Double, steps: Int) throws(PrivacyParameterError) {
-        guard samplingRate > 0, samplingRate <= 1 else {
-            throw PrivacyParameterError("sampling rate", "must be above 0 and at most 1 (1: every unit in every step)")
+        guard PrivacyLimits.samplingRate.contains(samplingRate) else {
+            throw PrivacyParameterError("sampling rate", "must be from 1e-9 to 1 (1: every unit in every step)")
         }
         guard steps >= 1, steps <= PrivacyLimits.stepsMax else {
             throw PrivacyParameterError("number of steps", "must be from 1 to \(PrivacyLimits.stepsMax)")

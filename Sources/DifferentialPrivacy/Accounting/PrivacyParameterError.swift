@@ -18,6 +18,8 @@ package struct PrivacyParameterError: Error, Equatable, Sendable, CustomStringCo
 package enum PrivacyLimits {
     /// σ. Below 0.01 the loss of one step is in the thousands, and above 10^6 a step costs nothing measurable.
     package static let noiseMultiplier = 0.01...1e6
+    /// q. 1 is the full batch.
+    package static let samplingRate = 1e-9...1.0
     /// Steps of all events together.
     package static let stepsMax = 100_000_000
     /// δ: from one in 10^20 to one half.

@@ -166,7 +166,7 @@ struct AccountantTests {
 
     @Test("refuses what it cannot account for, naming it")
     func refusals() throws {
-        #expect(throws: PrivacyParameterError("sampling rate", "must be above 0 and at most 1 (1: every unit in every step)")) {
+        #expect(throws: PrivacyParameterError("sampling rate", "must be from 1e-9 to 1 (1: every unit in every step)")) {
             try PrivacyEvent.poissonGaussian(samplingRate: 0, noiseMultiplier: 1, steps: 1)
         }
         #expect(throws: PrivacyParameterError.self) { try PrivacyEvent.poissonGaussian(samplingRate: .nan, noiseMultiplier: 1, steps: 1) }

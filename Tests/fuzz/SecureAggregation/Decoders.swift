@@ -70,6 +70,12 @@ struct Decoders: Sendable {
                 return revealed.message
             },
             Target(name: "result", samples: samples(.result)) { (try? ResultHeader(message: $0, rosterCount: roster.count))?.message },
+            Target(name: "published result", samples: round.servers.compactMap(\.publishedResult?.encoded)) { bytes in
+                (try? PublishedResult(encoded: bytes, spec: spec, key: round.coordinator.publicKey)).map { result in
+                    precondition(result.sum(spec: spec).signedSums.count == spec.elementCount, "a sum has every element")
+                    return result.encoded
+                }
+            },
             Target(
                 name: "abort",
                 samples: [
