@@ -43,6 +43,8 @@ package struct ServerSession: Sendable {
     /// Sites that aborted, were lost or came too late: nothing more is expected of them.
     package internal(set) var gone: Set<UInt32> = []
 
+    /// The current step's participants from the first that is awaited on; nil when the step began.
+    private var stillAwaited: ArraySlice<UInt32>?
     var advertisements: [UInt32: Advertisement] = [:]
     /// Of all advertisements, to refuse a key that comes twice.
     var publicKeys: Set<[UInt8]> = []
@@ -175,7 +177,7 @@ package struct ServerSession: Sendable {
     /// Ends the step if nobody else is awaited.
     private mutating func advance() -> [ServerAction] {
         var actions: [ServerAction] = []
-        while !isOver, step != .awaitingModel, isStepComplete {
+        while !isOver, step != .awaitingModel, isStepComplete() {
             let before = step
             actions += endStep()
             if step == before { break }
@@ -183,12 +185,17 @@ package struct ServerSession: Sendable {
         return actions
     }
 
-    private var isStepComplete: Bool {
+    /// Whoever answered or left stays so for the rest of the step, so the list is walked once in a step.
+    private mutating func isStepComplete() -> Bool {
         switch step {
-        case .consistency where confirmations.count >= (threshold ?? .max): true
-        case .unmasking where revealed.count >= (threshold ?? .max): true
-        default: !participants.contains(where: isAwaited)
+        case .consistency where confirmations.count >= (threshold ?? .max): return true
+        case .unmasking where revealed.count >= (threshold ?? .max): return true
+        default: break
         }
+        var list = stillAwaited ?? participants[...]
+        while let site = list.first, !isAwaited(site) { list.removeFirst() }
+        stillAwaited = list
+        return list.isEmpty
     }
 
     private mutating func endStep() -> [ServerAction] {
@@ -204,6 +211,7 @@ package struct ServerSession: Sendable {
 
     mutating func enter(_ next: RoundStep, deadlineMilliseconds: UInt32) -> ServerAction {
         step = next
+        stillAwaited = nil
         return .entered(next, deadlineMilliseconds: deadlineMilliseconds)
     }
 

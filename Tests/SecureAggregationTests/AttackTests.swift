@@ -638,6 +638,20 @@ import Testing
         #expect(header.header[0] != 1 && header.header[4] != 1 && Set(header.header).count > 12)
     }
 
+    /// The other half, weights that are not finite, is refused where models are read (`ModelsTests`).
+    @Test("A19: a model of an architecture that this site did not agree to")
+    func a19UnknownArchitecture() {
+        let world = World(sites: 4)
+        var evil = EvilCoordinator(world)
+        var trap = world.descriptor
+        trap.architectureHash = digest(13)
+        evil.openAll(trap)
+        #expect(evil.refusals.allSatisfy { $0?.code == .architectureNotAllowed })
+        // Nothing but the abort left, and the session is deaf from then on.
+        evil.openAll()
+        #expect(evil.sent.allSatisfy { $0.count == 1 && $0[0].first == MessageType.abort.rawValue })
+    }
+
     @Test("A20: no choice of values makes an encoded sum wrap around")
     func a20Overflow() throws {
         let random = SeededRandom(seed: TestSettings.seed)
