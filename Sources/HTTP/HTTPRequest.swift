@@ -24,8 +24,8 @@ package struct HTTPRequest: Sendable {
     /// byte of an answer.
     package var isIdempotent: Bool
 
-    /// The methods that servers know; others are answered with 501.
-    package static let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    /// The methods that servers know; others are answered with 501. TRACE is known so that it is answered 405: no route has it.
+    package static let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
     /// A request to be sent.
     /// - Parameters:

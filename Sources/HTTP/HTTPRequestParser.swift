@@ -243,6 +243,7 @@ private struct RequestLine: Sendable {
         case 4 where spells("POST", bytes, 0): return "POST"
         case 4 where spells("HEAD", bytes, 0): return "HEAD"
         case 5 where spells("PATCH", bytes, 0): return "PATCH"
+        case 5 where spells("TRACE", bytes, 0): return "TRACE"
         case 6 where spells("DELETE", bytes, 0): return "DELETE"
         case 7 where spells("OPTIONS", bytes, 0): return "OPTIONS"
         default:
