@@ -56,7 +56,7 @@ extension Plan {
     }
 
     /// Model inputs that the schema's features become, at most: what `Preprocessor` makes of them.
-    var modelInputs: Int {
+    package var modelInputs: Int {
         schema.features.reduce(0) { count, feature in
             let values =
                 switch feature.kind {

@@ -26,8 +26,8 @@ package enum PrivacyLimits {
     package static let delta = 1e-20...0.5
     /// ε that may be asked for in a calibration or query.
     package static let epsilon = 1e-4...1e4
-    /// Different events of one privacy loss distribution. The Rényi accountant has no such limit.
-    package static let lossEventsMax = 1_000
+    /// Different events of one privacy loss distribution, each of which takes up to 0.3 s. The Rényi accountant has no such limit.
+    package static let lossEventsMax = 100
 
     /// - Throws: `PrivacyParameterError` unless δ is in range.
     static func check(delta: Double) throws(PrivacyParameterError) {

@@ -44,12 +44,11 @@ extension RenyiCurve {
         switch mechanism.noise {
         case .gaussian(let sigma) where q < 1:
             let fractions = SubsampledRenyi.gaussianFractions(samplingRate: q, noiseMultiplier: sigma)
+            let growth = SubsampledRenyi.growth(through: RenyiOrders.orderMax) { Double($0 * ($0 - 1)) / (2 * sigma * sigma) }
             self.init(
                 divergences: RenyiOrders.all.map { tenths in
                     tenths % 10 == 0
-                        ? SubsampledRenyi.divergence(order: tenths / 10, samplingRate: q) {
-                            Double($0 * ($0 - 1)) / (2 * sigma * sigma)
-                        } : fractions[tenths - 11]
+                        ? SubsampledRenyi.divergence(order: tenths / 10, samplingRate: q, growth: growth) : fractions[tenths - 11]
                 })
         case .gaussian(let sigma):
             self.init(divergences: RenyiOrders.values.map { $0 / (2 * sigma * sigma) })
@@ -65,9 +64,9 @@ extension RenyiCurve {
             self.init(divergences: RenyiOrders.values.map(divergence))
             return
         }
-        let moments = (0...512).map { $0 < 2 ? 0 : Double($0 - 1) * divergence(Double($0)) }
+        let growth = SubsampledRenyi.growth(through: RenyiOrders.orderMax) { Double($0 - 1) * divergence(Double($0)) }
         func sampled(_ order: Int) -> Double {
-            order == 1 ? 0 : SubsampledRenyi.divergence(order: order, samplingRate: q) { moments[$0] }
+            order == 1 ? 0 : SubsampledRenyi.divergence(order: order, samplingRate: q, growth: growth)
         }
         self.init(
             divergences: RenyiOrders.all.map { tenths in

@@ -12,6 +12,9 @@ package enum RenyiOrders {
     /// The order that so many tenths are.
     package static func value(_ tenths: Int) -> Double { Double(tenths) / 10 }
 
+    /// The largest order.
+    static let orderMax = 512
+
     /// Tenths up to which orders that are no integers occur.
     static let lastFraction = 109
 }
