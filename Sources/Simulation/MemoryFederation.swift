@@ -5,6 +5,7 @@ import AuditLog
 import Codec
 import Coordinator
 import Cryptography
+import DifferentialPrivacy
 import Messages
 import SecureAggregation
 import SiteNode
@@ -145,6 +146,9 @@ package final class MemoryFederation {
         }
         try settle()
     }
+
+    /// What a site's privacy ledger says.
+    package func privacyLedger(of site: String) -> PrivacyLedger? { nodes[site]?.core.state.ledger }
 
     /// Runs the study's current plan to its end.
     ///

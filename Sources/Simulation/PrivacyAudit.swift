@@ -20,15 +20,12 @@ package struct PrivacyAudit: Sendable {
     package var runs: Int
     /// Of keys, batches and noise.
     package var seed: UInt64
-    /// σ; less than the plan needs for its ε, to see what the audit makes of it.
-    package var noiseMultiplier: Double?
 
     /// - Parameters: see the properties.
-    package init(runs: Int, seed: UInt64, noiseMultiplier: Double? = nil) {
+    package init(runs: Int, seed: UInt64) {
         precondition((8...100_000).contains(runs), "an audit of 8 to 100,000 runs")
         self.runs = runs
         self.seed = seed
-        self.noiseMultiplier = noiseMultiplier
     }
 
     /// What an audit finds.
@@ -53,7 +50,7 @@ package struct PrivacyAudit: Sendable {
 
     /// Runs it.
     ///
-    /// - Parameter progress: called after every run with how many are done.
+    /// - Parameter progress: called before every run with how many are done.
     package func run(progress: (Int) -> Void = { _ in }) throws -> Finding {
         let steps = PrivacyAudit.rounds * PrivacyAudit.stepsPerRound
         let promised = try NoiseCalibration(samplingRate: PrivacyAudit.samplingRate, steps: steps, delta: PrivacyAudit.delta)
@@ -63,14 +60,20 @@ package struct PrivacyAudit: Sendable {
         let reported = try LossAccountant([event]).epsilon(delta: PrivacyAudit.delta)
         var scores: [[Double]] = []
         for (index, withCanary) in [true, false].enumerated() {
-            let plan = try PrivacyAudit.plan(noiseMultiplier: noiseMultiplier ?? promised, withCanary: withCanary)
-            scores.append(try self.scores(plan, withCanary: withCanary, seed: seed &+ UInt64(index)) { progress(index * (runs / 2) + $0) })
+            let plan = try PrivacyAudit.plan(noiseMultiplier: promised, withCanary: withCanary)
+            let first = index * (runs / 2)
+            scores.append(
+                try (first..<first + runs / 2).map { run in
+                    progress(run)
+                    return try score(plan, withCanary: withCanary, seed: seed &* 0x1_0001 &+ UInt64(run))
+                })
         }
         return finding(with: scores[0], without: scores[1], reported: reported)
     }
 
-    /// What the released parameters say about the canary, run by run: the mean weight of its columns.
-    private func scores(_ plan: Plan, withCanary: Bool, seed: UInt64, progress: (Int) -> Void) throws -> [Double] {
+    /// What the released parameters say about the canary: the mean weight of its columns. Every run has a federation of its
+    /// own, because no node's budget pays for two.
+    private func score(_ plan: Plan, withCanary: Bool, seed: UInt64) throws -> Double {
         let sites = PrivacyAudit.siteNames.map { name -> (name: String, data: any SiteData) in
             let rows = PrivacyAudit.rows(withCanary: withCanary && name == PrivacyAudit.siteNames[0])
             return (
@@ -82,19 +85,14 @@ package struct PrivacyAudit: Sendable {
         }
         let federation = try MemoryFederation(name: "audit", sites: sites, seed: seed, orderSeed: seed)
         try federation.agree(on: plan)
-        var scores: [Double] = []
-        for done in 1...runs / 2 {
-            let run = try federation.run(study: plan.study)
-            guard run.status == .released, let weights = federation.installed[PrivacyAudit.siteNames[1]]?.last?.package.parameters.tensors.first
-            else { throw ScenarioError.failed(step: "audit", run.reason ?? "no model was released") }
-            scores.append(weights.values.reduce(0) { $0 + Double($1) } / Double(PrivacyAudit.canaryColumns))
-            progress(done)
-        }
-        return scores
+        let run = try federation.run(study: plan.study)
+        guard run.status == .released, let weights = federation.installed[PrivacyAudit.siteNames[1]]?.last?.package.parameters.tensors.first
+        else { throw ScenarioError.failed(step: "audit", run.reason ?? "no model was released") }
+        return weights.values.reduce(0) { $0 + Double($1) } / Double(PrivacyAudit.canaryColumns)
     }
 
     /// The first half of the runs chooses threshold and direction, the second half is judged.
-    private func finding(with: [Double], without: [Double], reported: Double) -> Finding {
+    func finding(with: [Double], without: [Double], reported: Double) -> Finding {
         let half = with.count / 2
         let (chosenWith, chosenWithout) = (with[..<half], without[..<half])
         var best = (bound: -Double.infinity, threshold: 0.0, claims: true)

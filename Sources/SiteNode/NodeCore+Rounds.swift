@@ -40,6 +40,7 @@ extension NodeCore {
         let manifest: Manifest
         let logged: Set<UInt32>
         var caughtUp: [LogEntry] = []
+        let reserved: (entries: [LogEntry], head: LedgerHead)
         do {
             offer = try admit(work, at: now)
             guard let pinned = state.manifest?.proposal else {
@@ -54,7 +55,8 @@ extension NodeCore {
             }
             logged = try RoundStart(encoded: start).verify(
                 work: work, descriptor: descriptor, manifest: manifest, coordinatorKey: coordinatorKey)
-            _ = try rows(for: work, offer)
+            let dataset = try rows(for: work, offer)
+            reserved = try reserve(work, descriptor, offer.plan, dataset, at: now)
             if work.kind != .statistics { caughtUp = try followResults(results, work, offer, descriptor) }
         } catch {
             return refuse(work, error)
@@ -63,11 +65,11 @@ extension NodeCore {
         for record in caughtUp.compactMap(NodeState.latch) { history.apply(record) }
         var session = ClientSession(
             identity: signingKey, siteIndex: siteIndex, manifest: manifest, policy: aggregationPolicy(work, offer, manifest, logged),
-            coordinatorKey: coordinatorKey, history: history, random: random,
+            coordinatorKey: coordinatorKey, history: history, ledgerHead: reserved.head, random: random,
             now: UInt64(max(0, now.milliseconds / 1000)))
         let actions = session.handle(opening)
         active = ActiveRound(work: work, plan: offer.plan, planHash: offer.hash, session: session)
-        return caughtUp.map { .log($0) } + (try follow(actions, at: now))
+        return (caughtUp + reserved.entries).map { .log($0) } + (try follow(actions, at: now))
     }
 
     /// Brings this node's own copy of the run's model up to the round: from the plan's first model, every published sum
@@ -218,6 +220,7 @@ extension NodeCore {
                 result.append(.send(.aggregation(round: round.work.number, message: message)))
             case .persistLatch(let record):
                 result.append(.log(latch(record, round.work, round.planHash)))
+                if case .masked = record { result += try leaving(round, at: now).map { .log($0) } }
             case .needInput:
                 continue  // `work` computes the vector when the shares are here.
             case .uploadSegments(let count):
@@ -310,7 +313,7 @@ extension NodeCore {
         let followed = try follow(actions, at: now)
         guard active != nil else { return followed }
         active = nil
-        return followed + [
+        return followed + (try closing(round, at: now).map { .log($0) }) + [
             .log(
                 .node(
                     .roundCompleted, site: site,

@@ -167,6 +167,7 @@ extension NodeCore {
         }
         let dataset = try data.dataset(for: offer.plan, includingFeedback: terms.includesFeedbackRows)
         try policy.check(dataset)
+        let ledger = try ledgerEntries(consentTo: offer.plan, dataset, at: now)
         let consent = Consent(
             site: site, study: study, planHash: offer.hash, datasetFingerprint: dataset.sourceFingerprint,
             bounds: .init(sitesMin: terms.sitesMin, roundsMax: terms.roundsMax),
@@ -180,7 +181,8 @@ extension NodeCore {
                 "plan": .string(offer.hash.hex), "study": .string(study), "consent": .string(signed.hash.hex),
                 "key": .string(Hex.encode(signingKey.publicKey.bytes)), "expires": .integer(consent.expires),
             ])
-        let actions = try settle([.store(signed.encoded), .log(entry), .send(.consent(signed.encoded))], at: now)
+        let actions = try settle(
+            [.store(signed.encoded)] + ledger.map { .log($0) } + [.log(entry), .send(.consent(signed.encoded))], at: now)
         return (signed, actions)
     }
 

@@ -4,6 +4,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import SecureAggregation
 import Study
 import Telemetry
@@ -65,6 +66,9 @@ package struct NodeState: Sendable {
     /// Whether the node waits for a person to look at evidence.
     package private(set) var isPaused = false
 
+    /// What was spent of the privacy budgets, over all studies.
+    package private(set) var ledger = PrivacyLedger()
+
     static let roundsKept = 10_000
 
     package init() {}
@@ -104,6 +108,8 @@ package struct NodeState: Sendable {
                 roundsUsed += 1
                 roundsUsedByPlan[try digest(entry, "plan"), default: 0] += 1
             }
+        case .budgetSpent:
+            try ledger.take(Array(try text(entry, "record").utf8))
         case .roundCompleted:
             rounds.append(
                 CompletedRound(

@@ -32,6 +32,9 @@ package struct SitePolicy: Equatable, Sendable {
     package var allowWithoutDifferentialPrivacy: Bool
     /// Modes of differential privacy that a plan may name.
     package var allowedPrivacyModes: Set<PrivacyGuarantee>
+    /// ε that all studies together may spend on a dataset, at δ = min(10⁻⁵, 1/(10 N)) for N training rows. Written into the
+    /// privacy ledger at the first consent for the dataset; from then on two operators change it.
+    package var privacyBudget: Double
     /// Rounds over all studies that this node ever takes part in: the budget until differential
     /// privacy gives it a better unit.
     package var roundBudget: Int
@@ -52,6 +55,7 @@ package struct SitePolicy: Equatable, Sendable {
         allowedStudies = []
         allowWithoutDifferentialPrivacy = true
         allowedPrivacyModes = Set(PrivacyGuarantee.allCases)
+        privacyBudget = 3
         roundBudget = 10_000
         rowsMin = 20
         weightShareMax = 0.5
@@ -62,11 +66,15 @@ package struct SitePolicy: Equatable, Sendable {
         var policy = SitePolicy()
         (policy.sitesMin, policy.colluders, policy.honestMin) = (3, 1, 2)
         (policy.attemptsMax, policy.weightShareMax) = (SitePolicy.attemptsCeiling, 0.9)
+        policy.privacyBudget = SitePolicy.privacyBudgetCeiling
         return policy
     }
 
     /// Attempts that a policy may allow.
     package static let attemptsCeiling = 5
+
+    /// ε of a budget that needs nobody's exception.
+    package static let privacyBudgetCeiling = PrivacyBudget.epsilonWithoutException
 
     /// Bytes of a policy file.
     package static let bytesMax = 1 << 16
@@ -109,6 +117,8 @@ package struct SitePolicy: Equatable, Sendable {
                 allowedPrivacyModes = try SitePolicy.modes(
                     fields.strings("allowedPrivacyModes", maxCount: 32))
             }
+            privacyBudget =
+                try fields.optionalNumber("privacyBudget", in: 0.01...SitePolicy.privacyBudgetCeiling) ?? privacyBudget
             roundBudget =
                 try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
             rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin

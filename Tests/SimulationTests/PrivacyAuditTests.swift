@@ -5,15 +5,18 @@ import Testing
 /// Short forms of `Tests/audit-privacy`.
 @Suite struct PrivacyAuditTests {
     @Test func aCanaryShowsNoMoreThanThePlanReports() throws {
-        let finding = try PrivacyAudit(runs: 80, seed: 3).run()
-        #expect(finding.lowerBound < finding.reported && finding.reported < 3)
+        let finding = try PrivacyAudit(runs: 16, seed: 3).run()
+        #expect(finding.lowerBound < finding.reported && finding.reported < 3 && finding.judged == 8)
     }
 
-    @Test func theAuditSeesMissingNoise() throws {
-        // With a fiftieth of the noise nearly every guess is right.
-        let finding = try PrivacyAudit(runs: 160, seed: 3, noiseMultiplier: 0.3).run()
-        #expect(finding.recognised.with + finding.recognised.without > 50, "\(finding)")
-        #expect(finding.lowerBound > 0.5, "\(finding)")
+    @Test func theAuditSeesWhatScoresTell() {
+        let audit = PrivacyAudit(runs: 200, seed: 1)
+        // As without noise: two thresholds apart.
+        let apart = audit.finding(with: (0..<100).map { 1 + Double($0 % 7) / 100 }, without: [Double](repeating: 0, count: 100), reported: 3)
+        #expect(apart.lowerBound > 2.5 && apart.recognised.with == 50 && apart.recognised.without == 50)
+        // The same scores on both sides tell nothing.
+        let same = (0..<100).map { Double($0 * 7919 % 100) }
+        #expect(audit.finding(with: same, without: same, reported: 3).lowerBound < 0.5)
     }
 
     @Test func confidenceBoundsAreTheBook() {

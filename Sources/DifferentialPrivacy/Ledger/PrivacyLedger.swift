@@ -143,7 +143,11 @@ package struct PrivacyLedger: Sendable {
         return JSONValue.object(fields).canonicalBytes()
     }
 
-    private mutating func take(_ line: [UInt8]) throws(PrivacyRefusal) {
+    /// Takes the next line of a ledger that was written before.
+    ///
+    /// - Parameter line: without its newline.
+    /// - Throws: as `init(lines:operators:)`.
+    package mutating func take(_ line: [UInt8]) throws(PrivacyRefusal) {
         let number = hashes.count + 1
         let (entry, time): (LedgerEntry, Int64)
         let previous: String
