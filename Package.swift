@@ -68,7 +68,7 @@ let tests: [(name: String, imports: [String])] = [
     ("TransportTests", ["Transport", "Cryptography"]),
     ("HTTPTests", ["HTTP", "Transport", "Codec", "Cryptography"]),
     ("ServingTests", ["Serving", "HTTP", "Transport", "ModelPackage", "AuditLog", "Tabular", "Models", "Study", "Storage", "Codec", "Cryptography"]),
-    ("CoordinatorTests", ["Coordinator", "Messages", "Codec", "Cryptography"]),
+    ("CoordinatorTests", ["Coordinator", "Messages", "SecureAggregation", "AuditLog", "Codec", "Cryptography"]),
     ("SiteNodeTests", ["SiteNode", "Messages", "Codec", "Cryptography"]),
     ("SimulationTests", ["Simulation", "Coordinator", "SiteNode"]),
     ("EndToEndTests", ["Simulation", "Storage", "Codec", "Cryptography", "HTTP", "Transport"]),
