@@ -24,8 +24,11 @@ package struct HTTPRequest: Sendable {
     /// byte of an answer.
     package var isIdempotent: Bool
 
-    /// The methods that servers know; others are answered with 501. TRACE is known so that it is answered 405: no route has it.
-    package static let methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+    /// The methods that servers know; others are answered with 501. No route has
+    /// TRACE or QUERY; they are known so that the answer is 405.
+    package static let methods = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY",
+    ]
 
     /// A request to be sent.
     /// - Parameters:

@@ -244,6 +244,7 @@ private struct RequestLine: Sendable {
         case 4 where spells("HEAD", bytes, 0): return "HEAD"
         case 5 where spells("PATCH", bytes, 0): return "PATCH"
         case 5 where spells("TRACE", bytes, 0): return "TRACE"
+        case 5 where spells("QUERY", bytes, 0): return "QUERY"
         case 6 where spells("DELETE", bytes, 0): return "DELETE"
         case 7 where spells("OPTIONS", bytes, 0): return "OPTIONS"
         default:
