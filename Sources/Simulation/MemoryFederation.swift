@@ -150,6 +150,12 @@ package final class MemoryFederation {
     /// What a site's privacy ledger says.
     package func privacyLedger(of site: String) -> PrivacyLedger? { nodes[site]?.core.state.ledger }
 
+    /// A site as its disk holds it now; `restore` puts an older one back, as a backup would.
+    package func disk(of site: String) -> NodeCore? { nodes[site]?.core }
+
+    /// Puts a site back to what `disk(of:)` gave.
+    package func restore(_ core: NodeCore) { nodes[core.site]?.core = core }
+
     /// Runs the study's current plan to its end.
     ///
     /// - Parameter progress: called after every delivered message with the run as the log tells it.

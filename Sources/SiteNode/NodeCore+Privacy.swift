@@ -7,6 +7,7 @@
 //     round completed  `closed`
 
 import AuditLog
+import Codec
 import Cryptography
 import DifferentialPrivacy
 import Messages
@@ -120,5 +121,20 @@ extension NodeCore {
 
     private func entry(_ line: [UInt8]) -> LogEntry {
         .node(.budgetSpent, site: site, ["record": .string(String(decoding: line.dropLast(), as: UTF8.self))])
+    }
+}
+
+extension PrivacyLedger.AccountStatus {
+    /// What `node status` shows: ε spent and left, by study; decimals as text.
+    var json: JSONValue {
+        [
+            "dataset": .string(dataset), "unit": .string(unit.rawValue), "spent": .string(decimal(spent, places: 3)),
+            "budget": budget.map { .string(decimal($0.epsilon, places: 3)) } ?? .null,
+            "delta": budget.map { .string(decimal($0.delta, places: 12)) } ?? .null,
+            "studies": .array(
+                studies.map {
+                    ["study": .string($0.study), "alone": .string(decimal($0.epsilon, places: 3)), "charges": .integer(Int64($0.charges))]
+                }),
+        ]
     }
 }

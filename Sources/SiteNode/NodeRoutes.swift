@@ -209,6 +209,7 @@ extension NodeService {
                 "failure": log.failure.map { .string("\($0)") } ?? .null,
             ],
             "members": core.state.manifest.map { .integer(Int64($0.proposal.members.count)) } ?? .null, "paused": .bool(core.state.isPaused),
+            "privacy": .array(core.state.ledger.accounts().map(\.json)), "privacyLedger": .integer(Int64(core.state.ledger.head.sequence)),
             "versions": .array(core.state.versions.map(\.json)),
             "rounds": .array(core.state.rounds.suffix(100).map(\.json)),
         ]

@@ -64,6 +64,19 @@ import Testing
         #expect(after == before, "a refused run costs nothing")
     }
 
+    /// The same backup does no harm where no budget was spent: it is the ledger that peers hold against it.
+    @Test(arguments: [true, false]) func aSiteOnYesterdaysDiskIsRefusedByItsPeers(isPrivate: Bool) throws {
+        let federation = try Self.federation(budget: 8)
+        var plan = try Self.plan("first", mode: "record-local", epsilon: 1)
+        if !isPrivate { (plan.privacy.guarantee, plan.privacy.withoutDifferentialPrivacy) = (nil, true) }
+        try federation.agree(on: plan)
+        let yesterday = try #require(federation.disk(of: "one"))
+        #expect(try federation.run(study: "first").status == .released)
+        federation.restore(yesterday)
+        let run = try federation.run(study: "first")
+        #expect((run.status == .failed) == isPrivate, "\(run.status) \(run.reason ?? "")")
+    }
+
     @Test func aPlanThatNeverFitsGetsNoConsent() throws {
         let federation = try Self.federation(budget: 1)
         do {
