@@ -306,6 +306,9 @@ extension SitePolicy {
                 // Studies by name; empty: any study that a person here consents to.
                 allowedStudies: [\(allowedStudies.map { "\"\($0)\"" }.sorted().joined(separator: ", "))],
                 allowWithoutDifferentialPrivacy: \(allowWithoutDifferentialPrivacy),
+                // Modes of differential privacy that a plan may have, and ε that one record may ever cost, over all studies.
+                allowedPrivacyModes: [\(allowedPrivacyModes.map { "\"\($0.rawValue)\"" }.sorted().joined(separator: ", "))],
+                privacyBudget: \(privacyBudget),
                 // Secure rounds over all studies that this node ever takes part in.
                 roundBudget: \(roundBudget),
                 // Fewest training rows to take part.

@@ -23,6 +23,7 @@ import Testing
 
     @Test func theFileThatIsWrittenForPeopleReadsBack() throws {
         #expect(try SitePolicy(parsing: SitePolicy().documented) == SitePolicy())
+        #expect(try SitePolicy(parsing: SitePolicy.floors.documented) == SitePolicy.floors)
         var policy = SitePolicy()
         (policy.sitesMin, policy.colluders, policy.roundBudget, policy.rowsMin) = (4, 2, 7, 100)
         (policy.allowedTasks, policy.allowedStudies) = ([], ["heart-1", "credit"])
