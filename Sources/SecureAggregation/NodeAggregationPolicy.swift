@@ -47,6 +47,11 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     /// Accept a model that builds on a result this node never saw, as after missing a round. A node that fetches
     /// missed results does not need it.
     package var acceptsUnknownPreviousResult = false
+    /// Experimental: take part in rounds whose sites share within groups, §6.3. The coordinator then learns the sum of
+    /// every group, so the rules about cohort, colluders, honest and trusted sites hold for this site's own group.
+    package var acceptsExperimentalGroups = false
+    /// The smallest group size; tests alone set it lower.
+    var minimumGroupSize = AggregationLimits.groupSitesMin
     /// Sites (manifest indices) that the coordinator's log names for the round; a roster with another is refused.
     /// Nil where no log is held against the round.
     package var loggedSites: Set<UInt32>?
