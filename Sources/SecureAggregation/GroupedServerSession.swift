@@ -24,6 +24,7 @@ package struct GroupedServerSession: Sendable {
     /// The result as a document for sites that missed the round; set by ``publish(nextModelHash:)``.
     package private(set) var publishedResult: PublishedResult?
 
+    /// The round, as opened.
     package var descriptor: RoundDescriptor { opening.descriptor }
     /// Sites the round is offered to, ascending.
     package var invited: [UInt32] { opening.invited }

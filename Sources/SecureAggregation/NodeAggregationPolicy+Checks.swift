@@ -125,7 +125,7 @@ extension NodeAggregationPolicy {
         guard
             ThresholdRule.holds(
                 threshold: cohort.threshold.threshold(sites: n), sites: n,
-                colluders: colluders(sites: n))
+                colluders: colluders(sites: n, cohort))
         else {
             throw AggregationRefusal(.thresholdTooLow)
         }
@@ -143,7 +143,7 @@ extension NodeAggregationPolicy {
         guard survivors.count >= max(threshold, minimumCohort, descriptor.cohort.graphMinimum) else {
             throw AggregationRefusal(.survivorsTooFew)
         }
-        let honest = survivors.count - colluders(sites: rosterCount)
+        let honest = survivors.count - colluders(sites: rosterCount, descriptor.cohort)
         guard honest >= max(minimumHonest, NodeAggregationPolicy.minimumHonestFloor) else {
             throw AggregationRefusal(.honestTooFew)
         }

@@ -63,6 +63,21 @@ import Testing
         #expect(federation.refusals.count == 12)
         #expect(federation.refusals.values.allSatisfy { $0.code == .thresholdTooLow })
 
+        // A policy that assumes one colluder among its partners assumes a third in a group that chance has made.
+        for groupSize in [8, nil] {
+            world = World(sites: 8, groupSize: 8)
+            world.descriptor.cohort.threshold = .colluders(1)
+            world.descriptor.cohort.groupSize = groupSize
+            let sites = world.indices
+            let (policy, cohort) = (world.policy, world.descriptor.cohort)
+            let code: RefusalCode?
+            do throws(AggregationRefusal) {
+                try policy.checkCohort(sites, sharingWith: sites, cohort)
+                code = nil
+            } catch { code = error.code }
+            #expect(code == (groupSize == nil ? nil : .thresholdTooLow))
+        }
+
         world = self.world
         world.policy.minimumCohort = 5
         world.descriptor.cohort.minimum = 5

@@ -9,6 +9,7 @@ extension World {
     /// n sites, numbered from 0, in groups of `groupSize` … 2 · `groupSize` − 1.
     init(sites n: Int, groupSize: Int, minimum: Int = 3, elements: Int = 8) {
         self.init(sites: n, elements: elements)
+        descriptor.vector.maximumWeight = UInt64(max(1000, n))
         descriptor.cohort.groupSize = groupSize
         descriptor.cohort.minimum = minimum
         policy.acceptsExperimentalGroups = true
