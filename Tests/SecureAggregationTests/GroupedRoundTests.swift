@@ -1,5 +1,5 @@
 // Rounds in groups, §6.3 of `protocol/secure-aggregation.md`. Long form: 1,100 sites in groups of 512 and 588, about
-// 270 s on a shared machine, most of it the 1.2 million signatures of the roster that all nodes check,
+// 270 s on a shared machine (all nodes check the whole roster: 1.2 million signatures).
 //     CONSILIUM_LONG=1 CONSILIUM_ONLY=SecureAggregation swift test -c release -Xswiftc -enable-testing --filter Grouped
 
 import Codec
