@@ -104,12 +104,15 @@ struct Advertisement: Equatable, Sendable {
     }
 }
 
-/// M2: u32 count ‖ count × (body ‖ signature), ascending by site. U1 of the specification.
+/// M2: u32 count ‖ count × (body ‖ signature), ascending by site. U1 of the specification; a roster with a ``group`` is
+/// one group of it, which the steps after M2 take as theirs, under the hash of the whole.
 struct Roster: Equatable, Sendable {
     let advertisements: [Advertisement]
     /// ρ = H("roster"; ctx, all entries).
     let hash: Digest
     private let ordinals: [UInt32: Int]
+    /// Which group of the round this is; nil for all of U1.
+    let group: RosterGroup?
 
     /// - Parameter advertisements: distinct sites, any order.
     init(_ advertisements: [Advertisement], context: Digest) {
@@ -118,6 +121,16 @@ struct Roster: Equatable, Sendable {
         hash = Transcript.hash(.roster, context.bytes, sorted.flatMap(\.entry))
         ordinals = Dictionary(
             sorted.enumerated().map { ($1.site, $0) }, uniquingKeysWith: { first, _ in first })
+        group = nil
+    }
+
+    /// One group of a whole roster.
+    init(_ whole: Roster, group: RosterGroup) {
+        advertisements = group.members.map { whole.advertisements[$0] }
+        hash = whole.hash
+        ordinals = Dictionary(
+            advertisements.enumerated().map { ($1.site, $0) }, uniquingKeysWith: { first, _ in first })
+        self.group = group
     }
 
     var count: Int { advertisements.count }
@@ -137,11 +150,13 @@ struct Roster: Equatable, Sendable {
     }
 
     /// - Throws: `roster-order` unless sites strictly ascend; `roster-duplicate` for a repeated site or key.
-    init(message: [UInt8], context: Digest) throws(AggregationRefusal) {
+    init(message: [UInt8], context: Digest, sitesMax: Int = AggregationLimits.sitesMax)
+        throws(AggregationRefusal)
+    {
         var reader = try reader(message, expecting: .roster)
         let advertisements = try decoding { () throws -> [Advertisement] in
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else {
+            guard count <= sitesMax else {
                 throw AggregationRefusal(.rosterTooLarge)
             }
             var list: [Advertisement] = []

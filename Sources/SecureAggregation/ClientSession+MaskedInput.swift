@@ -25,6 +25,11 @@ extension ClientSession {
 
     mutating func maskInput(_ state: Delivered) throws(AggregationRefusal) -> [ClientAction] {
         guard let descriptor, var vector = input.take() else { return [] }
+        if let group = state.roster.group {
+            try policy.checkWeight(
+                vector.weight, lastTotal: history.lastTotalWeight(task: descriptor.task),
+                part: Double(state.roster.count) / Double(group.roundSites.count))
+        }
         let masked = MaskedInput(masking: &vector, with: state.masks, parallelism: parallelism)
         let header = MaskedInputHeader(
             from: siteIndex, context: context, roster: state.roster.hash,

@@ -17,14 +17,18 @@ extension ClientSession {
         -> [ClientAction]
     {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
-        let roster = try Roster(message: message, context: context)
-        guard let ownOrdinal = roster.ordinal(of: siteIndex),
-            roster.advertisements[ownOrdinal] == state.own
+        let cohort = descriptor.cohort
+        let whole = try Roster(message: message, context: context, sitesMax: cohort.rosterMax)
+        guard let place = whole.ordinal(of: siteIndex), whole.advertisements[place] == state.own
         else {
             throw AggregationRefusal(.rosterWithoutSelf)
         }
-        try policy.checkCohort(roster.sites, descriptor.cohort)
-        try roster.checkMembers(
+        let roster = whole.graph(of: siteIndex, groupSize: cohort.groupSize, context: context)
+        guard let ownOrdinal = roster.ordinal(of: siteIndex) else {
+            throw AggregationRefusal(.rosterWithoutSelf)
+        }
+        try policy.checkCohort(whole.sites, sharingWith: roster.sites, cohort)
+        try whole.checkMembers(
             manifest: manifest, now: now, context: context, ledgerHeads: history.ledgerHeads)
 
         let keys = PairwiseKeys(context: context, roster: roster)
@@ -36,7 +40,7 @@ extension ClientSession {
                 try keys.agreed(state.secrets.channelKey, with: peer.channelKey, site: peer.site),
                 at: offset)
         }
-        let threshold = descriptor.cohort.threshold.threshold(sites: roster.count)
+        let threshold = cohort.threshold.threshold(sites: roster.count)
         let shares = try dealtShares(of: state.secrets, count: roster.count, threshold: threshold)
         let boxes = roster.advertisements.indices.filter { $0 != ownOrdinal }.map { ordinal in
             let peer = roster.advertisements[ordinal]
@@ -56,7 +60,7 @@ extension ClientSession {
                 secrets: state.secrets, roster: roster, threshold: threshold, channels: channels,
                 ownShare: ownShare))
         let heads = Dictionary(
-            roster.advertisements.map { ($0.site, $0.ledgerHead) },
+            whole.advertisements.map { ($0.site, $0.ledgerHead) },
             uniquingKeysWith: { first, _ in first })
         let sent = EncryptedShares(
             from: siteIndex, boxes: boxes, context: context, roster: roster, identity: identity)
@@ -91,7 +95,7 @@ extension ClientSession {
         }
         guard
             delivery.sharers.count
-                >= max(state.threshold, policy.minimumCohort, descriptor.cohort.minimum)
+                >= max(state.threshold, policy.minimumCohort, descriptor.cohort.graphMinimum)
         else {
             throw AggregationRefusal(.sharersTooFew)
         }

@@ -71,13 +71,14 @@ extension ClientSession {
         -> [ClientAction]
     {
         guard let descriptor else { throw AggregationRefusal(.unexpectedMessage) }
-        let header = try ResultHeader(message: message, rosterCount: state.roster.count)
-        guard header.survivors == state.survivors,
+        let header = try ResultHeader(message: message, rosterCount: state.roster.roundSites.count)
+        guard state.roster.isResult(header.survivors, over: state.survivors, descriptor.cohort),
             header.digests.segments.count == descriptor.vector.segmentCount
         else {
             throw AggregationRefusal(.resultMismatch)
         }
-        guard header.isSigned(by: coordinatorKey, transcript: state.transcript) else {
+        let transcript = state.roster.resultTranscript(state.transcript, header.survivors)
+        guard header.isSigned(by: coordinatorKey, transcript: transcript) else {
             throw AggregationRefusal(.resultSignature)
         }
         guard
@@ -85,7 +86,7 @@ extension ClientSession {
                 survivors: header.survivors.count, maximumWeight: descriptor.vector.maximumWeight)
         else { throw AggregationRefusal(.resultSlots) }
         let receiving = ReceivingResult(
-            roster: state.roster, header: header, transcript: state.transcript,
+            roster: state.roster, header: header, transcript: transcript,
             payload: [UInt32](repeating: 0, count: descriptor.vector.elementCount),
             missing: Set(0..<descriptor.vector.segmentCount))
         step = .receivingResult(receiving)
@@ -118,11 +119,12 @@ extension ClientSession {
     private mutating func finish(_ state: ReceivingResult, _ descriptor: RoundDescriptor)
         -> [ClientAction]
     {
+        let sites = state.roster.roundSites
         let result = RoundResult(
             hash: state.header.hash(state.transcript),
             sum: AggregateSum(
                 spec: descriptor.vector, header: state.header.slots, payload: state.payload,
-                survivors: state.roster.sites(state.header.survivors), roster: state.roster.sites),
+                survivors: state.header.survivors.ordinals.map { sites[$0] }, roster: sites),
             nextModelHash: state.header.nextModelHash)
         step = .resultToConfirm(result)
         return [.finished(result)]

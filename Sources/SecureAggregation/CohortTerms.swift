@@ -34,12 +34,29 @@ package struct CohortTerms: Equatable, Sendable {
     /// n_max: the number of sites the overflow guarantee counts with.
     package var maximum: Int
     package var threshold: ThresholdRule
+    /// Experimental (§6.3): sites share within groups of g … 2g − 1 instead of all with all. Nil: the complete graph.
+    package var groupSize: Int?
 
-    package init(minimum: Int, maximum: Int, threshold: ThresholdRule = .twoThirds) {
+    /// - Parameters:
+    ///   - minimum: n_min, at least 3.
+    ///   - maximum: n_max; at most 1,024, with groups 65,535.
+    ///   - groupSize: g, ``AggregationLimits/groupSites``; nil for the complete graph.
+    package init(
+        minimum: Int, maximum: Int, threshold: ThresholdRule = .twoThirds, groupSize: Int? = nil
+    ) {
         self.minimum = minimum
         self.maximum = maximum
         self.threshold = threshold
+        self.groupSize = groupSize
     }
+
+    /// Sites that one roster may have.
+    var rosterMax: Int {
+        groupSize == nil ? AggregationLimits.sitesMax : AggregationLimits.groupedSitesMax
+    }
+
+    /// Sharers and survivors that one graph needs besides its threshold. n_min counts over all groups of a round.
+    var graphMinimum: Int { groupSize == nil ? minimum : AggregationLimits.sitesMin }
 
     func write(to writer: inout ByteWriter) {
         writer.u32(UInt32(minimum))
@@ -55,12 +72,14 @@ package struct CohortTerms: Equatable, Sendable {
             writer.u8(3)
             writer.u32(0)
         }
-        writer.u8(CohortTerms.completeGraph)
-        writer.u32(0)
+        writer.u8(groupSize == nil ? CohortTerms.completeGraph : CohortTerms.groupedGraph)
+        writer.u32(UInt32(groupSize ?? 0))
     }
 
     /// Graph mode 0: every site shares with every other. The group size is then zero.
     private static let completeGraph: UInt8 = 0
+    /// Graph mode 1: groups of a given size, §6.3.
+    private static let groupedGraph: UInt8 = 1
 
     init(from reader: inout ByteReader) throws {
         minimum = Int(try reader.u32())
@@ -73,8 +92,12 @@ package struct CohortTerms: Equatable, Sendable {
         case (3, 0): threshold = .everyone
         default: throw AggregationRefusal(.malformedMessage)
         }
-        guard try reader.u8() == CohortTerms.completeGraph, try reader.u32() == 0 else {
-            throw AggregationRefusal(.graphNotSupported)
+        let graph = try reader.u8()
+        let size = Int(try reader.u32())
+        switch (graph, size) {
+        case (CohortTerms.completeGraph, 0): groupSize = nil
+        case (CohortTerms.groupedGraph, AggregationLimits.groupSites): groupSize = size
+        default: throw AggregationRefusal(.graphNotSupported)
         }
     }
 }

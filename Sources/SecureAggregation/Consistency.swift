@@ -24,11 +24,16 @@ enum SurvivorList {
         }
     }
 
-    /// h3 = H("u3"; ctx, ρ, h2, bitmap).
+    /// h3 = H("u3"; ctx, ρ, h2, bitmap), in a group H("u3"; ctx, ρ, h2, bitmap, u32 group).
     static func hash(_ survivors: SiteSet, context: Digest, roster: Roster, sharers: Digest)
         -> Digest
     {
-        Transcript.hash(
+        if let group = roster.group {
+            return Transcript.hash(
+                .survivors, context.bytes, roster.hash.bytes, sharers.bytes, survivors.bytes,
+                group.number.bigEndianBytes)
+        }
+        return Transcript.hash(
             .survivors, context.bytes, roster.hash.bytes, sharers.bytes, survivors.bytes)
     }
 

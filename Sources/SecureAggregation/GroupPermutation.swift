@@ -1,6 +1,5 @@
-// The public shuffle that places sites in groups or on a ring: Fisher–Yates over AES-256-CTR words with rejection.
-// `protocol/secure-aggregation.md` §6.3. Suite 1 runs the complete graph only; the shuffle is fixed here so that
-// the grouped suite and its vectors agree.
+// The public shuffle that places sites in groups: Fisher–Yates over AES-256-CTR words with rejection.
+// `protocol/secure-aggregation.md` §6.3.
 
 import Cryptography
 

@@ -117,7 +117,7 @@ package enum LatchRecord: Equatable, Sendable {
         let type = try reader.u8()
         if type == 2 {
             let count = Int(try reader.u32())
-            guard count <= AggregationLimits.sitesMax else {
+            guard count <= AggregationLimits.groupedSitesMax else {
                 throw AggregationRefusal(.malformedMessage)
             }
             var heads: [UInt32: LedgerHead] = [:]

@@ -4,6 +4,12 @@
 package enum AggregationLimits {
     /// Sites in one complete graph.
     package static let sitesMax = 1024
+    /// Sites of a round in groups (§6.3): the header's limbs of 16 bits sum exactly below 2^16 sites.
+    package static let groupedSitesMax = 65_535
+    /// Group sizes g that the encoding has. A group has g … 2g − 1 sites, so none outgrows ``sitesMax``.
+    package static let groupSites = sitesMin...512
+    /// The smallest g that a node takes part in.
+    package static let groupSitesMin = 64
     /// The fewest sites a sum can hide in; the policy's hard floor.
     package static let sitesMin = 3
     /// Elements of one payload vector.
@@ -26,7 +32,8 @@ package enum AggregationLimits {
     package static let manifestBytesMax = 1 << 20
     /// Longest step deadline.
     package static let deadlineMillisecondsMax: UInt32 = 7 * 24 * 3600 * 1000
-    /// Bytes of any message other than a segment: 1,024 sites × 196 bytes is the largest.
+    /// Bytes of any message other than a segment: 1,024 sites × 196 bytes is the largest. The roster
+    /// of a round in groups is the exception: 196 bytes a site.
     package static let messageBytesMax = 4 << 20
     /// Bytes of a segment message: 2^20 words and its frame.
     package static let segmentMessageBytesMax = (4 << 20) + 64

@@ -7,6 +7,11 @@ extension NodeAggregationPolicy {
     func check(_ descriptor: RoundDescriptor, history: AggregationHistory)
         throws(AggregationRefusal)
     {
+        if let groupSize = descriptor.cohort.groupSize {
+            guard acceptsExperimentalGroups, groupSize >= minimumGroupSize else {
+                throw AggregationRefusal(.graphNotSupported)
+            }
+        }
         guard allowedArchitectures.contains(descriptor.architectureHash) else {
             throw AggregationRefusal(.architectureNotAllowed)
         }
@@ -41,7 +46,7 @@ extension NodeAggregationPolicy {
         }
         let cohort = descriptor.cohort
         guard
-            (cohort.minimum...max(cohort.minimum, AggregationLimits.sitesMax)).contains(
+            (cohort.minimum...max(cohort.minimum, cohort.rosterMax)).contains(
                 cohort.maximum)
         else {
             throw AggregationRefusal(.rosterTooLarge)
@@ -101,23 +106,31 @@ extension NodeAggregationPolicy {
     }
 
     /// M2: the cohort and its threshold.
-    func checkCohort(_ sites: [UInt32], _ cohort: CohortTerms) throws(AggregationRefusal) {
-        let n = sites.count
-        guard n >= max(minimumCohort, cohort.minimum) else {
+    ///
+    /// - Parameters:
+    ///   - whole: all sites that advertised.
+    ///   - sites: those that this site shares with: all of them, or its group.
+    func checkCohort(
+        _ whole: [UInt32], sharingWith sites: [UInt32], _ cohort: CohortTerms
+    ) throws(AggregationRefusal) {
+        guard whole.count >= max(minimumCohort, cohort.minimum, cohort.groupSize ?? 0),
+            sites.count >= minimumCohort
+        else {
             throw AggregationRefusal(.rosterTooSmall)
         }
-        guard n <= min(cohort.maximum, AggregationLimits.sitesMax) else {
+        guard whole.count <= min(cohort.maximum, cohort.rosterMax) else {
             throw AggregationRefusal(.rosterTooLarge)
         }
+        let n = sites.count
         guard
             ThresholdRule.holds(
                 threshold: cohort.threshold.threshold(sites: n), sites: n,
-                colluders: colluders(sites: n))
+                colluders: colluders(sites: n, cohort))
         else {
             throw AggregationRefusal(.thresholdTooLow)
         }
         guard hasTrustedQuorum(sites) else { throw AggregationRefusal(.rosterTrustedQuorum) }
-        guard loggedSites.map({ sites.allSatisfy($0.contains) }) ?? true else {
+        guard loggedSites.map({ whole.allSatisfy($0.contains) }) ?? true else {
             throw AggregationRefusal(.rosterNotLogged)
         }
     }
@@ -127,10 +140,10 @@ extension NodeAggregationPolicy {
         _ survivors: [UInt32], rosterCount: Int, descriptor: RoundDescriptor
     ) throws(AggregationRefusal) {
         let threshold = descriptor.cohort.threshold.threshold(sites: rosterCount)
-        guard survivors.count >= max(threshold, minimumCohort, descriptor.cohort.minimum) else {
+        guard survivors.count >= max(threshold, minimumCohort, descriptor.cohort.graphMinimum) else {
             throw AggregationRefusal(.survivorsTooFew)
         }
-        let honest = survivors.count - colluders(sites: rosterCount)
+        let honest = survivors.count - colluders(sites: rosterCount, descriptor.cohort)
         guard honest >= max(minimumHonest, NodeAggregationPolicy.minimumHonestFloor) else {
             throw AggregationRefusal(.honestTooFew)
         }
@@ -141,9 +154,13 @@ extension NodeAggregationPolicy {
     }
 
     /// M5: this site's weight against the last published total. The first round has none to compare with.
-    func checkWeight(_ weight: UInt64, lastTotal: UInt64?) throws(AggregationRefusal) {
+    ///
+    /// - Parameter part: of the round's sites that this site's sum is over: below 1 in a group.
+    func checkWeight(_ weight: UInt64, lastTotal: UInt64?, part: Double = 1)
+        throws(AggregationRefusal)
+    {
         guard let lastTotal else { return }
-        guard Double(weight) <= maximumWeightShare * Double(lastTotal) else {
+        guard Double(weight) <= maximumWeightShare * part * Double(lastTotal) else {
             throw AggregationRefusal(.weightShareExceeded)
         }
     }

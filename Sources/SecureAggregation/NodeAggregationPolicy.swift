@@ -47,6 +47,12 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
     /// Accept a model that builds on a result this node never saw, as after missing a round. A node that fetches
     /// missed results does not need it.
     package var acceptsUnknownPreviousResult = false
+    /// Experimental: take part in rounds whose sites share within groups, §6.3. The coordinator then learns the sum of
+    /// every group, so the rules about cohort, colluders, honest and trusted sites hold for this site's own group, and at least
+    /// the default number of colluders is assumed in it.
+    package var acceptsExperimentalGroups = false
+    /// The smallest group size; tests alone set it lower.
+    var minimumGroupSize = AggregationLimits.groupSitesMin
     /// Sites (manifest indices) that the coordinator's log names for the round; a roster with another is refused.
     /// Nil where no log is held against the round.
     package var loggedSites: Set<UInt32>?
@@ -88,8 +94,17 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
 
     /// c_policy for a cohort of n.
     package func colluders(sites n: Int) -> Int {
-        max(minimumColluders, assumedColluders ?? max(1, (n + 2) / 3 - 1))
+        max(minimumColluders, assumedColluders ?? Self.defaultColluders(sites: n))
     }
+
+    /// c_policy for a graph of n. In a group never less than the default: chance and the coordinator decide who is
+    /// in it.
+    func colluders(sites n: Int, _ cohort: CohortTerms) -> Int {
+        let assumed = colluders(sites: n)
+        return cohort.groupSize == nil ? assumed : max(assumed, Self.defaultColluders(sites: n))
+    }
+
+    private static func defaultColluders(sites n: Int) -> Int { max(1, (n + 2) / 3 - 1) }
 
     func hasTrustedQuorum(_ sites: [UInt32]) -> Bool {
         trustedQuorum == 0 || sites.count { trustedSites.contains($0) } >= trustedQuorum

@@ -1,7 +1,7 @@
 // A result as a document of its own: what a site that missed a round needs to follow the models of a run by
 // itself. `protocol/secure-aggregation.md` §3.6.
 //
-//     32-byte ctx, ρ, h2, h3, u32 sites in the roster, lp(result message M10), lp(payload, u32 little-endian)
+//     32-byte ctx, ρ, h2, h3 (of a round in groups: zeros and the hash of all groups, §6.3), u32 sites in the roster, lp(result message M10), lp(payload, u32 little-endian)
 
 import Codec
 import Cryptography
@@ -52,7 +52,7 @@ package struct PublishedResult: Sendable {
                 context: try reader.digest(), roster: try reader.digest(), sharers: try reader.digest(),
                 survivors: try reader.digest())
             let sites = Int(try reader.u32())
-            guard sites <= AggregationLimits.sitesMax else { throw AggregationRefusal(.malformedMessage) }
+            guard sites <= AggregationLimits.groupedSitesMax else { throw AggregationRefusal(.malformedMessage) }
             let message = try reader.lengthPrefixed(maxBytes: AggregationLimits.descriptorBytesMax)
             let payload = try reader.lengthPrefixed(maxBytes: 4 * elements)
             guard payload.count == 4 * elements else { throw AggregationRefusal(.malformedMessage) }

@@ -35,7 +35,7 @@ extension RefusalCode {
             "a privacy parameter of the round is weaker than this site's policy"
         case .deadlineNotAllowed: "a deadline of the round is zero or longer than a week"
         case .graphNotSupported:
-            "the round asks for a communication graph that this version does not offer"
+            "the round asks for a communication graph that this site does not take part in"
         case .clipNotAllowed: "a clipping bound is not a positive number within this site's limit"
         case .precisionNotAllowed: "the fraction bits of a tensor are outside this site's limits"
         case .rosterSignature:

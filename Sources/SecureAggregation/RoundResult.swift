@@ -66,11 +66,21 @@ struct ResultHeader: Equatable, Sendable {
         return writer.bytes
     }
 
+    /// M10 and the payload's segments.
+    func messages(payload: [UInt32], spec: VectorSpec) -> [[UInt8]] {
+        [message]
+            + (0..<spec.segmentCount).map { segment in
+                SegmentFrame.message(
+                    .resultSegment, sender: nil, segment: segment, words: payload,
+                    range: spec.segmentRange(segment))
+            }
+    }
+
     init(message: [UInt8], rosterCount: Int) throws(AggregationRefusal) {
         var reader = try reader(message, expecting: .result)
         (survivors, slots, nextModelHash, digests, signature) = try decoding {
             () throws -> (SiteSet, HeaderSlots, Digest, VectorDigests, [UInt8]) in
-            let bitmap = try reader.lengthPrefixed(maxBytes: AggregationLimits.sitesMax / 8)
+            let bitmap = try reader.lengthPrefixed(maxBytes: (rosterCount + 7) / 8)
             let survivors = try SiteSet(bytes: bitmap, capacity: rosterCount)
             let header = WordBytes.words(try reader.raw(4 * HeaderSlots.count))
             let next = try reader.digest()

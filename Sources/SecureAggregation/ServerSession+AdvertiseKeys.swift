@@ -23,10 +23,10 @@ extension ServerSession {
     mutating func endAdvertiseKeys() -> [ServerAction] {
         let present = advertisements.values.filter { !gone.contains($0.site) }
         let bounds = descriptor.cohort
-        guard present.count >= max(bounds.minimum, AggregationLimits.sitesMin) else {
+        guard present.count >= max(bounds.minimum, bounds.groupSize ?? 0, AggregationLimits.sitesMin) else {
             return abort(AggregationRefusal(.tooFewSites))
         }
-        guard present.count <= min(bounds.maximum, AggregationLimits.sitesMax) else {
+        guard present.count <= min(bounds.maximum, bounds.rosterMax) else {
             return abort(AggregationRefusal(.rosterTooLarge))
         }
         let roster = Roster(Array(present), context: context)

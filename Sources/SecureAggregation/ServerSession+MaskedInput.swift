@@ -47,7 +47,7 @@ extension ServerSession {
         let present = sharers.ordinals.filter {
             collection.isComplete(roster.advertisements[$0].site)
         }
-        guard present.count >= max(threshold, descriptor.cohort.minimum) else {
+        guard present.count >= max(threshold, descriptor.cohort.graphMinimum) else {
             return abort(AggregationRefusal(.tooFewSites))
         }
         let survivors = SiteSet(present, capacity: roster.count)

@@ -25,7 +25,7 @@ extension ServerSession {
         let present = roster.sites.indices.filter {
             shares[roster.sites[$0]] != nil && !gone.contains(roster.sites[$0])
         }
-        guard present.count >= max(threshold, descriptor.cohort.minimum) else {
+        guard present.count >= max(threshold, descriptor.cohort.graphMinimum) else {
             return abort(AggregationRefusal(.tooFewSites))
         }
         let sharers = SiteSet(present, capacity: roster.count)

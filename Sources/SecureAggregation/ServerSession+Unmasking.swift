@@ -211,13 +211,7 @@ extension ServerSession {
         let header = ResultHeader(
             survivors: survivors, slots: slots, payload: words, spec: descriptor.vector,
             nextModelHash: nextModelHash ?? .zero, transcript: transcript, key: signingKey)
-        let messages =
-            [header.message]
-            + (0..<descriptor.vector.segmentCount).map { segment in
-                SegmentFrame.message(
-                    .resultSegment, sender: nil, segment: segment, words: words,
-                    range: descriptor.vector.segmentRange(segment))
-            }
+        let messages = header.messages(payload: words, spec: descriptor.vector)
         resultHash = header.hash(transcript)
         publishedResult = PublishedResult(
             transcript: transcript, sites: roster?.count ?? 0, header: header, payload: words)

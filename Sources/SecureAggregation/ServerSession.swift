@@ -76,6 +76,18 @@ package struct ServerSession: Sendable {
         invited: [UInt32]? = nil,
         now: UInt64, parallelism: Int = 1
     ) {
+        precondition(
+            descriptor.cohort.groupSize == nil, "a round in groups is a GroupedServerSession")
+        self.init(
+            of: descriptor, manifest: manifest, signingKey: signingKey, invited: invited, now: now,
+            parallelism: parallelism)
+    }
+
+    /// For ``GroupedServerSession``: the first step of a round in groups; what follows M2 is up to its groups.
+    init(
+        of descriptor: RoundDescriptor, manifest: Manifest, signingKey: SigningKey,
+        invited: [UInt32]?, now: UInt64, parallelism: Int
+    ) {
         precondition(descriptor.manifestHash == manifest.hash, "the descriptor names this manifest")
         precondition(descriptor.vector.isWithinLimits, "the vector is within the protocol's limits")
         precondition(
@@ -90,6 +102,21 @@ package struct ServerSession: Sendable {
         let inForce = manifest.members.filter { $0.isInForce(at: now) }.map(\.index)
         self.invited = invited.map { wanted in inForce.filter(Set(wanted).contains) } ?? inForce
         collection = MaskedCollection(spec: descriptor.vector)
+    }
+
+    /// For ``GroupedServerSession``: one group of a round whose roster is fixed, from the sharing of keys on.
+    init(group: Roster, of round: ServerSession) {
+        descriptor = round.descriptor
+        context = round.context
+        manifest = round.manifest
+        signingKey = round.signingKey
+        now = round.now
+        parallelism = round.parallelism
+        invited = group.sites
+        gone = round.gone.intersection(invited)
+        collection = MaskedCollection(spec: descriptor.vector)
+        roster = group
+        step = .shareKeys
     }
 
     /// The opening for every invited site. Call once, first.
@@ -223,6 +250,7 @@ package struct ServerSession: Sendable {
         return told.map { .send(to: $0, message: message) }
     }
 
+    /// Gives the round up and tells everybody who still takes part.
     mutating func abort(_ refusal: AggregationRefusal) -> [ServerAction] {
         let message = abortMessage(refusal)
         let told = participants.filter { !gone.contains($0) }

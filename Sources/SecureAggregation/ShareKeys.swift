@@ -114,8 +114,13 @@ struct Delivery: Equatable, Sendable {
         }
     }
 
-    /// h2 = H("u2"; ctx, ρ, bitmap).
+    /// h2 = H("u2"; ctx, ρ, bitmap), in a group H("u2"; ctx, ρ, bitmap, u32 group).
     static func hash(_ sharers: SiteSet, context: Digest, roster: Roster) -> Digest {
-        Transcript.hash(.sharers, context.bytes, roster.hash.bytes, sharers.bytes)
+        if let group = roster.group {
+            return Transcript.hash(
+                .sharers, context.bytes, roster.hash.bytes, sharers.bytes,
+                group.number.bigEndianBytes)
+        }
+        return Transcript.hash(.sharers, context.bytes, roster.hash.bytes, sharers.bytes)
     }
 }
