@@ -11,7 +11,7 @@ extension ServerSession {
         guard let roster, roster.ordinal(of: site) != nil, !gone.contains(site) else {
             throw AggregationRefusal(.tooLate)
         }
-        guard sent.isSigned(by: try key(of: site), context: context, roster: roster) else {
+        guard sent.isSigned(by: try key(of: site), context: context, roster: roster, message: message) else {
             throw AggregationRefusal(.signatureInvalid)
         }
         guard sent.boxes.map(\.peer) == roster.sites.filter({ $0 != site }) else {
@@ -33,14 +33,16 @@ extension ServerSession {
         let dismissed = dismiss(roster.sites.filter { !sites.contains($0) })
         self.sharers = sharers
         collection.open(sharersHash: Delivery.hash(sharers, context: context, roster: roster))
+        let senders = roster.ordinals(sharers).compactMap { ordinal, site in
+            shares[site].map { (ordinal: ordinal, site: site, boxes: $0.boxes) }
+        }
         let deliveries = roster.ordinals(sharers).map { ordinal, site -> ServerAction in
-            let boxes = sites.filter { $0 != site }.compactMap { sender -> EncryptedShares.Box? in
-                guard let sent = shares[sender], let from = roster.ordinal(of: sender) else {
-                    return nil
-                }
+            var boxes: [EncryptedShares.Box] = []
+            boxes.reserveCapacity(senders.count)
+            for sender in senders where sender.site != site {
                 // A sender's boxes skip its own place.
-                return EncryptedShares.Box(
-                    peer: sender, sealed: sent.boxes[ordinal < from ? ordinal : ordinal - 1].sealed)
+                let place = ordinal < sender.ordinal ? ordinal : ordinal - 1
+                boxes.append(EncryptedShares.Box(peer: sender.site, sealed: sender.boxes[place].sealed))
             }
             return .send(to: site, message: Delivery(sharers: sharers, boxes: boxes).message)
         }

@@ -14,7 +14,7 @@ extension ServerSession {
         guard let roster, let sharers, let survivors, let transcript, isSurvivor(site) else {
             throw AggregationRefusal(.tooLate)
         }
-        guard shares.isSigned(by: try key(of: site), transcript: transcript) else {
+        guard shares.isSigned(by: try key(of: site), transcript: transcript, message: message) else {
             throw AggregationRefusal(.signatureInvalid)
         }
         let expected = roster.ordinals(sharers).map { ordinal, peer in

@@ -52,10 +52,11 @@ struct EncryptedShares: Equatable, Sendable {
         }
     }
 
-    func isSigned(by key: VerifyingKey, context: Digest, roster: Roster) -> Bool {
+    /// - Parameter message: the one that this was read from; its boxes are what is signed.
+    func isSigned(by key: VerifyingKey, context: Digest, roster: Roster, message: [UInt8]) -> Bool {
         Transcript.isValid(
             signature, .shares, context.bytes, roster.hash.bytes, from.bigEndianBytes,
-            EncryptedShares.bytes(boxes), by: key)
+            SignedList.entries(of: message), by: key)
     }
 
     static func bytes(_ boxes: [Box]) -> [UInt8] {

@@ -67,11 +67,12 @@ struct RevealedShares: Equatable, Sendable {
         }
     }
 
-    func isSigned(by key: VerifyingKey, transcript: ConfirmedTranscript) -> Bool {
+    /// - Parameter message: the one that this was read from; its entries are what is signed.
+    func isSigned(by key: VerifyingKey, transcript: ConfirmedTranscript, message: [UInt8]) -> Bool {
         Transcript.isValid(
             signature, .unmasking, transcript.context.bytes, transcript.roster.bytes,
             transcript.survivors.bytes,
-            from.bigEndianBytes, RevealedShares.bytes(entries), by: key)
+            from.bigEndianBytes, SignedList.entries(of: message), by: key)
     }
 
     private static func bytes(_ entries: [Entry]) -> [UInt8] {
@@ -82,5 +83,14 @@ struct RevealedShares: Equatable, Sendable {
             writer.raw(entry.share)
         }
         return writer.bytes
+    }
+}
+
+/// Messages of the form: type, u32 from, u32 count, entries, signature.
+enum SignedList {
+    /// The entries as they stand in a message that was read, which has one encoding: nothing is written again to
+    /// check the signature under it.
+    static func entries(of message: [UInt8]) -> [UInt8] {
+        Array(message[9..<(message.count - SigningKey.signatureBytes)])
     }
 }
