@@ -1,5 +1,4 @@
-// Builds kernels.inc in both forms and lets `wide` choose between them. Nothing is resolved at load time,
-// so the choice is visible to a debugger and a test can force it.
+// The loops of kernels.inc in both forms of forms.inc.
 
 #include "CKernels.h"
 
@@ -9,28 +8,12 @@ typedef float lanes_unaligned __attribute__((vector_size(32), aligned(4), may_al
 #define LOAD(p) (*(const lanes_unaligned *)(p))
 #define STORE(p, v) (*(lanes_unaligned *)(p) = (v))
 
-// The baseline form passes `lanes` between its own static functions only, so its calling convention
-// (which differs with AVX) never crosses a boundary.
-#pragma clang diagnostic ignored "-Wpsabi"
-
-#define TARGET
-#define NAME(x) baseline_##x
-#include "kernels.inc"
-#undef TARGET
-#undef NAME
+#define FORMS "kernels.inc"
+#include "forms.inc"
 
 #if defined(__x86_64__)
-#define TARGET __attribute__((target("avx2,fma")))
-#define NAME(x) wide_##x
-#include "kernels.inc"
-#undef TARGET
-#undef NAME
-#define CHOOSE(call) (wide ? wide_##call : baseline_##call)
-
 bool ck_has_avx2_fma(void) { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #else
-#define CHOOSE(call) ((void)wide, baseline_##call)
-
 bool ck_has_avx2_fma(void) { return false; }
 #endif
 

@@ -1,4 +1,4 @@
-// Builds lattice.inc in both forms, as kernels.c does with kernels.inc.
+// The loops of lattice.inc in both forms of forms.inc.
 
 #include "CKernels.h"
 
@@ -13,25 +13,8 @@ typedef float quad_unaligned __attribute__((vector_size(16), aligned(4), may_ali
 #define RAISE 12582912.0f
 #define RAISE_BITS UINT32_C(0x4b400000)
 
-// See kernels.c.
-#pragma clang diagnostic ignored "-Wpsabi"
-
-#define TARGET
-#define NAME(x) baseline_##x
-#include "lattice.inc"
-#undef TARGET
-#undef NAME
-
-#if defined(__x86_64__)
-#define TARGET __attribute__((target("avx2,fma")))
-#define NAME(x) wide_##x
-#include "lattice.inc"
-#undef TARGET
-#undef NAME
-#define CHOOSE(call) (wide ? wide_##call : baseline_##call)
-#else
-#define CHOOSE(call) ((void)wide, baseline_##call)
-#endif
+#define FORMS "lattice.inc"
+#include "forms.inc"
 
 void ck_row_squares(bool wide, size_t rows, size_t columns, const float *x, double *squares) {
     CHOOSE(row_squares)(rows, columns, x, squares);

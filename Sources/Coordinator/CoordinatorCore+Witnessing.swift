@@ -20,8 +20,7 @@ extension CoordinatorCore {
 
     /// A site asks the coordinator, or another site, to cosign its log.
     func relay(_ request: [UInt8], to witness: String, from site: Federation.Site) throws -> [CoordinatorAction] {
-        let origin = LogKeys.origin(federation: federation.name, party: site.name)
-        guard let parsed = try? AddCheckpoint(request), parsed.checkpoint.text.starts(with: Array((origin + "\n").utf8)) else {
+        guard (try? AddCheckpoint(request))?.origin == LogKeys.origin(federation: federation.name, party: site.name) else {
             throw CoordinatorError.refused(code: "witness.origin", "a site asks for cosignatures under its own log only")
         }
         if witness == WitnessAnswer.coordinator { return [.cosign(site: site.name, request: request)] }

@@ -37,7 +37,7 @@ extension RoundDescriptor {
             privacy: PrivacyTerms(round: work, plan: plan, sites: sites),
             cohort: CohortTerms(
                 minimum: cohort.sitesMin, maximum: sites,
-                threshold: .colluders(max(cohort.colluders, NodeAggregationPolicy().colluders(sites: sites)))),
+                threshold: .colluders(max(cohort.colluders, NodeAggregationPolicy.defaultColluders(sites: sites)))),
             deadlines: StepDeadlines(
                 advertiseKeys: message, shareKeys: message, maskedInput: UInt32(cohort.trainingSeconds) * 1000,
                 consistency: message, unmasking: message),

@@ -45,10 +45,9 @@ struct RoundWitnessing: Sendable {
             opened.isSigned(by: key), let line = given.first(where: { $0.keyID == key.keyID && $0.name == key.name })
         else { return nil }
         lines[site] = line
-        guard lines.count == quorum, let head = try? Checkpoint(text: note.text),
-            let entry = try? log.bytes(at: index), let hashes = try? log.inclusionProof(index, size: head.size)
-        else { return nil }
+        guard lines.count == quorum else { return nil }
         let cosigned = note.adding(lines.keys.sorted().compactMap { lines[$0] })
-        return RoundStart(entry: entry, proof: TlogProof(index: index, hashes: hashes, checkpoint: cosigned))
+        guard let entry = try? log.bytes(at: index), let proof = try? log.receipt(index, checkpoint: cosigned.bytes) else { return nil }
+        return RoundStart(entry: entry, proof: proof)
     }
 }

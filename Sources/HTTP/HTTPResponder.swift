@@ -1,3 +1,5 @@
+import Telemetry
+
 /// The one answer to one request. May be kept and used later, from any thread.
 package struct HTTPResponder: Sendable {
     private enum Target: Sendable {
@@ -13,6 +15,25 @@ package struct HTTPResponder: Sendable {
 
     /// An answer that goes to a closure: for tests and for routing without a server.
     package init(_ answer: @escaping @Sendable (HTTPResponse) -> Void) { target = .closure(answer) }
+
+    /// Has a request answered and waits for it. Not for a loop's thread.
+    package static func answer(to start: (HTTPResponder) -> Void) -> HTTPResponse {
+        let done = Condition()
+        let answer = Locked<HTTPResponse?>(nil)
+        start(
+            HTTPResponder { response in
+                done.withLock {
+                    answer.withLock { $0 = response }
+                    done.broadcast()
+                }
+            })
+        return done.withLock {
+            while true {
+                if let response = answer.withLock({ $0 }) { return response }
+                done.wait()
+            }
+        }
+    }
 
     /// Sends the answer. The first call counts; a later one, or one to a client that has gone, does
     /// nothing.

@@ -15,12 +15,7 @@ extension LocalTraining {
         _ parameters: ModelParameters, family: ModelFamily, on matrix: FeatureMatrix, seed: UInt64,
         path: KernelPath = .best
     ) throws(ModelsError) -> LocalTrainingResult {
-        guard matrix.rows > 0 else { throw .noRows }
-        guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }
-        let plan = try parameters.layers(of: family)
-        guard matrix.columns == plan.inputs else {
-            throw .shape("rows of \(matrix.columns) columns for a model of \(plan.inputs) columns")
-        }
+        let plan = try parameters.layers(of: family, for: matrix)
         precondition(
             epochs > 0 && batchSize > 0,
             "local training of \(epochs) epochs in batches of \(batchSize)")
@@ -144,5 +139,19 @@ private struct Descent {
             gradient[last][0] -= slope
             gradient[last][1] += slope
         }
+    }
+}
+
+extension ModelParameters {
+    /// The layers of the model, when labelled rows of the matrix can train it.
+    /// - Throws: `ModelsError.noRows`, `.unlabelled`, `.shape`.
+    func layers(of family: ModelFamily, for matrix: FeatureMatrix) throws(ModelsError) -> LayerPlan {
+        guard matrix.rows > 0 else { throw .noRows }
+        guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }
+        let plan = try layers(of: family)
+        guard matrix.columns == plan.inputs else {
+            throw .shape("rows of \(matrix.columns) columns for a model of \(plan.inputs) columns")
+        }
+        return plan
     }
 }

@@ -90,12 +90,7 @@ package struct PrivateTraining: Equatable, Sendable {
     static func check(
         _ parameters: ModelParameters, _ family: ModelFamily, _ matrix: FeatureMatrix, _ units: TrainingUnits?
     ) throws(ModelsError) -> LayerPlan {
-        guard matrix.rows > 0 else { throw .noRows }
-        guard matrix.isLabelled else { throw .unlabelled(rows: matrix.rows) }
-        let plan = try parameters.layers(of: family)
-        guard matrix.columns == plan.inputs else {
-            throw .shape("rows of \(matrix.columns) columns for a model of \(plan.inputs) columns")
-        }
+        let plan = try parameters.layers(of: family, for: matrix)
         guard units.map({ $0.rowCount == matrix.rows }) ?? true else {
             throw .shape("units that are not made of the \(matrix.rows) rows")
         }

@@ -104,7 +104,8 @@ package struct NodeAggregationPolicy: Equatable, Sendable {
         return cohort.groupSize == nil ? assumed : max(assumed, Self.defaultColluders(sites: n))
     }
 
-    private static func defaultColluders(sites n: Int) -> Int { max(1, (n + 2) / 3 - 1) }
+    /// Colluding sites assumed among n where nothing else is said: just under a third, max(1, ⌈n/3⌉ − 1).
+    package static func defaultColluders(sites n: Int) -> Int { max(1, (n + 2) / 3 - 1) }
 
     func hasTrustedQuorum(_ sites: [UInt32]) -> Bool {
         trustedQuorum == 0 || sites.count { trustedSites.contains($0) } >= trustedQuorum

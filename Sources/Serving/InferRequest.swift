@@ -38,12 +38,8 @@ struct InferRequest {
                 outputs = wish.outputs
                 rows = try readRows(body, from: length, model.rules)
             }
-        } catch let refusal as RequestRefusal {
-            throw refusal
-        } catch let error as JSONError {
-            throw .malformed("the body is not strict JSON: \(error)")
         } catch {
-            throw .malformed("the body cannot be read")
+            throw RequestRefusal(reading: error)
         }
     }
 

@@ -35,12 +35,8 @@ struct PredictRequest: Sendable {
                 throw RequestRefusal.malformed(
                     "a request for counterfactuals has at most \(ServingLimits.counterfactualRows) rows")
             }
-        } catch let refusal as RequestRefusal {
-            throw refusal
-        } catch let error as JSONError {
-            throw .malformed("the body is not strict JSON: \(error)")
         } catch {
-            throw .malformed("the body cannot be read")
+            throw RequestRefusal(reading: error)
         }
     }
 

@@ -31,7 +31,7 @@ package final class PredictionService: Sendable {
     let keys: AccessKeys
     let records: DecisionRecords
     let log: LogWriter
-    let worker = Worker(name: "serving")
+    let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
     let statistics = ServingStatistics()
     let clock: any Clock

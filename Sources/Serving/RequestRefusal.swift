@@ -1,3 +1,5 @@
+import Codec
+
 /// Why a request is not answered with 200. Made of fixed words, positions and the schema's words only.
 struct RequestRefusal: Error, Equatable, Sendable {
     /// HTTP status.
@@ -54,6 +56,17 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case .accessKeys, .unknownKey, .keyRequest:
             self.init(
                 500, .unavailable, "the node's API keys cannot be used; tell the node's operator")
+        }
+    }
+}
+
+extension RequestRefusal {
+    /// What stands for an error on the way through a body: a refusal as it is, anything else as a malformed body.
+    init(reading error: any Error) {
+        switch error {
+        case let refusal as RequestRefusal: self = refusal
+        case let error as JSONError: self = .malformed("the body is not strict JSON: \(error)")
+        default: self = .malformed("the body cannot be read")
         }
     }
 }

@@ -230,15 +230,9 @@ package final class MemoryFederation {
     /// A site answers as a witness of the coordinator's log, from state that it keeps.
     private func cosign(_ request: [UInt8], by site: String) throws -> Report? {
         guard var party = nodes[site] else { return nil }
-        let reply: WitnessReply
-        switch party.witnessed.decide(try AddCheckpoint(request)) {
-        case .refuse(let refusal), .fork(_, let refusal): reply = refusal
-        case .accept(let head, let note):
-            let line = party.signer.cosign(note.text, timeSeconds: UInt64(clock.now().milliseconds / 1000))
-            party.witnessed.record(note.adding([line]), head: head)
-            nodes[site] = party
-            reply = .cosigned(Array(line.line.utf8))
-        }
+        let reply = party.witnessed.answer(
+            try AddCheckpoint(request), signer: party.signer, timeSeconds: UInt64(clock.now().milliseconds / 1000))
+        nodes[site] = party
         return .witnessAnswer(WitnessAnswer(reply, origin: log.origin, witness: site, latest: party.witnessed.latest))
     }
 

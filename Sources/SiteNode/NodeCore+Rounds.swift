@@ -27,7 +27,14 @@ struct ExpectedModel {
     /// Training rounds behind the model.
     let step: Int
     let model: ModelParameters
+    /// Of the model's canonical bytes.
+    let hash: Digest
     let optimizer: ServerOptimizer.State
+
+    init(run: String, step: Int, model: ModelParameters, optimizer: ServerOptimizer.State) {
+        (self.run, self.step, self.model, self.optimizer) = (run, step, model, optimizer)
+        hash = SHA256.hash(model.canonicalBytes)
+    }
 }
 
 extension NodeCore {
@@ -88,7 +95,7 @@ extension NodeCore {
         if let expected, expected.run == work.run, expected.step <= work.step {
             model = expected
         } else {
-            let (preprocessor, _) = try self.model(of: work, offer.plan)
+            let preprocessor = try preprocessor(of: work, offer.plan)
             model = ExpectedModel(
                 run: work.run, step: 0,
                 model: ModelParameters(
@@ -103,19 +110,18 @@ extension NodeCore {
             let document = try PublishedResult(encoded: blobs(results[model.step]), spec: spec, key: coordinatorKey)
             let sum = document.sum(spec: spec)
             model = try model.stepped(by: sum, offer.plan)
-            let hash = SHA256.hash(model.model.canonicalBytes)
-            guard document.nextModelHash == hash else {
+            guard document.nextModelHash == model.hash else {
                 throw NodeError.refused(code: "round.model-not-derived", "a model of the run does not follow from the published sum before it")
             }
             guard model.step == work.step, state.aggregation.lastResult(task: task) != document.hash else { continue }
             entries = [
                 latch(
                     .result(
-                        task: task, round: work.number - 1, resultHash: document.hash, nextModel: hash, totalWeight: sum.totalWeight),
+                        task: task, round: work.number - 1, resultHash: document.hash, nextModel: model.hash, totalWeight: sum.totalWeight),
                     work, offer.hash)
             ]
         }
-        guard work.model == SHA256.hash(model.model.canonicalBytes) else {
+        guard work.model == model.hash else {
             throw work.step == 0
                 ? NodeError.refused(code: "round.model-first", "the run's first model is not the one that the plan's seed gives")
                 : NodeError.refused(code: "round.model-not-derived", "the round's model does not follow from the published sums")
@@ -283,20 +289,18 @@ extension NodeCore {
         guard let dataset = dataset?.dataset else { throw NodeError.data("the rows of the run are not loaded") }
         let local = LocalWork(plan: round.plan, site: site, dataset: dataset)
         guard round.work.kind != .statistics else { return local.statistics() }
-        let (preprocessor, model) = try model(of: round.work, round.plan)
+        // The round's model is the one that this node followed to it.
+        guard let model = expected?.model else { throw NodeError.refused(code: "round.malformed", "the round names no model") }
+        let preprocessor = try preprocessor(of: round.work, round.plan)
         return round.work.kind == .training
             ? try local.training(round.work, preprocessor, model, fractionBits: fractionBits, random: random) : try local.evaluation(preprocessor, model)
     }
 
-    private func model(of work: RoundWork, _ plan: Plan) throws -> (Preprocessor, ModelParameters) {
-        guard let preprocessorBlob = work.preprocessor, let modelBlob = work.model else {
-            throw NodeError.refused(code: "round.malformed", "the round names no model")
-        }
-        let document = try JSONValue.parse(blobs(preprocessorBlob), dialect: .strict)
-        let preprocessor = try Preprocessor(json: document, path: "preprocessor")
+    private func preprocessor(of work: RoundWork, _ plan: Plan) throws -> Preprocessor {
+        guard let blob = work.preprocessor else { throw NodeError.refused(code: "round.malformed", "the round names no preprocessor") }
+        let preprocessor = try Preprocessor(json: JSONValue.parse(blobs(blob), dialect: .strict), path: "preprocessor")
         try preprocessor.check(plan.schema)
-        let model = try ModelParameters(canonicalBytes: blobs(modelBlob), family: plan.family, inputs: preprocessor.columnCount)
-        return (preprocessor, model)
+        return preprocessor
     }
 
     private mutating func finish(_ round: ActiveRound, _ outcome: RoundResult, at now: Timestamp) throws -> [NodeAction] {
@@ -304,7 +308,7 @@ extension NodeCore {
         var model: Digest?
         if round.work.kind == .training, let expected {
             let next = try expected.stepped(by: sum, round.plan)
-            model = SHA256.hash(next.model.canonicalBytes)
+            model = next.hash
             self.expected = next
         }
         var session = round.session

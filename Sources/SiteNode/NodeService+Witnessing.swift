@@ -21,8 +21,7 @@ extension NodeService {
     /// Answers a request to cosign. The witness's state is durable before the answer leaves.
     func cosign(_ request: [UInt8]) throws {
         let reply = witness.addCheckpoint(request)
-        let origin = (try? AddCheckpoint(request))?.checkpoint.text.split(separator: 0x0A, maxSplits: 1).first
-        let name = String(decoding: origin ?? [], as: UTF8.self)
+        let name = (try? AddCheckpoint(request))?.origin ?? ""
         if reply.status != 200, reply.status != 409 { logger.warning("witness.refused", [("log", .name(name)), ("status", .count(reply.status))]) }
         if name.utf8.count <= KeyName.bytesMax {
             try send(.witnessAnswer(WitnessAnswer(reply, origin: name, witness: directory.configuration.site, latest: witness.latest(origin: name))))

@@ -94,22 +94,7 @@ package final class StandaloneNode {
 
     /// Answers a request without a port: for batch scoring in the same process. Waits; not for a loop thread.
     package func answer(_ request: HTTPRequest) -> HTTPResponse {
-        let done = Condition()
-        let answer = Locked<HTTPResponse?>(nil)
-        routes.handle(
-            request,
-            HTTPResponder { response in
-                done.withLock {
-                    answer.withLock { $0 = response }
-                    done.broadcast()
-                }
-            })
-        done.lock()
-        defer { done.unlock() }
-        while true {
-            if let response = answer.withLock({ $0 }) { return response }
-            done.wait()
-        }
+        HTTPResponder.answer { routes.handle(request, $0) }
     }
 
     /// Makes what a first start needs and leaves what is there.

@@ -4,6 +4,7 @@
 import Codec
 import Cryptography
 import DifferentialPrivacy
+import SecureAggregation
 
 /// What a node allows, whatever a plan says.
 package struct SitePolicy: Equatable, Sendable {
@@ -184,7 +185,7 @@ package struct SitePolicy: Equatable, Sendable {
     }
 
     /// Sites assumed to collude among n.
-    package func colluders(sites n: Int) -> Int { colluders ?? max(1, (n + 2) / 3 - 1) }
+    package func colluders(sites n: Int) -> Int { colluders ?? NodeAggregationPolicy.defaultColluders(sites: n) }
 
     /// Why a plan is outside the policy.
     package struct Refusal: Error, Equatable, Sendable, CustomStringConvertible {

@@ -82,13 +82,10 @@ struct WitnessDirectory {
 
 /// A witness behind an HTTP port. Requests are answered one after another on a thread that may wait for the disk.
 final class WitnessService: @unchecked Sendable {
-    // Unchecked: `jobs` and `isStopping` are touched with `queue` held.
+    // Unchecked: `server` is set once, by `start`.
     private let witness: Witness
     private let logger: Logger
-    private let queue = Condition()
-    private var jobs: [@Sendable () -> Void] = []
-    private var isStopping = false
-    private var thread: pthread_t?
+    private let worker = Worker(name: "witness", waitingMax: WitnessService.waitingMax)
     private var server: HTTPServer?
 
     /// Requests that may wait; more are told to come back.
@@ -102,12 +99,12 @@ final class WitnessService: @unchecked Sendable {
     func start(_ listen: ListenAddress, tls: TLSContext?) throws -> Int {
         var router = Router()
         router.add("POST", "/add-checkpoint") { [self] request, responder in
-            let isTaken = enqueue { [self] in
+            let outcome = worker.take { [self] in
                 let reply = witness.addCheckpoint(request.body)
                 logger.info("witness.request", [("status", .count(reply.status)), ("address", .name(request.remoteAddress))])
                 responder.respond(HTTPResponse(status: reply.status, contentType: reply.contentType, body: reply.body))
             }
-            guard !isTaken else { return }
+            if case .taken = outcome { return }
             var busy = HTTPResponse(status: 503, contentType: "text/plain; charset=utf-8", body: Array("too many requests are waiting\n".utf8))
             busy.headers.append("Retry-After", "1")
             responder.respond(busy)
@@ -125,37 +122,12 @@ final class WitnessService: @unchecked Sendable {
         let server = HTTPServer(configuration: configuration) { request, responder in routes.handle(request, responder) }
         try server.start()
         self.server = server
-        thread = Thread.start(name: "witness") { [self] in work() }
         return server.port
     }
 
     /// Answers what was taken and closes the port.
     func stop() {
         server?.stop()
-        queue.withLock {
-            isStopping = true
-            queue.broadcast()
-        }
-        if let thread { Thread.join(thread) }
-    }
-
-    private func enqueue(_ job: @escaping @Sendable () -> Void) -> Bool {
-        queue.withLock {
-            guard jobs.count < Self.waitingMax, !isStopping else { return false }
-            jobs.append(job)
-            queue.signal()
-            return true
-        }
-    }
-
-    private func work() {
-        while let job = next() { job() }
-    }
-
-    private func next() -> (@Sendable () -> Void)? {
-        queue.withLock {
-            while jobs.isEmpty, !isStopping { queue.wait() }
-            return jobs.isEmpty ? nil : jobs.removeFirst()
-        }
+        worker.stop()
     }
 }

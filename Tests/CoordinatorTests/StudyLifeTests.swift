@@ -130,15 +130,6 @@ import Testing
 }
 
 @Suite struct RunTests {
-    private func ready() throws -> (TestCoordinator, Plan) {
-        let coordinator = try TestCoordinator()
-        let plan = try TestCoordinator.plan()
-        try coordinator.admit()
-        try coordinator.publish(plan)
-        try coordinator.agree(plan)
-        return (coordinator, plan)
-    }
-
     private func opened(_ coordinator: TestCoordinator) -> [String] {
         coordinator.sent.compactMap { site, instruction in if case .roundOpen = instruction { site } else { nil } }
     }
@@ -159,7 +150,7 @@ import Testing
     }
 
     @Test func silenceEndsARunAfterTheAttemptsOfThePlan() throws {
-        let (coordinator, plan) = try ready()
+        let (coordinator, plan) = try TestCoordinator.ready()
         let run = try coordinator.startRun()
         var attempts = 1
         while let deadline = coordinator.core.nextDeadline {
@@ -178,7 +169,7 @@ import Testing
     }
 
     @Test func aRefusalOfTheOpenRoundIsNotWaitedFor() throws {
-        let (coordinator, _) = try ready()
+        let (coordinator, _) = try TestCoordinator.ready()
         try coordinator.startRun()
         let work = try #require(
             coordinator.sent.compactMap { _, instruction -> [UInt8]? in if case .roundOpen(let work, _, _, _) = instruction { work } else { nil } }.first)
@@ -194,7 +185,7 @@ import Testing
     }
 
     @Test func aRevokedSiteIsNotInvitedAgain() throws {
-        let (coordinator, _) = try ready()
+        let (coordinator, _) = try TestCoordinator.ready()
         try coordinator.startRun()
         coordinator.take(try coordinator.core.revoke(site: "d", by: "operator", at: coordinator.clock.now()))
         coordinator.forgetSent()
@@ -206,7 +197,7 @@ import Testing
     }
 
     @Test func strayReportsChangeNothing() throws {
-        let (coordinator, _) = try ready()
+        let (coordinator, _) = try TestCoordinator.ready()
         try coordinator.startRun()
         let before = coordinator.entries.count
         try coordinator.report(.aggregation(round: 77, message: [1, 2, 3]), from: "a")
@@ -220,7 +211,7 @@ import Testing
     }
 
     @Test func aRunThatNobodyDrivesIsClosedAtTheStart() throws {
-        let (coordinator, plan) = try ready()
+        let (coordinator, plan) = try TestCoordinator.ready()
         let run = try coordinator.startRun()
         // The process dies: what is left is the log.
         coordinator.core = CoordinatorCore(

@@ -73,14 +73,8 @@ final class TestCoordinator {
     func cosign(_ request: [UInt8], by site: String) throws {
         guard let key = keys[site], let name = LogKeys.witness(federation: "test", party: site, key: key.publicKey)?.name else { return }
         var state = witnessed[site] ?? WitnessedLog(key: log.verifierKey)
-        let reply: WitnessReply
-        switch state.decide(try AddCheckpoint(request)) {
-        case .refuse(let refusal), .fork(_, let refusal): reply = refusal
-        case .accept(let head, let note):
-            let line = NoteSigner(name: name, kind: .witness, key: key).cosign(note.text, timeSeconds: 1)
-            state.record(note, head: head)
-            reply = .cosigned(Array(line.line.utf8))
-        }
+        let reply = state.answer(
+            try AddCheckpoint(request), signer: NoteSigner(name: name, kind: .witness, key: key), timeSeconds: 1)
         witnessed[site] = state
         try report(.witnessAnswer(WitnessAnswer(reply, origin: log.origin, witness: site, latest: state.latest)), from: site)
     }
@@ -193,5 +187,14 @@ extension TestCoordinator {
         plan.statement.title = title
         plan.cohort.messageSeconds = 1
         return plan
+    }
+
+    /// Four members who have consented to the published plan.
+    static func ready() throws -> (TestCoordinator, Plan) {
+        let (coordinator, plan) = (try TestCoordinator(), try plan())
+        try coordinator.admit()
+        try coordinator.publish(plan)
+        try coordinator.agree(plan)
+        return (coordinator, plan)
     }
 }

@@ -58,11 +58,7 @@ import Testing
 
 @Suite struct CoordinatorWitnessTests {
     private func ready() throws -> (TestCoordinator, Plan) {
-        let coordinator = try TestCoordinator()
-        let plan = try TestCoordinator.plan()
-        try coordinator.admit()
-        try coordinator.publish(plan)
-        try coordinator.agree(plan)
+        let (coordinator, plan) = try TestCoordinator.ready()
         try coordinator.signMembers()
         return (coordinator, plan)
     }

@@ -144,19 +144,8 @@ final class TestNode: Sendable {
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
         headers: [(String, String)] = []
     ) -> HTTPResponse {
-        let answer = Locked<HTTPResponse?>(nil)
-        let done = Condition()
-        begin(method, path, body, key: key, headers: headers) { response in
-            done.withLock {
-                answer.withLock { $0 = response }
-                done.broadcast()
-            }
-        }
-        done.lock()
-        defer { done.unlock() }
-        while true {
-            if let response = answer.withLock({ $0 }) { return response }
-            done.wait()
+        HTTPResponder.answer { responder in
+            begin(method, path, body, key: key, headers: headers) { responder.respond($0) }
         }
     }
 

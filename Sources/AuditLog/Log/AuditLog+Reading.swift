@@ -114,30 +114,6 @@ extension AuditLog {
         }
     }
 
-    /// A receipt for one entry: checked offline with `TlogProof.verify`.
-    /// - Parameter checkpoint: a checkpoint of this log, such as one with cosignatures; the current one by default.
-    package func receipt(_ index: UInt64, checkpoint note: [UInt8]? = nil) throws(AuditLogError)
-        -> TlogProof
-    {
-        do {
-            let signed = try SignedNote(note ?? checkpoint)
-            let head = try Checkpoint(
-                text: OpenedNote(signed, known: [verifierKey]).text, origin: origin)
-            guard index < head.size else {
-                throw AuditLogError.outOfRange(index: index, size: head.size)
-            }
-            return TlogProof(
-                index: index, hashes: try inclusionProof(index, size: head.size), checkpoint: signed
-            )
-        } catch let error as NoteError {
-            throw .note(error)
-        } catch let error as AuditLogError {
-            throw error
-        } catch {
-            preconditionFailure("no other error can be thrown")
-        }
-    }
-
     /// A file of the log by its path below the log's URL: `checkpoint`, `vkey`, `minimum`, `cosigned` (nil while there is
     /// none), a tile or a bundle. Any other path is nil, so nothing outside the log can be named. Partial tiles of
     /// earlier sizes are cut from the current one.

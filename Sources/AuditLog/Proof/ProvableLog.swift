@@ -21,6 +21,30 @@ package protocol ProvableLog: AnyObject, Sendable {
 extension ProvableLog {
     /// The log's name.
     package var origin: String { verifierKey.name.text }
+
+    /// A receipt for one entry: checked offline with `TlogProof.verify`.
+    /// - Parameter checkpoint: a checkpoint of this log, such as one with cosignatures; the current one by default.
+    package func receipt(_ index: UInt64, checkpoint note: [UInt8]? = nil) throws(AuditLogError)
+        -> TlogProof
+    {
+        do {
+            let signed = try SignedNote(note ?? checkpoint)
+            let head = try Checkpoint(
+                text: OpenedNote(signed, known: [verifierKey]).text, origin: origin)
+            guard index < head.size else {
+                throw AuditLogError.outOfRange(index: index, size: head.size)
+            }
+            return TlogProof(
+                index: index, hashes: try inclusionProof(index, size: head.size), checkpoint: signed
+            )
+        } catch let error as NoteError {
+            throw .note(error)
+        } catch let error as AuditLogError {
+            throw error
+        } catch {
+            preconditionFailure("no other error can be thrown")
+        }
+    }
 }
 
 extension AuditLog: ProvableLog {}

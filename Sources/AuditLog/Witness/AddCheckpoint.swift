@@ -23,6 +23,11 @@ package struct AddCheckpoint: Equatable, Sendable {
         self.checkpoint = checkpoint
     }
 
+    /// The log's name as the checkpoint states it; not verified.
+    package var origin: String {
+        String(decoding: checkpoint.text.split(separator: 0x0A, maxSplits: 1).first ?? [], as: UTF8.self)
+    }
+
     private static let oldTag = Array("old ".utf8)
 
     /// Parses a request body.

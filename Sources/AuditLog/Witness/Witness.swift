@@ -77,9 +77,7 @@ package final class Witness: Sendable {
 
     /// The same for a request that was parsed.
     package func addCheckpoint(_ request: AddCheckpoint) -> WitnessReply {
-        guard let origin = request.checkpoint.text.split(separator: 0x0A, maxSplits: 1).first,
-            let name = KeyName(String(decoding: origin, as: UTF8.self))
-        else { return .unknownOrigin }
+        guard let name = KeyName(request.origin) else { return .unknownOrigin }
         return logs.withLock { logs in
             guard var log = logs[name] else { return .unknownOrigin }
             switch log.decide(request) {

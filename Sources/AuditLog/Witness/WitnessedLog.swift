@@ -60,8 +60,23 @@ package struct WitnessedLog: Equatable, Sendable {
     }
 
     /// Records what was accepted and made durable.
-    package mutating func record(_ note: SignedNote, head new: Checkpoint) {
+    mutating func record(_ note: SignedNote, head new: Checkpoint) {
         latest = note
         head = new
+    }
+}
+
+extension WitnessedLog {
+    /// Answers a request as a witness does whose state is this value: for federations that run in one process. The witness
+    /// on disk (`Witness`) makes its state durable in between.
+    /// - Parameter signer: a key of kind `.witness`.
+    package mutating func answer(_ request: AddCheckpoint, signer: NoteSigner, timeSeconds: UInt64) -> WitnessReply {
+        switch decide(request) {
+        case .refuse(let reply), .fork(_, let reply): return reply
+        case .accept(let head, let note):
+            let line = signer.cosign(note.text, timeSeconds: timeSeconds)
+            record(note.adding([line]), head: head)
+            return .cosigned(Array(line.line.utf8))
+        }
     }
 }

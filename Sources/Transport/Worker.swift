@@ -1,9 +1,17 @@
 import Telemetry
-import Transport
 
-/// One thread for work that waits for the disk: outcomes, decisions, changes of versions. Bodies run one after another, so
+/// One thread for work that waits for the disk, behind servers whose loops must not. Bodies run one after another, so
 /// what one of them checks holds until it has acted on it.
-final class Worker: Sendable {
+package final class Worker: Sendable {
+    /// What became of a body.
+    package enum Outcome: Sendable {
+        case taken
+        /// As many wait as may; it never runs.
+        case overloaded
+        /// The worker is stopping; it never runs.
+        case stopped
+    }
+
     private struct Queue {
         var bodies: [@Sendable () -> Void] = []
         var isStopping = false
@@ -13,23 +21,28 @@ final class Worker: Sendable {
     private let queue = Locked(Queue())
     private let wakeup = Condition()
 
-    init(name: String) {
+    private let waitingMax: Int
+
+    /// - Parameter waitingMax: bodies that may wait.
+    package init(name: String, waitingMax: Int) {
+        self.waitingMax = waitingMax
         Thread.detach(Thread.start(name: name) { [self] in run() })
     }
 
-    /// Runs `body` soon.
-    /// - Throws: `ServingError.overloaded` beyond `ServingLimits.pendingRequests`, `.stopped`; `body` then never runs.
-    func run(_ body: @escaping @Sendable () -> Void) throws(ServingError) {
-        try queue.withLock { (queue: inout Queue) throws(ServingError) in
-            guard !queue.isStopping else { throw .stopped }
-            guard queue.bodies.count < ServingLimits.pendingRequests else { throw .overloaded }
+    /// Runs `body` soon, if it is taken.
+    package func take(_ body: @escaping @Sendable () -> Void) -> Outcome {
+        let outcome = queue.withLock { queue -> Outcome in
+            guard !queue.isStopping else { return .stopped }
+            guard queue.bodies.count < waitingMax else { return .overloaded }
             queue.bodies.append(body)
+            return .taken
         }
-        wakeup.withLock { wakeup.signal() }
+        if case .taken = outcome { wakeup.withLock { wakeup.signal() } }
+        return outcome
     }
 
     /// Finishes what waits and ends the thread. Not from a body.
-    func stop() {
+    package func stop() {
         wakeup.lock()
         defer { wakeup.unlock() }
         queue.withLock { $0.isStopping = true }
