@@ -3,6 +3,7 @@
 
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import Models
 import Tabular
 
@@ -57,8 +58,30 @@ package enum ModelCard {
         }
         text += "\n## Who trained it\n\n| site | rounds |\n|---|---|\n"
         for member in manifest.provenance.roster { text += "| \(member.site) | \(member.rounds) |\n" }
+        text += "\n## Privacy\n\n" + privacy(manifest.provenance.privacy)
         text += "\nA site's own intercept, where the family has one, is not in the package. Nothing here replaces a check on the rows of the place that uses the model.\n"
         return Array(text.utf8)
+    }
+
+    /// What the model promises about the rows behind it, or that it promises nothing.
+    private static func privacy(_ statement: PrivacyStatement?) -> String {
+        guard let statement else {
+            return "No differential privacy: what the model says about single rows is not bounded. Sites sent updates inside secure sums only.\n"
+        }
+        var text = """
+            \(statement.sentence). \(statement.trust)
+            Neighbouring data: \(statement.neighbouring).
+
+            | sampling rate | noise multiplier | clipping norm | steps | rounds | dropped rounds, charged too | sites in a sum |
+            |---|---|---|---|---|---|---|
+            | \(statement.samplingRate) | \(statement.noiseMultiplier) | \(statement.clippingNorm) | \(statement.steps) | \(statement.rounds) | \(statement.droppedRounds) | \(statement.cohortMin) to \(statement.cohortMax) |
+
+            Outside this guarantee:
+
+
+            """
+        for (what, why) in statement.outside.sorted(by: { $0.key < $1.key }) { text += "* \(what): \(why)\n" }
+        return text
     }
 
     static func architecture(_ package: VerifiedPackage) -> String {
@@ -118,6 +141,10 @@ package enum BillOfMaterials {
             "properties": [
                 ["name": "consilium:plan", "value": .string(manifest.planHash.hex)],
                 ["name": "consilium:run", "value": .string(manifest.provenance.run)],
+                [
+                    "name": "consilium:privacy",
+                    "value": .string(manifest.provenance.privacy?.sentence ?? "no differential privacy"),
+                ],
                 ["name": "consilium:sites", "value": .string(String(manifest.provenance.roster.count))],
             ],
         ]

@@ -1,6 +1,7 @@
 // Where a model came from: the part of the manifest that an auditor reads. Nothing here changes a prediction.
 
 import Codec
+import DifferentialPrivacy
 
 /// The run that made a version: who took part, how often, and what was measured before release.
 package struct Provenance: Equatable, Sendable {
@@ -58,13 +59,15 @@ package struct Provenance: Equatable, Sendable {
     /// Metrics of the secure evaluation, by name (`auc`, `accuracy`, `logLoss`, `brier`, `rows` …).
     package var metrics: [String: Double]
     package var gates: [Gate]
+    /// The guarantee of differential privacy; nil for a model without one.
+    package var privacy: PrivacyStatement?
 
     package init(
         run: String, roster: [Member], rounds: [Round] = [], metrics: [String: Double] = [:],
-        gates: [Gate] = []
+        gates: [Gate] = [], privacy: PrivacyStatement? = nil
     ) {
-        (self.run, self.roster, self.rounds, self.metrics, self.gates) = (
-            run, roster, rounds, metrics, gates
+        (self.run, self.roster, self.rounds, self.metrics, self.gates, self.privacy) = (
+            run, roster, rounds, metrics, gates, privacy
         )
     }
 
@@ -77,14 +80,16 @@ package struct Provenance: Equatable, Sendable {
 extension Provenance {
     /// The form in the manifest, protocol/model-package.md.
     package var json: JSONValue {
-        .object([
+        var members: [String: JSONValue] = [
             "run": .string(run),
             "roster": .array(
                 roster.map { ["site": .string($0.site), "rounds": .integer(Int64($0.rounds))] }),
             "rounds": .array(rounds.map(\.json)),
             "metrics": .object(metrics.mapValues { .number($0) }),
             "gates": .array(gates.map(\.json)),
-        ])
+        ]
+        members["privacy"] = privacy?.json
+        return .object(members)
     }
 
     init(_ source: JSONFields) throws {
@@ -101,6 +106,7 @@ extension Provenance {
         rounds = try fields.array("rounds", maxCount: Self.roundsMax).map(Round.init(json:))
         metrics = try Self.metrics(fields.value("metrics"))
         gates = try fields.array("gates", maxCount: Self.gatesMax).map(Gate.init(json:))
+        privacy = try fields.optionalFields("privacy").map { try PrivacyStatement($0) }
         try fields.finish()
     }
 }

@@ -12,6 +12,8 @@ package struct LabelledRow: Sendable {
     package var prediction: PredictionID
     package var row: ValidRow
     package var label: Bool
+    /// Whom it is about, when the caller said.
+    package var subject: String?
 }
 
 extension PredictionService {
@@ -98,7 +100,7 @@ extension PredictionService {
             guard let row = try? rules.validate(named: named(decision.values, known, rules)) else {
                 continue
             }
-            rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive))
+            rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive, subject: decision.subject))
         }
         return rows
     }

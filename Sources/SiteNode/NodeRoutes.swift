@@ -4,6 +4,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import HTTP
 import Serving
 import Study
@@ -12,12 +13,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, auditLog
+    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, privacy, setBudget, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .createKey, .signManifest, .resume: "POST"
+        case .consent, .withdraw, .check, .createKey, .signManifest, .resume, .setBudget: "POST"
         case .revokeKey: "DELETE"
         default: "GET"
         }
@@ -37,6 +38,8 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .manifest: "/v1/node/manifest"
         case .signManifest: "/v1/node/manifest/{hash}/sign"
         case .resume: "/v1/node/resume"
+        case .privacy: "/v1/node/privacy"
+        case .setBudget: "/v1/node/privacy/budget"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -44,8 +47,8 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume: [.operator]
-        case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
+        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume, .setBudget: [.operator]
+        case .status, .plans, .egress, .manifest, .privacy: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
     }
@@ -93,6 +96,8 @@ extension NodeService {
         case .manifest: manifestJSON()
         case .signManifest: try signManifest(parameters["hash"], principal)
         case .resume: try resume(principal)
+        case .privacy: privacyJSON()
+        case .setBudget: try setBudget(request.body, principal)
         case .auditLog: .null
         }
     }
@@ -110,6 +115,8 @@ extension NodeService {
             return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case ServingError.unknownKey:
             return .json(["error": "there is no key of that id", "code": "key.unknown"], status: 404)
+        case let error as PrivacyRefusal:
+            return .json(["error": .string(error.sentence), "code": .string(error.code.rawValue)], status: 409)
         case let error as FieldError:
             return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case let error as JSONError:
@@ -129,6 +136,7 @@ extension NodeService {
             terms.validDays = try fields.optionalInteger("validDays", in: 1...3650) ?? terms.validDays
             terms.acceptsNoDifferentialPrivacy = try fields.bool("acceptsNoDifferentialPrivacy", default: false)
             terms.includesFeedbackRows = try fields.bool("includesFeedbackRows", default: true)
+            if fields.has("parallelTo") { terms.parallelTo = try fields.strings("parallelTo", maxCount: 100) }
             try fields.finish()
         }
         let result = try core.consent(to: study, terms: terms, by: principal.identifier, at: clock.now())
@@ -152,6 +160,25 @@ extension NodeService {
     private func resume(_ principal: Principal) throws -> JSONValue {
         try perform(core.resume(by: principal.identifier, at: clock.now()))
         return ["resumed": true]
+    }
+
+    private func privacyJSON() -> JSONValue {
+        var object = core.state.ledger.json.objectValue ?? [:]
+        object["behind"] = .bool(core.state.isLedgerBehind)
+        object["lastRefusal"] = core.state.privacyRefusal.map {
+            ["code": .string($0.code), "sentence": .string($0.sentence), "time": .string($0.time.iso8601)]
+        } ?? .null
+        object["budgetKeys"] = .array(core.policy.budgetKeys.map { .string(Hex.encode($0.bytes)) })
+        return .object(object)
+    }
+
+    private func setBudget(_ body: [UInt8], _ principal: Principal) throws -> JSONValue {
+        var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
+        let change = try BudgetChange(&fields)
+        let approvals = try fields.array("approvals", maxCount: 16).map { try BudgetApproval(JSONFields($0, path: "approvals")) }
+        try fields.finish()
+        try perform(core.setBudget(change, approvals: approvals, by: principal.identifier, at: clock.now()))
+        return privacyJSON()
     }
 
     private func withdraw(_ study: String, _ principal: Principal) throws -> JSONValue {
