@@ -69,11 +69,18 @@ package struct PrivacyRehearsal: Sendable {
                 weightedMeans: SiteStatistics.encode(pooled.dataset.train), totalRows: pooled.dataset.train.rowCount, schema: plan.schema))
     }
 
-    /// AUC on held-out stand-in rows after the plan's rounds.
+    /// Draws of the noise that a figure is the mean of.
+    package static let draws = 5
+
+    /// AUC on held-out stand-in rows after the plan's rounds, mean of `draws`.
     ///
     /// - Parameter noiseMultiplier: σ; nil for next to no noise.
     /// - Throws: `ModelsError` when the training diverges.
     package func auc(noiseMultiplier: Double?) throws -> Double {
+        try (0..<PrivacyRehearsal.draws).reduce(0) { try $0 + auc(noiseMultiplier: noiseMultiplier, draw: $1) } / Double(PrivacyRehearsal.draws)
+    }
+
+    private func auc(noiseMultiplier: Double?, draw: Int) throws -> Double {
         var plan = plan
         let sigma = noiseMultiplier ?? PrivacyRehearsal.quiet
         plan.privacy.guarantee?.noise = .multiplier(sigma)
@@ -81,7 +88,7 @@ package struct PrivacyRehearsal: Sendable {
         var (model, optimizer) = (initial, ServerOptimizer.State())
         let spec = RoundWork.vector(.training, plan: plan, elements: initial.count, sites: sites.count)
         let bits = spec.tensors.first?.fractionBits ?? 0
-        let random = SeededRandom(seed: seed).child("rehearsal/noise/\(sigma)")
+        let random = SeededRandom(seed: seed).child("rehearsal/noise/\(sigma)/\(draw)")
         let noise = try plan.releaseNoise(fractionBits: bits)
         for step in 0..<plan.training.rounds {
             let order = RoundWork(kind: .training, run: "rehearsal", planHash: .zero, number: UInt64(step + 1), step: step, preprocessor: .zero, model: .zero)
