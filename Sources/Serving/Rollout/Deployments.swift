@@ -51,7 +51,7 @@ package final class Deployments: Sendable {
             throw .logUnavailable(problem: "it cannot be read back: \(error)")
         }
         state = Locked(folded)
-        for path in [packages, intercepts] {
+        for path in [packages, intercepts.path] {
             do { try DurableFile.createDirectory(path, mode: 0o700) } catch {
                 throw .deployment(problem: "\(error)")
             }
@@ -60,7 +60,7 @@ package final class Deployments: Sendable {
     }
 
     private var packages: String { directory + "/packages" }
-    private var intercepts: String { directory + "/intercepts" }
+    private var intercepts: SiteIntercepts { SiteIntercepts(directory: directory) }
 
     /// A live version whose package cannot be loaded does not answer, and is reported; the others do.
     private func restore(_ model: String, _ folded: DeploymentState) {
@@ -114,7 +114,7 @@ package final class Deployments: Sendable {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
             }
-            return try DeployedModel(release, intercept: try intercept ?? storedIntercept(digest))
+            return try DeployedModel(release, intercept: try intercept ?? intercepts.read(digest))
         } catch let error as ServingError {
             throw error
         } catch {
@@ -143,13 +143,13 @@ package final class Deployments: Sendable {
             } catch {
                 throw .deployment(problem: "\(error)")
             }
-            if known, try storedIntercept(release.digest) == intercept { return }
+            if known, try intercepts.read(release.digest) == intercept { return }
             let entry =
                 known
                 ? configurationEntry(release, intercept, actor)
                 : entry(event, actor: actor, intercept: intercept)
             try log.appendAndWait(entry)
-            try storeIntercept(intercept, release.digest)
+            try intercepts.write(intercept, release.digest)
             if known { try replaceIfLive(release, intercept) } else { apply(event) }
         }
     }
@@ -240,42 +240,6 @@ package final class Deployments: Sendable {
                     table.models[release.name] = renewed
                 }
             }
-        } catch {
-            throw .deployment(problem: "\(error)")
-        }
-    }
-}
-
-// MARK: the site's own intercepts
-
-extension Deployments {
-    private func interceptPath(_ digest: Digest) -> String {
-        intercepts + "/" + digest.hex + ".json"
-    }
-
-    private func storedIntercept(_ digest: Digest) throws(ServingError) -> Double {
-        let path = interceptPath(digest)
-        guard DurableFile.exists(path) else { return 0 }
-        do {
-            var fields = try JSONFields(
-                try JSONValue.parse(try DurableFile.read(path, maxBytes: 4096), dialect: .strict),
-                path: "")
-            let intercept = try fields.number("intercept", in: -1e6...1e6)
-            try fields.finish()
-            return intercept
-        } catch {
-            throw .deployment(
-                problem:
-                    "the site's intercept in \(path) cannot be read: \(error); install the version again"
-            )
-        }
-    }
-
-    private func storeIntercept(_ intercept: Double, _ digest: Digest) throws(ServingError) {
-        do {
-            try DurableFile.writeAtomically(
-                JSONValue.object(["intercept": .number(intercept)]).prettyBytes(),
-                to: interceptPath(digest), mode: 0o600)
         } catch {
             throw .deployment(problem: "\(error)")
         }
