@@ -14,6 +14,10 @@ package struct AcceptanceFinding: Equatable, Sendable {
     package var atMost: Double?
     package var passed: Bool
 
+    package init(gate: String, value: Double?, atLeast: Double? = nil, atMost: Double? = nil, passed: Bool) {
+        (self.gate, self.value, self.atLeast, self.atMost, self.passed) = (gate, value, atLeast, atMost, passed)
+    }
+
     /// By how much the bound is missed; nil when it holds or nothing could be measured.
     package var missedBy: Double? {
         guard !passed, let value else { return nil }

@@ -65,28 +65,22 @@ extension DeploymentState {
 
         /// From which statuses a version may take it; nil for an event that is about no single version.
         package var sources: Set<Status>? {
+            let idle: Set<Status> = [.candidate, .evaluated, .approved, .superseded]
+            let all = Set(Status.allCases)
             switch self {
-            case .installed, .rolledBack, .stopped, .started: nil
-            case .configured: Set(Status.allCases).subtracting([.suspended])
-            case .evaluated: Set(Status.allCases).subtracting([.suspended])
-            case .overridden: [.refused]
-            case .approved: [.candidate, .evaluated, .approved, .shadow, .canary, .standby, .superseded, .retired]
-            case .restaged: [.refused, .suspended, .retired]
-            case .shadowed, .canaried: [.candidate, .evaluated, .approved, .shadow, .standby, .superseded].subtracting(own)
-            case .stoodBy: [.candidate, .evaluated, .approved, .shadow, .superseded]
-            case .unstaged: [.shadow, .canary, .standby]
-            case .advanced: [.canary]
-            case .madeLive: [.candidate, .evaluated, .approved, .shadow, .canary, .standby, .superseded, .retired]
-            case .suspended: Set(Status.allCases).subtracting([.refused, .suspended, .retired])
-            case .retired: Set(Status.allCases).subtracting([.retired])
-            }
-        }
-
-        private var own: Set<Status> {
-            switch self {
-            case .shadowed: [.shadow]
-            case .canaried: [.canary]
-            default: []
+            case .installed, .rolledBack, .stopped, .started: return nil
+            case .configured, .evaluated: return all.subtracting([.suspended])
+            case .overridden: return [.refused]
+            case .approved: return idle.union([.shadow, .canary, .standby, .retired])
+            case .restaged: return [.refused, .suspended, .retired]
+            case .shadowed: return idle.union([.standby])
+            case .canaried: return idle.union([.shadow, .standby])
+            case .stoodBy: return idle.union([.shadow])
+            case .unstaged: return [.shadow, .canary, .standby]
+            case .advanced: return [.canary]
+            case .madeLive: return idle.union([.shadow, .canary, .standby, .retired])
+            case .suspended: return all.subtracting([.refused, .suspended, .retired])
+            case .retired: return all.subtracting([.retired])
             }
         }
 

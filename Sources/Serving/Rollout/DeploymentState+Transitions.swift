@@ -59,11 +59,9 @@ extension DeploymentState {
             guard let canary = versions[digest]?.canary, step == canary.step + 1, step < canary.plan.steps.count else {
                 throw .deployment(problem: "the canary has no such next step")
             }
-        case .rolledBack(let model):
-            guard models.contains(model.model) else { throw .unknownModel }
-            guard version(of: model.model, in: .canary) != nil || rollbackTarget(model.model) != nil else {
-                throw .nothingToRollBack
-            }
+        case .rolledBack(let model, _):
+            guard models.contains(model) else { throw .unknownModel }
+            guard version(of: model, in: .canary) != nil || rollbackTarget(model) != nil else { throw .nothingToRollBack }
         case .stopped: guard stop == nil else { throw .deployment(problem: "predictions are stopped already") }
         case .started: guard stop != nil else { throw .deployment(problem: "predictions are not stopped") }
         case .evaluated, .restaged, .unstaged, .madeLive, .suspended, .retired: return
@@ -91,7 +89,8 @@ extension DeploymentState {
                 throw .gates(problem: "the version misses bounds of its plan on this site's own rows: \(evaluation.refusal)")
             }
         }
-        let (needed, standing) = (version.rules.rollout.approvals, version.standingApprovals(at: time).count)
+        // A canary was begun on approvals that held; its steps may take longer than they do.
+        let (needed, standing) = (version.rules.rollout.approvals, version.standingApprovals(at: version.canary?.begun ?? time).count)
         guard standing >= needed else {
             let expired = version.approvals.contains { $0.expires <= time } ? " (approvals that expired or are for other hashes do not count)" : ""
             throw .approval(problem: "the version needs \(needed) approvals and has \(standing)\(expired)")
@@ -184,7 +183,8 @@ extension DeploymentState {
 
     private mutating func settle(_ digest: Digest, at time: Timestamp) {
         guard let version = versions[digest], [.candidate, .evaluated, .refused, .approved].contains(version.status) else { return }
-        versions[digest]?.status = idleStatus(version, at: time)
+        let status = idleStatus(version, at: time)
+        versions[digest]?.status = status
     }
 
     private mutating func leaveRole(_ digest: Digest, at time: Timestamp) {
