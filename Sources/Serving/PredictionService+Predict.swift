@@ -93,6 +93,7 @@ extension PredictionService {
             countFailure(call.model, call.start, error)
             throw error
         }
+        try refuseIfStopped()
         try pending.enter(rows: scored.count)
         let count = scored.count
         let sealed = seal(scored.map(\.record), call.subject)
