@@ -3,7 +3,7 @@
 //   features [N, F] double ─ Gather ─┬─ IsNaN ────────────────┐
 //                                    ├─ Equal(code) ─ Cast ───┤
 //                                    └────────────────────────┴─ Where ─ Sub ─ Div ─ Clip ─ Cast float ─ (Gemm Relu)* Gemm
-//   score [N, 1] float    log-odds without a site's own intercept
+//   score [N, 1] float    log-odds, with a site's own intercept when it is exported for that site
 //   probability [N, 1]    Sigmoid(score)
 //   class [N, 1] int64    1 when the probability reaches the threshold
 //
@@ -19,22 +19,25 @@ package enum ONNXExport {
     private static let irVersion = 8
     private static let opset = 13
 
-    /// The bytes of the model file. Same package, same bytes.
-    package static func model(_ package: VerifiedPackage) -> [UInt8] {
+    /// The bytes of the model file. Same package and intercept, same bytes.
+    /// - Parameter siteIntercept: a site's own intercept, for the version as that site serves it; it says something of the
+    ///   site's rows. Nil leaves it out.
+    package static func model(_ package: VerifiedPackage, siteIntercept: Double? = nil) -> [UInt8] {
         var model = ProtobufWriter()
         model.integer(1, irVersion)
         model.text(2, "consilium")
-        model.data(7, ONNXGraph(package).bytes)
+        model.data(7, ONNXGraph(package, siteIntercept: siteIntercept).bytes)
         model.message(8) { opsets in
             opsets.text(1, "")
             opsets.integer(2, opset)
         }
-        let properties = [
+        var properties = [
             ("consilium.digest", package.digest.hex),
             ("consilium.features", String(decoding: features(package.schema).canonicalBytes(), as: UTF8.self)),
             ("consilium.classes", String(decoding: JSONValue.array(package.manifest.classes.map { .string($0) }).canonicalBytes(), as: UTF8.self)),
             ("consilium.version", String(package.version)),
         ]
+        if let siteIntercept { properties.append(("consilium.site_intercept", Float(siteIntercept).description)) }
         for (key, value) in properties {
             model.message(14) { entry in
                 entry.text(1, key)
@@ -79,9 +82,10 @@ private struct ONNXGraph {
     private var nodes: [[UInt8]] = []
     private var constants: [[UInt8]] = []
     private let package: VerifiedPackage
+    private let siteIntercept: Double?
 
-    init(_ package: VerifiedPackage) {
-        self.package = package
+    init(_ package: VerifiedPackage, siteIntercept: Double?) {
+        (self.package, self.siteIntercept) = (package, siteIntercept)
         preprocess()
         network()
     }
@@ -169,9 +173,15 @@ private struct ONNXGraph {
             constant("second", [1])
             node("Gather", ["logits", "first"], "negative", [("axis", 1)])
             node("Gather", ["logits", "second"], "positive", [("axis", 1)])
-            node("Sub", ["positive", "negative"], "score")
+            node("Sub", ["positive", "negative"], "log_odds")
         } else {
-            node("Identity", ["logits"], "score")
+            node("Identity", ["logits"], "log_odds")
+        }
+        if let siteIntercept {
+            constant(Tensor(name: "site_intercept", shape: [], values: [Float(siteIntercept)]))
+            node("Add", ["log_odds", "site_intercept"], "score")
+        } else {
+            node("Identity", ["log_odds"], "score")
         }
         node("Sigmoid", ["score"], "probability")
         constant(Tensor(name: "threshold", shape: [], values: [Float(package.threshold)]))

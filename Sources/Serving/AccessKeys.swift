@@ -14,9 +14,11 @@ package struct Principal: Equatable, Sendable {
     /// The key's id, as in log entries: `key:3f9a01bc`.
     package var identifier: String
     package var roles: Set<AccessRole>
+    /// Whose key it is, as the list of keys has it.
+    package var person: String
 
-    package init(identifier: String, roles: Set<AccessRole>) {
-        (self.identifier, self.roles) = (identifier, roles)
+    package init(identifier: String, roles: Set<AccessRole>, person: String? = nil) {
+        (self.identifier, self.roles, self.person) = (identifier, roles, person ?? identifier)
     }
 }
 
@@ -99,7 +101,7 @@ package final class AccessKeys: Sendable {
         let given = SHA256.hash(Array(authorization.utf8.dropFirst(7))).bytes
         var found: Record?
         for record in current() where constantTimeEqual(record.hash.bytes, given) { found = record }
-        return found.map { Principal(identifier: "key:\($0.id)", roles: $0.roles) }
+        return found.map { Principal(identifier: "key:\($0.id)", roles: $0.roles, person: $0.name) }
     }
 
     /// The records, read again when a second has passed. A file that has become unusable lets nobody in.

@@ -25,12 +25,16 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
+    case stage, approve, override, standby, unstage, suspend, retire, stop, start
+    case history
 
     /// HTTP method.
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
         case .repositoryIndex, .load, .unload, .erase: "POST"
+        case .stage, .approve, .override, .standby, .unstage: "POST"
+        case .suspend, .retire, .stop, .start: "POST"
         default: "GET"
         }
     }
@@ -65,6 +69,16 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .versionStats: "/v2/models/{model}/versions/{version}/stats"
         case .versionInfer: "/v2/models/{model}/versions/{version}/infer"
         case .erase: "/v1/records/erase"
+        case .stage: "/v1/models/{digest}/stage"
+        case .approve: "/v1/models/{digest}/approve"
+        case .override: "/v1/models/{digest}/override"
+        case .standby: "/v1/models/{digest}/standby"
+        case .unstage: "/v1/models/{digest}/unstage"
+        case .suspend: "/v1/models/{digest}/suspend"
+        case .retire: "/v1/models/{digest}/retire"
+        case .stop: "/v1/stop"
+        case .start: "/v1/start"
+        case .history: "/v1/history"
         }
     }
 
@@ -75,7 +89,10 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
         case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])
-        case .metrics: .roles([.operator, .overseer, .auditor])
+        case .stage, .standby, .unstage, .retire: .roles([.operator])
+        case .approve, .suspend: .roles([.operator, .overseer])
+        case .override, .stop, .start: .roles([.overseer])
+        case .metrics, .history: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:

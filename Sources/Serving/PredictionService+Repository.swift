@@ -43,7 +43,7 @@ extension PredictionService {
                 throw .deployment(
                     problem: "no version of this model was ever live; make one live by its digest")
             }
-            try deployments.makeLive(digest, actor: principal.identifier)
+            try deployments.makeLive(digest, by: Actor(principal))
         }
     }
 
@@ -56,7 +56,7 @@ extension PredictionService {
             throw RequestRefusal.malformed("unload takes the parameter unload_dependents only")
         }
         try changeRepository(.unload, responder) { [deployments] () throws(ServingError) in
-            try deployments.retire(name, actor: principal.identifier)
+            try deployments.retire(name, by: Actor(principal))
         }
     }
 
@@ -85,7 +85,7 @@ extension PredictionService {
     }
 
     /// The members of a small body; empty for no body.
-    private static func object(_ body: [UInt8], _ names: Set<String>) throws(RequestRefusal)
+    static func object(_ body: [UInt8], _ names: Set<String>) throws(RequestRefusal)
         -> [String: JSONValue]
     {
         guard !body.isEmpty else { return [:] }

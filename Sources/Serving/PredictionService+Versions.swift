@@ -28,7 +28,7 @@ extension PredictionService {
             throw RequestRefusal(404, .notFound, "no version with this digest is installed")
         }
         try change(.makeLive, responder) { [deployments] () throws(ServingError) in
-            try deployments.makeLive(digest, actor: principal.identifier)
+            try deployments.makeLive(digest, by: Actor(principal))
             return digest
         }
     }
@@ -38,7 +38,7 @@ extension PredictionService {
     {
         let model = try rollbackModel(request.body)
         try change(.rollback, responder) { [deployments] () throws(ServingError) in
-            try deployments.rollback(model, actor: principal.identifier)
+            try deployments.rollback(model, by: Actor(principal))
         }
     }
 
@@ -54,7 +54,7 @@ extension PredictionService {
         return name
     }
 
-    private func change(
+    func change(
         _ endpoint: Endpoint, _ responder: HTTPResponder,
         _ body: @escaping @Sendable () throws(ServingError) -> Digest
     ) throws(ServingError) {
@@ -68,32 +68,11 @@ extension PredictionService {
                     .json([
                         "model": .string(version.model),
                         "version": .integer(Int64(version.version)), "digest": .string(digest.hex),
+                        "status": .string(version.status.rawValue),
                     ]))
             } catch {
                 refuse(endpoint, RequestRefusal(error as? ServingError ?? .stopped), responder)
             }
         }
-    }
-}
-
-extension DeploymentState.Version {
-    /// As in `GET /v1/models`.
-    package var json: JSONValue {
-        [
-            "version": .integer(Int64(version)), "digest": .string(digest.hex),
-            "status": .string(status.rawValue),
-            "installed": .string(installed.iso8601),
-            "live_since": liveSince.map { .string($0.iso8601) } ?? .null,
-            "metrics": metrics.map { .object($0.mapValues { .number($0) }) } ?? .null,
-        ]
-    }
-}
-
-extension DeploymentState.Period {
-    var json: JSONValue {
-        [
-            "digest": .string(digest.hex), "since": .string(since.iso8601),
-            "until": until.map { .string($0.iso8601) } ?? .null,
-        ]
     }
 }

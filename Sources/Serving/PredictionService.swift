@@ -68,7 +68,7 @@ package final class PredictionService: Sendable {
             }, clock: clock, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
-        _ = try records.erase(erased.filter(records.holds))
+        _ = try records.erase(erased)
         ids = Locked(PredictionIDSource(random: random))
         self.log = log
     }
@@ -172,13 +172,19 @@ package final class PredictionService: Sendable {
         _ start: UInt64
     ) throws {
         switch endpoint {
-        case .predict: try predict(request, principal, responder, start)
+        case .predict:
+            try refuseIfStopped()
+            try predict(request, principal, responder, start)
         case .feedback: try feedback(request, principal, responder)
         case .models: responder.respond(.json(modelsJSON()))
         case .decision: try decision(parameters["id"], principal, responder)
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
         case .erase: try erase(request, principal, responder)
+        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire:
+            try change(endpoint, parameters["digest"], request.body, Actor(principal), responder)
+        case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
+        case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
             responder.respond(
                 HTTPResponse(
@@ -220,12 +226,15 @@ package final class PredictionService: Sendable {
         case .modelReady, .versionReady: try modelReady(model, responder)
         case .modelConfig, .versionConfig: responder.respond(.json(configurationJSON(model)))
         case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
-        default: try infer(model, request, principal, responder, start)
+        default:
+            try refuseIfStopped()
+            try infer(model, request, principal, responder, start)
         }
     }
 
     private var notReadyReason: String {
-        deployments.isReady
+        if deployments.live.stop != nil { return "an overseer has stopped all predictions" }
+        return deployments.isReady
             ? "records or audit log cannot be written"
             : "no version is live, or a live one cannot be loaded"
     }

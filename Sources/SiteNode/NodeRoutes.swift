@@ -13,12 +13,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, privacy, setBudget, auditLog
+    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, privacy, setBudget, evaluate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .createKey, .signManifest, .resume, .setBudget: "POST"
+        case .consent, .withdraw, .check, .createKey, .signManifest, .resume, .setBudget, .evaluate: "POST"
         case .revokeKey: "DELETE"
         default: "GET"
         }
@@ -40,6 +40,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .resume: "/v1/node/resume"
         case .privacy: "/v1/node/privacy"
         case .setBudget: "/v1/node/privacy/budget"
+        case .evaluate: "/v1/node/models/{digest}/evaluate"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -47,7 +48,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume, .setBudget: [.operator]
+        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume, .setBudget, .evaluate: [.operator]
         case .status, .plans, .egress, .manifest, .privacy: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -98,6 +99,7 @@ extension NodeService {
         case .resume: try resume(principal)
         case .privacy: privacyJSON()
         case .setBudget: try setBudget(request.body, principal)
+        case .evaluate: try evaluate(parameters["digest"], Actor(principal))
         case .auditLog: .null
         }
     }
@@ -117,6 +119,10 @@ extension NodeService {
             return .json(["error": "there is no key of that id", "code": "key.unknown"], status: 404)
         case let error as PrivacyRefusal:
             return .json(["error": .string(error.sentence), "code": .string(error.code.rawValue)], status: 409)
+        case ServingError.unknownVersion:
+            return .json(["error": "no version with this digest is installed", "code": "version.unknown"], status: 404)
+        case let error as ServingError where error.isRefusal:
+            return .json(["error": .string("\(error)"), "code": "version.refused"], status: 409)
         case let error as FieldError:
             return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case let error as JSONError:
@@ -162,23 +168,13 @@ extension NodeService {
         return ["resumed": true]
     }
 
-    private func privacyJSON() -> JSONValue {
-        var object = core.state.ledger.json.objectValue ?? [:]
-        object["behind"] = .bool(core.state.isLedgerBehind)
-        object["lastRefusal"] = core.state.privacyRefusal.map {
-            ["code": .string($0.code), "sentence": .string($0.sentence), "time": .string($0.time.iso8601)]
-        } ?? .null
-        object["budgetKeys"] = .array(core.policy.budgetKeys.map { .string(Hex.encode($0.bytes)) })
-        return .object(object)
-    }
-
-    private func setBudget(_ body: [UInt8], _ principal: Principal) throws -> JSONValue {
-        var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
-        let change = try BudgetChange(&fields)
-        let approvals = try fields.array("approvals", maxCount: 16).map { try BudgetApproval(JSONFields($0, path: "approvals")) }
-        try fields.finish()
-        try perform(core.setBudget(change, approvals: approvals, by: principal.identifier, at: clock.now()))
-        return privacyJSON()
+    /// Measures a version on the site's own rows of today.
+    private func evaluate(_ hex: String, _ actor: Actor) throws -> JSONValue {
+        guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
+        let deployments = predictions.deployments
+        let model = try deployments.load(digest)
+        try deployments.note(core.evaluate(model.package, intercept: model.intercept, at: clock.now()), of: digest, by: actor)
+        return deployments.current.versions[digest]?.json ?? .null
     }
 
     private func withdraw(_ study: String, _ principal: Principal) throws -> JSONValue {

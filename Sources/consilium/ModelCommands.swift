@@ -1,6 +1,7 @@
 import Codec
 import Cryptography
 import ModelPackage
+import Serving
 import SiteNode
 import Storage
 
@@ -20,13 +21,13 @@ let modelCommands: [Command] = [
                 "metrics": .object(package.manifest.provenance.metrics.mapValues { .number($0) }),
             ],
             "OK \(package.name) version \(package.version)\npackage \(package.digest.hex)\nplan \(package.manifest.planHash.hex)")
-    }    ,
+    },
     Command(
         words: ["model", "export"], summary: "write a verified package in forms that other tools read",
         operands: ["PACKAGE"],
         options: [
             .value("key", "HEX", "the key that must have signed the package"), .value("dir", "DIR", "a node's directory: its pinned coordinator key is used"),
-            .value("onnx", "FILE", "ONNX model, preprocessing included"), .value("card", "FILE", "model card in Markdown"),
+            .value("onnx", "FILE", "ONNX model, preprocessing included; with --dir also the site's own intercept, as that node serves it"), .value("card", "FILE", "model card in Markdown"),
             .value("bom", "FILE", "CycloneDX 1.6 bill of materials"),
             .value("signature", "FILE", "OpenSSF Model Signing bundle over the package's files"),
             .value("signing-key", "FILE", "with --signature: PEM file of a P-256 key; made with a .pub beside it if it is not there"),
@@ -38,7 +39,10 @@ private func export(_ invocation: Invocation) throws {
     let directory = invocation.operands[0]
     let package = try VerifiedPackage.verify(directory: directory, trustedKey: try trustedKey(invocation))
     var written: [(option: String, path: String)] = []
-    for (option, make) in [("onnx", ONNXExport.model), ("card", ModelCard.markdown), ("bom", BillOfMaterials.json)] {
+    let siteIntercept =
+        try package.family.perSiteIntercept ? invocation["dir"].map { try SiteIntercepts(directory: $0).read(package.digest) } : nil
+    let onnx = { (package: VerifiedPackage) in ONNXExport.model(package, siteIntercept: siteIntercept) }
+    for (option, make) in [("onnx", onnx), ("card", ModelCard.markdown), ("bom", BillOfMaterials.json)] {
         guard let path = invocation[option] else { continue }
         try DurableFile.writeAtomically(make(package), to: path, mode: 0o644)
         written.append((option, path))
@@ -60,7 +64,11 @@ private func export(_ invocation: Invocation) throws {
     guard !written.isEmpty else {
         throw Failure(.usage, "usage", "say what to write: --onnx, --card, --bom or --signature")
     }
-    Output(invocation).answer(
-        .object(Dictionary(uniqueKeysWithValues: written.map { ($0.option, .string($0.path)) })),
-        written.map(\.path).joined(separator: "\n"))
+    var answer = Dictionary(uniqueKeysWithValues: written.map { ($0.option, JSONValue.string($0.path)) })
+    var lines = written.map(\.path)
+    if let siteIntercept, invocation.has("onnx") {
+        answer["siteIntercept"] = .number(siteIntercept)
+        lines.append("The ONNX file holds this site's own intercept, which says something of its rows; --key in place of --dir leaves it out.")
+    }
+    Output(invocation).answer(.object(answer), lines.joined(separator: "\n"))
 }

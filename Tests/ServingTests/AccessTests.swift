@@ -13,6 +13,9 @@ import Testing
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
         .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
+        .stage: "operator", .standby: "operator", .unstage: "operator", .retire: "operator",
+        .approve: "operator overseer", .suspend: "operator overseer",
+        .override: "overseer", .stop: "overseer", .start: "overseer", .history: "operator overseer auditor",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",
         .models: "predict feedback operator overseer auditor",
         .server: "predict feedback operator overseer auditor",

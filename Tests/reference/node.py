@@ -1,5 +1,5 @@
 """Starts real nodes for the checks in this directory: a scenario makes the packages, `node serve --package` serves one."""
-import contextlib, json, os, pathlib, shutil, signal, subprocess, tempfile, time, urllib.request
+import contextlib, csv, json, os, pathlib, shutil, signal, subprocess, tempfile, time, urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -22,7 +22,7 @@ class Workspace:
         if not out.exists():
             subprocess.run([binary(), "scenario", "run", str(ROOT / "scenarios/four-hospitals.json5"), "--out", str(out)],
                            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=900)
-        site = out / "cleveland"
+        self.site = site = out / "cleveland"
         packages = sorted((site / "packages").iterdir(), key=lambda p: json.loads((p / "manifest.json").read_text())["version"])
         # A copy: the checks damage it.
         self.package = self.path / "package"
@@ -60,19 +60,46 @@ class Workspace:
             [binary(), "node", "serve", "--package", str(self.package), "--key", self.key, "--listen", "127.0.0.1:0",
              "--state", str(state), *extra], stdout=log, stderr=log)
         try:
-            end = time.monotonic() + 60
-            while not (state / "endpoint.json").exists():
-                if process.poll() is not None or time.monotonic() > end:
-                    raise SystemExit("the node did not start: " + (self.path / "node.log").read_text()[-2000:])
-                time.sleep(0.02)
+            wait(process, state, self.path / "node.log")
             yield Node(state, process)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
             log.close()
 
+    @contextlib.contextmanager
+    def site_node(self):
+        """A copy of the site's own directory, served with `node serve --dir`; its coordinator is away."""
+        directory = self.path / "site"
+        shutil.copytree(self.site, directory)
+        with open(self.path / "site.log", "ab") as log:
+            process = subprocess.Popen([binary(), "node", "serve", "--dir", str(directory)], stdout=log, stderr=log)
+            try:
+                wait(process, directory, self.path / "site.log")
+                yield directory
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(20)
+
+    def write_csv(self, path, rows):
+        """The rows as `consilium predict` takes them."""
+        features = self.manifest["schema"]["features"]
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([f.get("column", f["name"]) for f in features])
+            for row in rows:
+                writer.writerow(["" if row[f["name"]] is None else row[f["name"]] for f in features])
+
     def close(self):
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def wait(process, state, log):
+    end = time.monotonic() + 60
+    while not (state / "endpoint.json").exists():
+        if process.poll() is not None or time.monotonic() > end:
+            raise SystemExit("the node did not start: " + log.read_text()[-2000:])
+        time.sleep(0.02)
 
 
 class Node:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What `consilium model export` writes, held against the tools of others: onnx and onnxruntime, model_signing, the CycloneDX
 strict validator, safetensors, and a YAML reader for the model card's header."""
-import json, pathlib, shutil, subprocess, sys
+import csv, json, pathlib, shutil, subprocess, sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from node import Workspace
@@ -53,6 +53,33 @@ def run_onnx(workspace, exported):
     print(f"onnx: {len(rows)} rows, largest difference {worst_p:.1e} in probability, {worst:.1e} in log-odds; {exported.stat().st_size} bytes")
 
 
+def run_site_intercept(workspace):
+    """At a site whose versions have an intercept of their own the exported graph scores as the site does."""
+    rows, source, scored, key = workspace.rows, *(workspace.path / name for name in ("site.csv", "site-scored.csv", "site.key"))
+    workspace.write_csv(source, rows)
+
+    def run(*arguments):
+        return subprocess.run([workspace.binary, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+    with workspace.site_node() as site:
+        run("node", "key", "create", "--dir", site, "--name", "batch", "--role", "predict", "--output", key)
+        answer = json.loads(run("predict", "--dir", site, "--key-file", key, "--input", source, "--output", scored, "--json"))
+    exported = workspace.path / "site.onnx"
+    said = json.loads(run("model", "export", site / "packages" / answer["package"], "--dir", site, "--onnx", exported, "--json"))
+    stored = json.loads((site / "intercepts" / (answer["package"] + ".json")).read_text())["intercept"]
+    check("the site's intercept is told", said["siteIntercept"] == stored and stored != 0, said)
+    model = onnx.load(exported)
+    onnx.checker.check_model(model, full_check=True)
+    properties = {p.key: p.value for p in model.metadata_props}
+    score, probability = onnxruntime.InferenceSession(str(exported)).run(
+        ["score", "probability"], {"features": encode(json.loads(properties["consilium.features"]), rows)})
+    ours = list(csv.DictReader(open(scored)))
+    worst = max(abs(score[:, 0] - [float(r["score"]) for r in ours]))
+    worst_p = max(abs(probability[:, 0] - [float(r["probability"]) for r in ours]))
+    check("onnxruntime with the site's intercept", len(ours) == len(rows) and worst_p <= 1e-6 and worst <= 1e-5, (worst_p, worst))
+    print(f"onnx with the site's intercept: largest difference {worst_p:.1e} in probability, {worst:.1e} in log-odds")
+
+
 def run_signing(workspace):
     key = workspace.path / "model.key"
     signature = workspace.path / "model.sig"
@@ -94,6 +121,7 @@ def main():
         onnx_file, bom, card = (workspace.path / name for name in ("model.onnx", "bom.json", "README.md"))
         export(workspace, "--onnx", onnx_file, "--bom", bom, "--card", card)
         run_onnx(workspace, onnx_file)
+        run_site_intercept(workspace)
         run_signing(workspace)
         problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom.read_text())
         check("CycloneDX 1.6 strict", problem is None, problem)
