@@ -28,14 +28,16 @@ package struct PrivacyStatement: Equatable, Sendable {
     package var rounds: Int
     /// Training rounds that were dropped after sites had been charged; they cost like the others.
     package var droppedRounds: Int
-    /// Fewest and most sites in a sum; 0 before there was one.
+    /// Fewest sites in a sum; 0 before there was one.
     package var cohortMin: Int
+    /// Most sites in a sum; 0 before there was one.
     package var cohortMax: Int
     /// What lies outside the guarantee, and why, in the plan's words.
     package var outside: [String: String]
     /// Heads of the sites' privacy ledgers in the last round, by site: number of the last record, and 48 hex digits.
     package var ledgers: [String: String]
 
+    /// - Parameters: see the properties.
     package init(
         mode: PrivacyGuarantee, unit: PrivacyUnit, trust: String, renyi: Double, loss: Double?, delta: Double, samplingRate: Double,
         noiseMultiplier: Double, clippingNorm: Double, steps: Int, rounds: Int, droppedRounds: Int, cohort: ClosedRange<Int>,

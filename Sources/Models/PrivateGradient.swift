@@ -23,6 +23,7 @@ package struct PrivateGradient: Equatable, Sendable {
     /// γ = 2^-f: step of the secure sum's fixed-point encoding of −gradient / expectedBatch.
     package var fractionBits: Int
 
+    /// - Parameters: see the properties.
     package init(
         samplingRate: Double, expectedBatch: Double, clippingNorm: Double, noiseMultiplier: Double, honestSites: Int,
         fractionBits: Int

@@ -16,6 +16,7 @@ package struct PrivateUpdate: Equatable, Sendable {
     /// γ = 2^-f: step of the secure sum's fixed-point encoding.
     package var fractionBits: Int
 
+    /// - Parameters: see the properties.
     package init(clippingNorm: Double, noiseMultiplier: Double, honestSites: Int, fractionBits: Int) {
         self.clippingNorm = clippingNorm
         self.noiseMultiplier = noiseMultiplier

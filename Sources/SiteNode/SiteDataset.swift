@@ -14,7 +14,9 @@ package struct SiteDataset: Sendable {
     package var sourceFingerprint: Digest
     /// Rows that came back from serving with an outcome.
     package var feedbackRows: Int
+    /// What the source's rows are like.
     package var quality: QualityReport
+    /// Rows of the source that were refused.
     package var quarantined: Int
 
     package init(
@@ -38,6 +40,7 @@ package struct FedBackRow: Sendable {
     /// Whom it is about, when the caller said.
     package var subject: [UInt8]?
 
+    /// - Parameters: see the properties.
     package init(row: ValidRow, positive: Bool, subject: [UInt8]? = nil) {
         (self.row, self.positive, self.subject) = (row, positive, subject)
     }
