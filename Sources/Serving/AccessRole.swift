@@ -25,12 +25,14 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
+    case keys, createKey, revokeKey
 
     /// HTTP method.
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload, .erase: "POST"
+        case .repositoryIndex, .load, .unload, .erase, .createKey: "POST"
+        case .revokeKey: "DELETE"
         default: "GET"
         }
     }
@@ -65,6 +67,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .versionStats: "/v2/models/{model}/versions/{version}/stats"
         case .versionInfer: "/v2/models/{model}/versions/{version}/infer"
         case .erase: "/v1/records/erase"
+        case .keys, .createKey: "/v1/node/keys"
+        case .revokeKey: "/v1/node/keys/{id}"
         }
     }
 
@@ -74,12 +78,34 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey: .roles([.operator])
         case .metrics: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
             .roles(Set(AccessRole.allCases))
+        }
+    }
+
+    /// What of the node's models an endpoint is about: a key that is for some models only sees no other.
+    package enum Reach: Sendable {
+        /// No model.
+        case node
+        /// One model, or a list of them: others are as if they were not there.
+        case models
+        /// All at once: such a key is refused.
+        case everything
+    }
+
+    /// What of the node's models it is about.
+    package var reach: Reach {
+        switch self {
+        case .live, .ready, .openAPI, .server, .serverSlash: .node
+        case .predict, .infer, .versionInfer, .feedback, .decision, .makeLive, .rollback, .load, .unload, .models,
+            .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
+            .versionConfig, .versionStats:
+            .models
+        case .metrics, .erase, .keys, .createKey, .revokeKey: .everything
         }
     }
 

@@ -18,6 +18,11 @@ struct LiveTable: Sendable {
 
     /// The model that a request without a name means.
     var only: DeployedModel? { models.count == 1 ? models.first?.value : nil }
+
+    /// What a caller may use of it. Another model is for this caller as if it were not there.
+    func visible(to principal: Principal) -> LiveTable {
+        principal.models == nil ? self : LiveTable(models: models.filter { principal.mayUse($0.key) })
+    }
 }
 
 package final class Deployments: Sendable {

@@ -24,6 +24,7 @@ extension PredictionService {
             do {
                 guard let record = try records.decision(id) else { throw notFound }
                 let model = try deployments.version(record.digest, intercept: record.intercept)
+                guard principal.mayUse(model.package.name) else { throw notFound }
                 let body = decisionBody(record, model, records.outcome(of: id))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(

@@ -8,6 +8,7 @@ import Models
 import Storage
 import Tabular
 import Telemetry
+import Transport
 
 @testable import Serving
 
@@ -85,7 +86,10 @@ final class TestNode: Sendable {
         return service
     }
 
-    init() throws {
+    private let rate: RateLimit
+
+    init(rate: RateLimit = .unlimited) throws {
+        self.rate = rate
         directory = "/tmp/consilium-serving-\(SystemRandom.shared.word())"
         try DurableFile.createDirectory(directory + "/keys")
         log = MemoryLog(clock: clock)
@@ -93,7 +97,7 @@ final class TestNode: Sendable {
         var made: [AccessRole: String] = [:]
         for role in AccessRole.allCases {
             made[role] = try keys.create(
-                name: role.rawValue, roles: [role], random: SystemRandom.shared
+                AccessKeyRequest(name: role.rawValue, roles: [role]), random: SystemRandom.shared
             ).key
         }
         roleKeys = made
@@ -110,7 +114,7 @@ final class TestNode: Sendable {
             lines.withLock { $0.append(line) }
         }
         let service = try PredictionService(
-            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey),
+            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey, rate: rate),
             log: log.writer, replay: { entries.forEach($0) }, keys: keys,
             clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         var routes = Router()
@@ -142,21 +146,23 @@ final class TestNode: Sendable {
     /// Sends a request through the router and waits for its answer.
     func send(
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
-        headers: [(String, String)] = []
+        headers: [(String, String)] = [], peer: PeerIdentity? = nil
     ) -> HTTPResponse {
         HTTPResponder.answer { responder in
-            begin(method, path, body, key: key, headers: headers) { responder.respond($0) }
+            begin(method, path, body, key: key, headers: headers, peer: peer) { responder.respond($0) }
         }
     }
 
     func begin(
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
-        headers fields: [(String, String)] = [], _ completion: @escaping @Sendable (HTTPResponse) -> Void
+        headers fields: [(String, String)] = [], peer: PeerIdentity? = nil,
+        _ completion: @escaping @Sendable (HTTPResponse) -> Void
     ) {
         var headers = HTTPHeaders()
         if let key { headers.append("Authorization", "Bearer \(key)") }
         for (name, value) in fields { headers.append(name, value) }
-        let request = HTTPRequest(method: method, target: path, headers: headers, body: body)
+        var request = HTTPRequest(method: method, target: path, headers: headers, body: body)
+        request.peer = peer
         router.withLock { $0 }.handle(request, HTTPResponder(completion))
     }
 
