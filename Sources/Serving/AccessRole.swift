@@ -26,6 +26,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
     case keys, createKey, revokeKey
+    case stage, approve, override, standby, unstage, suspend, retire, stop, start
+    case history
 
     /// HTTP method.
     package var method: String {
@@ -33,6 +35,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
         case .repositoryIndex, .load, .unload, .erase, .createKey: "POST"
         case .revokeKey: "DELETE"
+        case .stage, .approve, .override, .standby, .unstage: "POST"
+        case .suspend, .retire, .stop, .start: "POST"
         default: "GET"
         }
     }
@@ -69,6 +73,16 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .erase: "/v1/records/erase"
         case .keys, .createKey: "/v1/node/keys"
         case .revokeKey: "/v1/node/keys/{id}"
+        case .stage: "/v1/models/{digest}/stage"
+        case .approve: "/v1/models/{digest}/approve"
+        case .override: "/v1/models/{digest}/override"
+        case .standby: "/v1/models/{digest}/standby"
+        case .unstage: "/v1/models/{digest}/unstage"
+        case .suspend: "/v1/models/{digest}/suspend"
+        case .retire: "/v1/models/{digest}/retire"
+        case .stop: "/v1/stop"
+        case .start: "/v1/start"
+        case .history: "/v1/history"
         }
     }
 
@@ -79,7 +93,10 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
         case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey: .roles([.operator])
-        case .metrics: .roles([.operator, .overseer, .auditor])
+        case .stage, .standby, .unstage, .retire: .roles([.operator])
+        case .approve, .suspend: .roles([.operator, .overseer])
+        case .override, .stop, .start: .roles([.overseer])
+        case .metrics, .history: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
@@ -105,7 +122,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
             .versionConfig, .versionStats:
             .models
-        case .metrics, .erase, .keys, .createKey, .revokeKey: .everything
+        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire: .models
+        case .metrics, .erase, .history, .stop, .start, .keys, .createKey, .revokeKey: .everything
         }
     }
 

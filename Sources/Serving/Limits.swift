@@ -26,6 +26,8 @@ package enum ServingLimits {
     package static let subjectBytes = 256
     /// Bytes of a feedback's `source`.
     package static let sourceBytes = 64
+    /// Bytes of the reason of a stop, a start, a suspension or an override.
+    package static let reasonBytes = 512
     /// Versions kept at a node, over all models.
     package static let versions = 1000
     /// Models with a live version at one node.

@@ -77,6 +77,8 @@ package enum OpenAPIDocument {
         case .repositoryIndex: json("IndexRequest", required: false)
         case .load: json("LoadRequest", required: false)
         case .unload: json("UnloadRequest", required: false)
+        case .approve: json("ApproveRequest", required: true)
+        case .override, .suspend, .stop, .start: json("ReasonRequest", required: true)
         default: nil
         }
     }
@@ -120,6 +122,16 @@ package enum OpenAPIDocument {
         case .keys: "API keys and certificates, without the keys."
         case .createKey: "Make an API key, or let a certificate in."
         case .revokeKey: "Take an API key or a certificate back."
+        case .stage: "Make a version that was out of service a candidate again."
+        case .approve: "Approve a version with exactly these hashes."
+        case .override: "Let a version through that missed a bound, where the site's policy allows it."
+        case .standby: "Load a version so that it can go live at once."
+        case .unstage: "End a shadow, canary or standby."
+        case .suspend: "Take a version out because something is wrong with it."
+        case .retire: "Take a version out of service."
+        case .stop: "Refuse every prediction from now on."
+        case .start: "Lift a stop."
+        case .history: "What was live at a time, who approved it and on which evidence."
         case .makeLive: "Let a version answer."
         case .rollback: "Bring the version before back."
         case .metrics: "Prometheus metrics."
@@ -185,6 +197,13 @@ extension OpenAPIDocument {
                     "subject": ["type": ["string", "null"], "pattern": "=", "maxLength": 512],
                 ], required: ["name", "roles"]),
             "RollbackRequest": object(["model": text]),
+            "ApproveRequest": object(["configuration": text, "evidence": text], required: ["configuration", "evidence"]),
+            "ReasonRequest": object(
+                [
+                    "reason": [
+                        "type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.reasonBytes)),
+                    ]
+                ], required: ["reason"]),
             "IndexRequest": object(["ready": flag]),
             "LoadRequest": object(["parameters": object([:])]),
             "UnloadRequest": object(["parameters": object(["unload_dependents": [:]])]),

@@ -90,6 +90,7 @@ extension PredictionService {
             countFailure(call.model, call.start, error)
             throw error
         }
+        try refuseIfStopped()
         try pending.enter(rows: scored.count)
         let sealed = scored.map(\.record.sealed)
         let entries = sealed.map { entry($0, call.model, call.principal) }

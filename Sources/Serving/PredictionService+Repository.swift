@@ -43,7 +43,7 @@ extension PredictionService {
                 throw .deployment(
                     problem: "no version of this model was ever live; make one live by its digest")
             }
-            try deployments.makeLive(digest, actor: principal.identifier)
+            try deployments.makeLive(digest, by: Actor(principal))
         }
     }
 
@@ -57,7 +57,7 @@ extension PredictionService {
         }
         try changeRepository(.unload, responder) { [deployments] () throws(ServingError) in
             guard principal.mayUse(name) else { throw .unknownModel }
-            try deployments.retire(name, actor: principal.identifier)
+            try deployments.retire(name, by: Actor(principal))
         }
     }
 
@@ -86,7 +86,7 @@ extension PredictionService {
     }
 
     /// The members of a small body; empty for no body.
-    private static func object(_ body: [UInt8], _ names: Set<String>) throws(RequestRefusal)
+    static func object(_ body: [UInt8], _ names: Set<String>) throws(RequestRefusal)
         -> [String: JSONValue]
     {
         guard !body.isEmpty else { return [:] }

@@ -28,8 +28,8 @@ extension PredictionService {
             throw RequestRefusal(404, .notFound, "no version with this digest is installed")
         }
         try change(.makeLive, responder) { [deployments] () throws(ServingError) in
-            guard let model = deployments.current.versions[digest]?.model, principal.mayUse(model) else { throw .unknownVersion }
-            try deployments.makeLive(digest, actor: principal.identifier)
+            guard deployments.has(digest, for: principal) else { throw .unknownVersion }
+            try deployments.makeLive(digest, by: Actor(principal))
             return digest
         }
     }
@@ -45,7 +45,7 @@ extension PredictionService {
         }
         let name = model
         try change(.rollback, responder) { [deployments] () throws(ServingError) in
-            try deployments.rollback(name, actor: principal.identifier)
+            try deployments.rollback(name, by: Actor(principal))
         }
     }
 
@@ -61,7 +61,7 @@ extension PredictionService {
         return name
     }
 
-    private func change(
+    func change(
         _ endpoint: Endpoint, _ responder: HTTPResponder,
         _ body: @escaping @Sendable () throws(ServingError) -> Digest
     ) throws(ServingError) {
@@ -75,32 +75,11 @@ extension PredictionService {
                     .json([
                         "model": .string(version.model),
                         "version": .integer(Int64(version.version)), "digest": .string(digest.hex),
+                        "status": .string(version.status.rawValue),
                     ]))
             } catch {
                 refuse(endpoint, RequestRefusal(error as? ServingError ?? .stopped), responder)
             }
         }
-    }
-}
-
-extension DeploymentState.Version {
-    /// As in `GET /v1/models`.
-    package var json: JSONValue {
-        [
-            "version": .integer(Int64(version)), "digest": .string(digest.hex),
-            "status": .string(status.rawValue),
-            "installed": .string(installed.iso8601),
-            "live_since": liveSince.map { .string($0.iso8601) } ?? .null,
-            "metrics": metrics.map { .object($0.mapValues { .number($0) }) } ?? .null,
-        ]
-    }
-}
-
-extension DeploymentState.Period {
-    var json: JSONValue {
-        [
-            "digest": .string(digest.hex), "since": .string(since.iso8601),
-            "until": until.map { .string($0.iso8601) } ?? .null,
-        ]
     }
 }

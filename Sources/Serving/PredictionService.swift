@@ -155,7 +155,9 @@ package final class PredictionService: Sendable {
         _ start: UInt64
     ) throws {
         switch endpoint {
-        case .predict: try predict(request, principal, responder, start)
+        case .predict:
+            try refuseIfStopped()
+            try predict(request, principal, responder, start)
         case .feedback: try feedback(request, principal, responder)
         case .models: responder.respond(.json(modelsJSON(principal)))
         case .decision: try decision(parameters["id"], principal, responder)
@@ -165,6 +167,10 @@ package final class PredictionService: Sendable {
         case .keys: responder.respond(.json(try keysJSON()))
         case .createKey: try createKey(request.body, principal, responder)
         case .revokeKey: try revokeKey(parameters["id"], principal, responder)
+        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire:
+            try change(endpoint, parameters["digest"], request.body, principal, responder)
+        case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
+        case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
             responder.respond(
                 HTTPResponse(
@@ -206,12 +212,15 @@ package final class PredictionService: Sendable {
         case .modelReady, .versionReady: try modelReady(model, responder)
         case .modelConfig, .versionConfig: responder.respond(.json(configurationJSON(model)))
         case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
-        default: try infer(model, request, principal, responder, start)
+        default:
+            try refuseIfStopped()
+            try infer(model, request, principal, responder, start)
         }
     }
 
     private var notReadyReason: String {
-        deployments.isReady
+        if deployments.live.stop != nil { return "an overseer has stopped all predictions" }
+        return deployments.isReady
             ? "records or audit log cannot be written"
             : "no version is live, or a live one cannot be loaded"
     }

@@ -27,6 +27,8 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case logUnavailable = "log-unavailable"
         case recordsUnavailable = "records-unavailable"
         case unavailable
+        case transition, approval, gates
+        case stopped = "stopped-by-overseer"
     }
 
     init(_ status: Int, _ reason: Reason, _ message: String) {
@@ -75,6 +77,11 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case .deployment(let problem): self.init(409, .conflict, problem)
         case .unknownKey: self.init(404, .notFound, "there is no key of that id; GET /v1/node/keys lists them")
         case .keyRequest(let problem): self = .malformed(problem)
+        case .transition: self.init(409, .transition, "\(error)")
+        case .role: self.init(403, .forbidden, "\(error); ask the node's operator")
+        case .approval(let problem): self.init(409, .approval, problem)
+        case .gates(let problem): self.init(409, .gates, problem)
+        case .predictionsStopped: self.init(503, .stopped, "\(error)")
         case .accessKeys:
             self.init(
                 500, .unavailable, "the node's API keys cannot be used; tell the node's operator")

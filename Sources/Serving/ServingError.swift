@@ -22,6 +22,16 @@ package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
     case nothingToRollBack
     /// The request asks for a state that the version cannot take.
     case deployment(problem: String)
+    /// A version of this status takes no such event.
+    case transition(event: String, status: DeploymentState.Status)
+    /// Not in the caller's role.
+    case role(event: String)
+    /// An approval is missing, or is none.
+    case approval(problem: String)
+    /// Bounds on the site's own rows are missed or were not looked at.
+    case gates(problem: String)
+    /// An overseer stopped all predictions.
+    case predictionsStopped
 
     package var description: String {
         switch self {
@@ -37,6 +47,12 @@ package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
         case .unknownModel: "no model with this name is installed at this node"
         case .nothingToRollBack: "there is no earlier live version to go back to"
         case .deployment(let problem): "deployment: \(problem)"
+        case .transition(let event, let status): "\(event) is not possible for a version that is \(status.rawValue)"
+        case .role(let event): "\(event) is not in the caller's role"
+        case .approval(let problem): "approval: \(problem)"
+        case .gates(let problem): "site gates: \(problem)"
+        case .predictionsStopped:
+            "an overseer has stopped all predictions at this node; they go on after an authorised start"
         }
     }
 }

@@ -84,6 +84,9 @@ package final class StandaloneNode {
             if predictions.deployments.current.versions[release.digest] == nil {
                 try predictions.deployments.install(release, actor: options.site)
             }
+            // What a person has taken out stays out, also over a restart with the same packages.
+            let version = predictions.deployments.current.versions[release.digest]
+            if version?.wasRolledBack ?? true || [.suspended, .retired].contains(version?.status) { continue }
             try predictions.deployments.makeLive(release.digest, actor: options.site)
         }
         log.keep(try Retention(days: options.retentionDays), clock: clock)

@@ -37,19 +37,26 @@ package struct DeploymentPlan: Equatable, Sendable {
     package var automatic: Bool
     /// What the version must reach on the site's own held-out rows; checked by the node.
     package var siteGates: [SuccessGate]
+    /// What else it needs to get into service; nil: nothing.
+    package var rollout: RolloutPlan?
 
     init(_ source: JSONFields?) throws {
-        (automatic, siteGates) = (true, [])
+        (automatic, siteGates, rollout) = (true, [], nil)
         guard var fields = source else { return }
         automatic = try fields.bool("automatic", default: true)
         siteGates = try SuccessGate.list(
             fields.optionalArray("siteGates", maxCount: SuccessGate.gatesMax) ?? [],
             path: "deployment.siteGates")
+        rollout = try fields.optionalFields("rollout").map(RolloutPlan.init)
         try fields.finish()
     }
 
     var json: JSONValue {
-        ["automatic": .bool(automatic), "siteGates": .array(siteGates.map(\.json))]
+        var object: [String: JSONValue] = [
+            "automatic": .bool(automatic), "siteGates": .array(siteGates.map(\.json)),
+        ]
+        if let rollout { object["rollout"] = rollout.json }
+        return .object(object)
     }
 }
 

@@ -41,7 +41,7 @@ let auditCommands: [Command] = [
 ]
 
 /// A log directory, or the directory of the party that owns one.
-private func logDirectory(_ path: String) throws -> String {
+func logDirectory(_ path: String) throws -> String {
     for directory in [path, path + "/log"] where DurableFile.exists(directory + "/checkpoint") { return directory }
     throw Failure(.noInput, "no-log", "\(path) holds no audit log: give the directory of a coordinator, a node or a log")
 }

@@ -13,14 +13,16 @@ enum RunningProcess {
     static func coordinator(_ directory: String) throws -> APIClient {
         let endpoint = try endpoint(directory, role: "coordinator")
         return try client(
-            endpoint["operator"]?.stringValue ?? "", directory, authority: "ca.crt.pem", key: "operator.key")
+            endpoint["operator"]?.stringValue ?? "", directory, authority: "ca.crt.pem", key: directory + "/keys/operator.key")
     }
 
     /// The node of a directory: a site's, or the state directory of one without a coordinator.
-    static func node(_ directory: String, key: String = "operator.key") throws -> APIClient {
+    /// - Parameter keyFile: whose caller acts; nil for the operator at this machine.
+    static func node(_ directory: String, keyFile: String? = nil) throws -> APIClient {
         let isStandalone = !DurableFile.exists(directory + "/config.json5") && DurableFile.exists(directory + "/keys/operator.key")
         let endpoint = try endpoint(directory, role: isStandalone ? "standalone" : "node")
-        return try client(endpoint["url"]?.stringValue ?? "", directory, authority: "serving-ca.crt.pem", key: key)
+        return try client(
+            endpoint["url"]?.stringValue ?? "", directory, authority: "serving-ca.crt.pem", key: keyFile ?? directory + "/keys/operator.key")
     }
 
     /// Where the process listens.
@@ -47,11 +49,11 @@ enum RunningProcess {
     }
 
     private static func client(_ url: String, _ directory: String, authority: String, key: String) throws -> APIClient {
-        let text = String(decoding: try KeyFile.read(directory + "/keys/" + key).exposedCopy(), as: UTF8.self)
+        let text = String(decoding: try KeyFile.read(key).exposedCopy(), as: UTF8.self)
         // An editor may have put a line end there.
         let secret = text.filter { !$0.isWhitespace }
         guard !secret.isEmpty, secret.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw Failure(.configuration, "key-file", "\(directory)/keys/\(key) holds no API key")
+            throw Failure(.configuration, "key-file", "\(key) holds no API key")
         }
         return try APIClient(url: url, authorityPath: directory + "/keys/" + authority, key: secret)
     }

@@ -106,16 +106,28 @@ package enum EntryType: String, CaseIterable, Sendable {
     case packageVerified = "package.verified"
     /// A package failed verification.
     case packageRefused = "package.refused"
-    /// A version was installed in a role other than live: candidate, shadow or canary.
+    /// A version was installed or put in a role other than live: candidate, shadow, canary (each step) or standby.
     case deploymentStaged = "deployment.staged"
+    /// A person approved a version with the hashes that the entry names.
+    case deploymentApproved = "deployment.approved"
+    /// An overseer let a version through that missed a bound.
+    case deploymentOverridden = "deployment.overridden"
+    /// A shadow, canary or standby ended.
+    case deploymentUnstaged = "deployment.unstaged"
     /// A version was made live.
     case deploymentLive = "deployment.live"
     /// An earlier version was made live again.
     case deploymentRolledBack = "deployment.rolledback"
+    /// A version was taken out because something was wrong with it.
+    case deploymentSuspended = "deployment.suspended"
     /// A version was taken out of service.
     case deploymentRetired = "deployment.retired"
 
     // Serving.
+    /// An overseer stopped all predictions.
+    case servingStopped = "serving.stopped"
+    /// A stop was lifted.
+    case servingStarted = "serving.started"
     /// A prediction was answered.
     case prediction = "prediction"
     /// What a person or system decided on a prediction.

@@ -16,15 +16,18 @@ package struct Principal: Equatable, Sendable {
     /// As in log entries: `key:3f9a01bc`, `certificate:77e0c1d2`.
     package var identifier: String
     package var roles: Set<AccessRole>
+    /// Whose key it is, as the list of keys has it.
+    package var person: String
     /// The models it may use; nil for all.
     package var models: Set<String>?
     /// Its own limit; nil for the node's default.
     package var rate: RateLimit?
 
     package init(
-        identifier: String, roles: Set<AccessRole>, models: Set<String>? = nil, rate: RateLimit? = nil
+        identifier: String, roles: Set<AccessRole>, person: String? = nil, models: Set<String>? = nil, rate: RateLimit? = nil
     ) {
-        (self.identifier, self.roles, self.models, self.rate) = (identifier, roles, models, rate)
+        (self.identifier, self.roles, self.person) = (identifier, roles, person ?? identifier)
+        (self.models, self.rate) = (models, rate)
     }
 
     /// Whether the model is among those it may use.
@@ -64,7 +67,7 @@ package final class AccessKeys: Sendable {
             var kind = "key"
             if case .key = credential {} else { kind = "certificate" }
             return Principal(
-                identifier: "\(kind):\(id)", roles: request.roles, models: request.models, rate: request.rate)
+                identifier: "\(kind):\(id)", roles: request.roles, person: request.name, models: request.models, rate: request.rate)
         }
     }
 

@@ -1,0 +1,212 @@
+// Versions at this site: verified packages on disk, which of them answers, and how that changes.
+//
+// The truth is the log: `DeploymentState` is a fold over its entries. Packages lie under `packages/<digest>/` and are
+// verified again whenever they are loaded. A change is checked, logged, and only then takes effect; readers see the
+// old table or the new one, nothing between.
+
+import AuditLog
+import Codec
+import Cryptography
+import ModelPackage
+import Storage
+import Tabular
+import Telemetry
+
+package final class Deployments: Sendable {
+    let directory: String
+    let site: String
+    private let trustedKey: VerifyingKey
+    let log: LogWriter
+    let clock: any Clock
+    let logger: Logger
+    /// Held during a change, log included. State and journal are only written under it.
+    let changes = Lock()
+    let state: Locked<DeploymentState>
+    /// Every change that was, for the state at any time.
+    let journal: Locked<DeploymentJournal>
+    let table = Locked(LiveTable())
+
+    /// - Parameters:
+    ///   - directory: the node's directory; packages and intercepts lie under it.
+    ///   - trustedKey: whose packages are accepted.
+    ///   - replay: calls its argument with the log's entries so far, in order; others than deployment entries are skipped.
+    package init(
+        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter,
+        replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, logger: Logger
+    ) throws(ServingError) {
+        (self.directory, self.site, self.trustedKey, self.log) = (directory, site, trustedKey, log)
+        (self.clock, self.logger) = (clock, logger)
+        var found = DeploymentJournal()
+        do { try replay { found.take($0) } } catch {
+            throw .logUnavailable(problem: "it cannot be read back: \(error)")
+        }
+        journal = Locked(found)
+        state = Locked(found.state)
+        for path in [packages, intercepts.path] {
+            do { try DurableFile.createDirectory(path, mode: 0o700) } catch {
+                throw .deployment(problem: "\(error)")
+            }
+        }
+        for model in found.state.models { restore(model, found.state) }
+        table.withLock { $0.stop = found.state.stop }
+    }
+
+    private var packages: String { directory + "/packages" }
+    private var intercepts: SiteIntercepts { SiteIntercepts(directory: directory) }
+
+    /// A version in use whose package cannot be loaded does not answer, and is reported; the others do.
+    private func restore(_ model: String, _ folded: DeploymentState) {
+        for role in [DeploymentState.Status.live, .standby] {
+            guard let version = folded.version(of: model, in: role) else { continue }
+            do {
+                let loaded = try load(version.digest)
+                table.withLock { $0.put(loaded, as: role) }
+            } catch {
+                logger.error(
+                    "model.unavailable",
+                    [("model", .name(model)), ("digest", .name(version.digest.hex)), ("problem", .name("\(error)"))])
+            }
+        }
+    }
+
+    /// A consistent copy of the state.
+    package var current: DeploymentState { state.withLock { $0 } }
+
+    /// The state at a time, for every time the log covers.
+    package func state(at time: Timestamp) -> DeploymentState { journal.withLock { $0 }.state(at: time) }
+
+    /// The versions that answer now.
+    var live: LiveTable { table.withLock { $0 } }
+
+    /// Whether every model that should answer does, there is one, and nobody stopped it.
+    package var isReady: Bool {
+        let (wanted, stop) = state.withLock { ($0.liveModels, $0.stop) }
+        let answering = live
+        return stop == nil && answering.stop == nil && !wanted.isEmpty && wanted.allSatisfy { answering.models[$0] != nil }
+    }
+
+    /// Whether a version is here and of a model that the caller may use.
+    func has(_ digest: Digest, for principal: Principal) -> Bool {
+        state.withLock { $0.versions[digest]?.model }.map(principal.mayUse) ?? false
+    }
+
+    /// The live version of a model as it serves.
+    package func liveModel(_ name: String) -> DeployedModel? { live.models[name] }
+
+    /// A version with a given intercept: the live one when it is the same, else loaded and verified.
+    func version(_ digest: Digest, intercept: Double) throws(ServingError) -> DeployedModel {
+        for model in live.models.values
+        where model.package.digest == digest && model.intercept == intercept { return model }
+        return try load(digest, intercept: intercept)
+    }
+
+    /// An installed version as it serves here, verified again.
+    /// - Throws: `ServingError.unknownVersion`, or `.deployment` when the package on disk is damaged.
+    package func load(_ digest: Digest, intercept: Double? = nil) throws(ServingError)
+        -> DeployedModel
+    {
+        guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
+        do {
+            let release = try VerifiedPackage.verify(
+                directory: packages + "/" + digest.hex, trustedKey: trustedKey)
+            guard release.digest == digest else {
+                throw ServingError.deployment(
+                    problem: "the package on disk is another one; fetch it again")
+            }
+            return try DeployedModel(release, intercept: try intercept ?? intercepts.read(digest))
+        } catch let error as ServingError {
+            throw error
+        } catch {
+            throw .deployment(problem: "\(error)")
+        }
+    }
+
+    /// Stores a verified package and enters it as a candidate. Installing the same package again changes its
+    /// intercept if that differs, and nothing else.
+    /// - Parameters:
+    ///   - intercept: the site's own intercept for this version, for families that have one.
+    ///   - rules: what the version needs before it is put to use; those of the first time hold.
+    package func install(
+        _ release: VerifiedPackage, intercept: Double = 0, rules: DeploymentRules = DeploymentRules(), by actor: Actor
+    ) throws(ServingError) {
+        try changes.withLock { () throws(ServingError) in
+            let known = state.withLock { $0.versions[release.digest] != nil }
+            let event: DeploymentState.Event =
+                known
+                ? .configured(release.digest, intercept: intercept)
+                : .installed(release.digest, model: release.name, version: release.version, rules: rules, intercept: intercept)
+            try check(event, by: actor)
+            do { try release.write(under: packages) } catch { throw .deployment(problem: "\(error)") }
+            if known, try intercepts.read(release.digest) == intercept { return }
+            try change(event, by: actor) { () throws(ServingError) in try intercepts.write(intercept, release.digest) }
+            if known { try replaceIfLive(release, intercept) }
+        }
+    }
+
+    /// The same by the node itself.
+    package func install(_ release: VerifiedPackage, intercept: Double = 0, actor: String) throws(ServingError) {
+        try install(release, intercept: intercept, by: .node(actor))
+    }
+
+    private func replaceIfLive(_ release: VerifiedPackage, _ intercept: Double) throws(ServingError) {
+        do {
+            let renewed = try DeployedModel(release, intercept: intercept)
+            table.withLock { table in
+                if table.models[release.name]?.package.digest == release.digest {
+                    table.models[release.name] = renewed
+                }
+            }
+        } catch {
+            throw .deployment(problem: "\(error)")
+        }
+    }
+}
+
+// MARK: changes
+
+extension Deployments {
+    func check(_ event: DeploymentState.Event, by actor: Actor) throws(ServingError) {
+        let now = clock.now()
+        try state.withLock { (state: inout DeploymentState) throws(ServingError) in
+            try state.check(event, by: actor, at: now)
+        }
+    }
+
+    /// Checks, logs, does what must follow at once, and takes the event into the state. Under `changes`.
+    func change(
+        _ event: DeploymentState.Event, by actor: Actor, then effect: () throws(ServingError) -> Void = {}
+    ) throws(ServingError) {
+        try check(event, by: actor)
+        try log.appendAndWait(event.entry(by: actor, site: site, state: current))
+        try effect()
+        let now = clock.now()
+        journal.withLock { $0.take(event, by: actor, at: now) }
+        state.withLock { $0.apply(event, by: actor, at: now) }
+        logger.info("deployment.changed", [("event", .name(event.name))])
+    }
+}
+
+/// Every change of versions, in order: what was at any time is a fold over the changes until then.
+struct DeploymentJournal: Sendable {
+    private var changes: [(event: DeploymentState.Event, actor: Actor, time: Timestamp)] = []
+    /// After all changes.
+    private(set) var state = DeploymentState()
+
+    /// Takes an entry; those of other kinds pass by.
+    mutating func take(_ entry: StoredEntry) {
+        guard let event = DeploymentState.Event(entry) else { return }
+        take(event, by: Actor(entry), at: entry.time)
+    }
+
+    mutating func take(_ event: DeploymentState.Event, by actor: Actor, at time: Timestamp) {
+        changes.append((event, actor, time))
+        state.apply(event, by: actor, at: time)
+    }
+
+    /// The state as it was at a time.
+    func state(at time: Timestamp) -> DeploymentState {
+        var state = DeploymentState()
+        for change in changes where change.time <= time { state.apply(change.event, by: change.actor, at: change.time) }
+        return state
+    }
+}

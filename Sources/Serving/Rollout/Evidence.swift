@@ -1,0 +1,110 @@
+// What people approve: the exact package, the site's configuration of it, and what was measured. Each has a digest, and an
+// approval names all three, so it stands for nothing else.
+
+import Codec
+import Cryptography
+import Study
+import Telemetry
+
+/// What a version reached on this site's own held-out rows.
+package struct Evaluation: Equatable, Sendable {
+    /// By name: `auc`, `accuracy`, `logLoss`, `brier`, `rows`.
+    package var metrics: [String: Double]
+    /// The plan's bounds, one by one.
+    package var findings: [AcceptanceFinding]
+    /// Whether all bounds hold.
+    package var passed: Bool { findings.allSatisfy(\.passed) }
+    /// When it was measured.
+    package var time: Timestamp
+
+    package init(metrics: [String: Double], findings: [AcceptanceFinding] = [], time: Timestamp) {
+        (self.metrics, self.findings, self.time) = (metrics, findings, time)
+    }
+
+    /// Every bound that is missed, for people.
+    package var refusal: String {
+        findings.filter { !$0.passed }.map(\.sentence).joined(separator: "; ")
+    }
+
+    /// What entries hold: fractions as decimal texts.
+    var logged: [String: JSONValue] {
+        [
+            "metrics": .object(metrics.mapValues { .string($0.description) }), "findings": .array(findings.map(\.logged)),
+            "passed": .bool(passed), "measured": .integer(time.milliseconds),
+        ]
+    }
+
+    /// From an entry; those of earlier versions of this program have metrics only.
+    init?(logged details: [String: JSONValue], at entryTime: Timestamp) {
+        guard let metrics = details["metrics"]?.objectValue else { return nil }
+        self.init(
+            metrics: metrics.compactMapValues { $0.stringValue.flatMap(Double.init) },
+            findings: (details["findings"]?.arrayValue ?? []).compactMap(AcceptanceFinding.init(logged:)),
+            time: details["measured"]?.intValue.map { Timestamp(milliseconds: Int64($0)) } ?? entryTime)
+    }
+}
+
+extension AcceptanceFinding {
+    var logged: JSONValue {
+        func text(_ value: Double?) -> JSONValue { value.map { .string($0.description) } ?? .null }
+        return [
+            "gate": .string(gate), "value": text(value), "atLeast": text(atLeast), "atMost": text(atMost), "passed": .bool(passed),
+            "missedBy": text(missedBy),
+        ]
+    }
+
+    init?(logged value: JSONValue) {
+        guard let gate = value["gate"]?.stringValue, let passed = value["passed"]?.boolValue else { return nil }
+        func number(_ key: String) -> Double? { value[key]?.stringValue.flatMap(Double.init) }
+        self.init(gate: gate, value: number("value"), atLeast: number("atLeast"), atMost: number("atMost"), passed: passed)
+    }
+}
+
+/// A person's yes to exactly one version as it is configured and was measured.
+package struct Approval: Equatable, Sendable {
+    /// As in log entries.
+    package var by: String
+    /// Whose key it was; counts once.
+    package var person: String
+    package var package: Digest
+    /// `DeploymentState.Version.configuration`.
+    package var configuration: Digest
+    /// `DeploymentState.Version.evidence`.
+    package var evidence: Digest
+    package var time: Timestamp
+    package var expires: Timestamp
+
+    package init(
+        by: String, person: String, package: Digest, configuration: Digest, evidence: Digest, time: Timestamp, expires: Timestamp
+    ) {
+        (self.by, self.person, self.package, self.configuration) = (by, person, package, configuration)
+        (self.evidence, self.time, self.expires) = (evidence, time, expires)
+    }
+}
+
+extension DeploymentState.Version {
+    /// What stands for the site's configuration of the version: its intercept and its rules.
+    package var configuration: Digest {
+        SHA256.hash(Array("consilium/configuration/v1/\(intercept)/\(rules.text)".utf8))
+    }
+
+    /// What stands for what was measured, or for nothing having been measured since it was staged.
+    package var evidence: Digest {
+        var object: [String: JSONValue] = [
+            "package": .string(digest.hex), "configuration": .string(configuration.hex), "staged": .integer(staged.milliseconds),
+        ]
+        if let evaluation { object["evaluation"] = .object(evaluation.logged) }
+        if let override { object["override"] = .string(override.by) }
+        return SHA256.hash(JSONValue.object(object).canonicalBytes())
+    }
+
+    /// Approvals that hold for the version as it is, each person once.
+    package func standingApprovals(at time: Timestamp) -> [Approval] {
+        let (configuration, evidence) = (configuration, evidence)
+        var people = submitters
+        return approvals.filter { approval in
+            approval.package == digest && approval.configuration == configuration && approval.evidence == evidence
+                && time < approval.expires && !submitters.contains(approval.by) && people.insert(approval.person).inserted
+        }
+    }
+}

@@ -1,0 +1,108 @@
+// Versions on their way into service and out of it: each command is one request to the running node, as the operator at this
+// machine or as the person whose key is given.
+
+import AuditLog
+import Codec
+import Cryptography
+import Serving
+import Simulation
+import Storage
+import Telemetry
+
+private let directory = Option.required("dir", "DIR", "the node's directory")
+private let keyFile = Option.value("key-file", "FILE", "act as the person whose API key this is (default: the operator at this machine)")
+private let reason = Option.required("reason", "TEXT", "why; stands in the log, so it names no patient")
+private let version = "DIGEST"
+
+let rolloutCommands: [Command] = [
+    changing(words: ["node", "stage"], "make a version that was refused, suspended or retired a candidate again"),
+    changing(words: ["node", "standby"], "load a version so that it can go live at once"),
+    changing(words: ["node", "unstage"], "end a shadow, canary or standby"),
+    changing(words: ["node", "promote"], "let a version answer from the next request on", path: "live"),
+    changing(words: ["node", "retire"], "take a version out of service"),
+    changing(words: ["node", "suspend"], "take a version out because something is wrong with it", [reason]),
+    changing(words: ["node", "override"], "let a version through that missed a bound, where policy.json5 allows it (gateOverride)", [reason]),
+    Command(
+        words: ["node", "approve"], summary: "approve a version with exactly the evidence that was looked at", operands: [version],
+        options: [directory, keyFile, .required("evidence", "HEX", "the version's evidence as `node models` shows it")]
+    ) { invocation in
+        let (client, shown) = try find(invocation)
+        guard shown["evidence"]?.stringValue == invocation["evidence"] else {
+            throw Failure(.data, "other-evidence", "the version's evidence is another one by now: look at it again with `consilium node models`")
+        }
+        let body: JSONValue = ["configuration": shown["configuration"] ?? .null, "evidence": shown["evidence"] ?? .null]
+        try answer(invocation, client.call("POST", path(shown, "approve"), body: body.canonicalBytes()))
+    },
+    stopping(words: ["node", "stop"], "refuse every prediction from now on, until an overseer starts again"),
+    stopping(words: ["node", "start"], "let predictions go on after a stop"),
+    Command(
+        words: ["model", "history"], summary: "say what was live at a time, who approved it and on which evidence, from the log alone",
+        options: [
+            .required("dir", "DIR", "a node's directory, or a log"), .value("at", "TIME", "such as 2026-11-24T10:00:00Z (default: every time)"),
+            .value("model", "NAME", "only this model"),
+        ]
+    ) { invocation in try history(invocation) },
+]
+
+private func changing(words: [String], _ summary: String, _ options: [Option] = [], path last: String? = nil) -> Command {
+    Command(words: words, summary: summary, operands: [version], options: [directory, keyFile] + options) { invocation in
+        let (client, shown) = try find(invocation)
+        try answer(invocation, client.call("POST", path(shown, last ?? words[1]), body: try body(invocation)))
+    }
+}
+
+private func stopping(words: [String], _ summary: String) -> Command {
+    Command(words: words, summary: summary, options: [directory, keyFile, reason]) { invocation in
+        let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+        let answer = try client.call("POST", "/v1/" + words[1], body: try body(invocation))
+        Output(invocation).answer(answer, answer["stopped"]?.boolValue == true ? "Every prediction is refused." : "Predictions go on.")
+    }
+}
+
+private func body(_ invocation: Invocation) throws -> [UInt8] {
+    guard let reason = invocation["reason"] else { return [] }
+    return JSONValue.object(["reason": .string(reason)]).canonicalBytes()
+}
+
+/// The version whose digest begins with the operand, as the node shows it.
+private func find(_ invocation: Invocation) throws -> (client: APIClient, version: JSONValue) {
+    let wanted = invocation.operands[0]
+    guard (8...64).contains(wanted.utf8.count), wanted.allSatisfy(\.isHexDigit) else {
+        throw Failure(.usage, "usage", "give the version's digest, or its first 8 digits or more; `consilium node models` shows it")
+    }
+    let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+    let models = try client.call("GET", "/v1/models")["models"]?.arrayValue ?? []
+    let found = models.flatMap { $0["versions"]?.arrayValue ?? [] }.filter { $0["digest"]?.stringValue?.hasPrefix(wanted) == true }
+    guard found.count == 1 else {
+        throw Failure(
+            .data, "unknown-version",
+            found.isEmpty ? "no version of that digest is at this node; `consilium node models` lists them" : "several versions begin so: give more digits")
+    }
+    return (client, found[0])
+}
+
+private func path(_ version: JSONValue, _ word: String) -> String { "/v1/models/\(version["digest"]?.stringValue ?? "")/\(word)" }
+
+private func answer(_ invocation: Invocation, _ value: JSONValue) throws {
+    Output(invocation).answer(value, "\(value["model"]?.stringValue ?? "") version \(value["version"]?.intValue ?? 0) is \(value["status"]?.stringValue ?? "")")
+}
+
+private func history(_ invocation: Invocation) throws {
+    var time: Timestamp?
+    if let text = invocation["at"] {
+        guard let parsed = Timestamp(iso8601: text) else {
+            throw Failure(.usage, "usage", "--at must be a time in UTC such as 2026-11-24T10:00:00Z")
+        }
+        time = parsed
+    }
+    let log = try LogReader(DirectorySource(try logDirectory(try invocation.require("dir"))))
+    var history = DeploymentHistory()
+    try log.forEach { history.take($0) }
+    let state = history.state(at: time)
+    let model = invocation["model"]
+    guard model == nil || history.state(at: nil).models.contains(model ?? "") else {
+        throw Failure(.data, "unknown-model", "the log holds no version of a model of that name")
+    }
+    let value = time.map { state.answerable(at: $0, model: model) } ?? state.timeline(model: model)
+    Output(invocation).answer(value, String(decoding: value.prettyBytes(), as: UTF8.self))
+}
