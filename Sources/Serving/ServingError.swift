@@ -56,3 +56,13 @@ package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
         }
     }
 }
+
+extension ServingError {
+    /// Whether the caller may not have what was asked for, as things stand; else something is wrong with the node.
+    package var isRefusal: Bool {
+        switch self {
+        case .deployment, .transition, .role, .approval, .gates, .nothingToRollBack: true
+        default: false
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 import Cryptography
 import Messages
+import ModelPackage
 import Models
 import SecureAggregation
 import Study
@@ -78,6 +79,17 @@ struct LocalWork {
     func histogram(_ layout: EvaluationLayout, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> EvaluationHistogram {
         let matrix = try preprocessor.transform(dataset.heldOut)
         let scores = try Predictor(model, family: plan.family, localIntercept: try intercept(preprocessor, model)).probabilities(matrix)
+        return try count(scores, layout)
+    }
+
+    /// The same for a version as it serves here.
+    func histogram(_ layout: EvaluationLayout, _ package: VerifiedPackage, intercept: Float) throws -> EvaluationHistogram {
+        let matrix = try package.preprocessor.transform(dataset.heldOut)
+        let scores = try Predictor(package.parameters, family: package.family, localIntercept: intercept).probabilities(matrix)
+        return try count(scores, layout)
+    }
+
+    private func count(_ scores: [Float], _ layout: EvaluationLayout) throws -> EvaluationHistogram {
         let groups = plan.sensitiveGroups.map { group in
             dataset.heldOut.columns[group.feature].map { $0 == Double(group.category) }
         }

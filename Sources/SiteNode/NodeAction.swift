@@ -3,6 +3,7 @@ import Codec
 import Cryptography
 import Messages
 import ModelPackage
+import Serving
 
 /// What the node's core wants done, strictly in order: a `log` is durable before the next action runs.
 package enum NodeAction: Sendable {
@@ -25,10 +26,13 @@ package struct Installation: Sendable {
     package let package: VerifiedPackage
     /// The site's own intercept, for families that have one.
     package let intercept: Double
-    /// Metrics on the site's own held-out rows; they stay here.
-    package let metrics: [String: Double]
-    /// Whether the version goes live at once.
-    package let goesLive: Bool
+    /// What the site's own held-out rows say, bound by bound; it stays here.
+    package let evaluation: Evaluation
+    /// What the version needs before it is put to use.
+    package let rules: DeploymentRules
+
+    /// Metrics on the site's own held-out rows.
+    package var metrics: [String: Double] { evaluation.metrics }
 }
 
 extension LogEntry {

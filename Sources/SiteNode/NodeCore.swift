@@ -8,6 +8,7 @@ import Messages
 import ModelPackage
 import Models
 import SecureAggregation
+import Serving
 import Study
 import Tabular
 import Telemetry
@@ -24,6 +25,8 @@ package struct NodeCore {
     let data: any SiteData
     /// Reads a blob that was stored or fetched before.
     let blobs: NodeState.BlobReader
+    /// The version of a model that is live here.
+    let live: @Sendable (String) -> LiveVersion?
     package private(set) var state: NodeState
 
     /// The round that this node takes part in.
@@ -36,7 +39,8 @@ package struct NodeCore {
     /// - Parameter state: the fold over the node's log.
     package init(
         site: String, federation: String, siteIndex: UInt32, signingKey: SigningKey, coordinatorKey: VerifyingKey, policy: SitePolicy,
-        random: any RandomSource, data: any SiteData, blobs: @escaping NodeState.BlobReader, state: NodeState
+        random: any RandomSource, data: any SiteData, blobs: @escaping NodeState.BlobReader, state: NodeState,
+        live: @escaping @Sendable (String) -> LiveVersion? = { _ in nil }
     ) {
         self.site = site
         self.federation = federation
@@ -48,6 +52,7 @@ package struct NodeCore {
         self.data = data
         self.blobs = blobs
         self.state = state
+        self.live = live
     }
 
     /// Takes the entries of a batch into the state; the shell writes them in the order of the batch.
@@ -202,70 +207,5 @@ extension NodeCore {
             guard let consent = offer.consent else { return offer.isConsentWithdrawn ? .consentWithdrawn(planHash: offer.hash) : nil }
             return consent.consent.expires > now.milliseconds ? .consent(consent.encoded) : nil
         }
-    }
-}
-
-// MARK: - Releases
-
-extension NodeCore {
-    private mutating func receiveRelease(
-        study: String, version: Int, package: Digest, bundle: Digest, at now: Timestamp
-    ) throws -> [NodeAction] {
-        if let known = state.verdicts[package] {
-            // Announced again at a new connection: the first verdict may have been lost on the way.
-            return [.send(.versionVerdict(package: package, accepted: known, code: known ? "accepted" : "refused"))]
-        }
-        guard let offer = state.offer(study: study), let consent = offer.consent?.consent, consent.expires > now.milliseconds else { return [] }
-        var actions: [NodeAction] = [
-            .log(.node(.packageFetched, site: site, ["package": .string(package.hex), "study": .string(study), "version": .integer(Int64(version))]))
-        ]
-        let installation: Installation
-        do {
-            try policy.checkTerms(offer.plan)
-            installation = try accept(
-                PackageContents(bundle: blobs(bundle)), package, version, offer.plan, includingFeedback: consent.includesFeedbackRows)
-        } catch {
-            let code = (error as? NodeError)?.code ?? (error as? SitePolicy.Refusal)?.code ?? "package.invalid"
-            actions.append(
-                .log(.node(.packageRefused, site: site, ["package": .string(package.hex), "code": .string(code), "reason": .string(String("\(error)".prefix(400)))])))
-            actions.append(.send(.versionVerdict(package: package, accepted: false, code: code)))
-            return actions
-        }
-        actions.append(
-            .log(
-                .node(
-                    .packageVerified, site: site,
-                    [
-                        "package": .string(package.hex), "study": .string(study), "version": .integer(Int64(version)),
-                        "metrics": .object(installation.metrics.mapValues { .string(decimal($0, places: 6)) }),
-                    ])))
-        actions.append(.install(installation))
-        actions.append(.send(.versionVerdict(package: package, accepted: true, code: "accepted")))
-        return actions
-    }
-
-    /// Verifies a version and runs it on the site's own held-out rows.
-    private func accept(
-        _ contents: PackageContents, _ digest: Digest, _ version: Int, _ plan: Plan, includingFeedback: Bool
-    ) throws -> Installation {
-        let package = try VerifiedPackage.verify(contents, trustedKey: coordinatorKey)
-        guard package.digest == digest, package.version == version, package.manifest.study == plan.study,
-            package.manifest.planHash == plan.hash
-        else {
-            throw NodeError.refused(code: "package.other", "the package is not the version that was announced for the plan this site consented to")
-        }
-        let work = LocalWork(plan: plan, site: site, dataset: try data.dataset(for: plan, includingFeedback: includingFeedback))
-        var metrics: [String: Double] = ["rows": 0]
-        if work.dataset.heldOut.rowCount > 0 {
-            metrics = try work.histogram(plan.evaluationLayout(), package.preprocessor, package.parameters).metrics.named
-        }
-        let missed = plan.deployment.siteGates.map { $0.check(metrics) }.filter { !$0.passed }
-        guard missed.isEmpty else {
-            let names = missed.map(\.gate.metric.rawValue).joined(separator: ", ")
-            throw NodeError.refused(code: "package.site-gates", "the version misses the plan's site gates on this site's own rows: \(names)")
-        }
-        return Installation(
-            package: package, intercept: Double(try work.intercept(package.preprocessor, package.parameters)),
-            metrics: metrics, goesLive: plan.deployment.automatic)
     }
 }

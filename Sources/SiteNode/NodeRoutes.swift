@@ -12,12 +12,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, auditLog
+    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, evaluate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume: "POST"
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: "POST"
         default: "GET"
         }
     }
@@ -34,6 +34,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .manifest: "/v1/node/manifest"
         case .signManifest: "/v1/node/manifest/{hash}/sign"
         case .resume: "/v1/node/resume"
+        case .evaluate: "/v1/node/models/{digest}/evaluate"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -41,7 +42,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume: [.operator]
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: [.operator]
         case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -82,6 +83,7 @@ extension NodeService {
         case .manifest: manifestJSON()
         case .signManifest: try signManifest(parameters["hash"], principal)
         case .resume: try resume(principal)
+        case .evaluate: try evaluate(parameters["digest"], Actor(principal))
         case .auditLog: .null
         }
     }
@@ -95,6 +97,10 @@ extension NodeService {
         switch error {
         case let error as NodeError:
             return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
+        case ServingError.unknownVersion:
+            return .json(["error": "no version with this digest is installed", "code": "version.unknown"], status: 404)
+        case let error as ServingError where error.isRefusal:
+            return .json(["error": .string("\(error)"), "code": "version.refused"], status: 409)
         case let error as FieldError:
             return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
         case let error as JSONError:
@@ -137,6 +143,15 @@ extension NodeService {
     private func resume(_ principal: Principal) throws -> JSONValue {
         try perform(core.resume(by: principal.identifier, at: clock.now()))
         return ["resumed": true]
+    }
+
+    /// Measures a version on the site's own rows of today.
+    private func evaluate(_ hex: String, _ actor: Actor) throws -> JSONValue {
+        guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
+        let deployments = predictions.deployments
+        let model = try deployments.load(digest)
+        try deployments.note(core.evaluate(model.package, intercept: model.intercept, at: clock.now()), of: digest, by: actor)
+        return deployments.current.versions[digest]?.json ?? .null
     }
 
     private func withdraw(_ study: String, _ principal: Principal) throws -> JSONValue {

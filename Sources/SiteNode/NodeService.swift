@@ -79,7 +79,7 @@ package final class NodeService: @unchecked Sendable {
         core = NodeCore(
             site: configuration.site, federation: configuration.federation, siteIndex: directory.siteIndex, signingKey: directory.signingKey,
             coordinatorKey: directory.coordinatorKey, policy: directory.policy, random: SystemRandom.shared, data: data,
-            blobs: read, state: try NodeService.replay(log, blobs: stored))
+            blobs: read, state: try NodeService.replay(log, blobs: stored), live: { predictions.liveVersion($0) })
         let forks = forks
         witness = try Witness(directory: path + "/witness", name: origin, signer: directory.signingKey, logs: core.witnessedLogs, clock: clock) {
             evidence, path in forks.withLock { $0.append((evidence, path)) }
@@ -205,7 +205,12 @@ extension NodeService {
             case .store(let bytes): try durably { try blobs.put(bytes) }
             case .log: continue
             case .send(let report): try send(report)
-            case .install(let installation): try install(installation)
+            case .install(let installation):
+                // The core counts on what is not done: it goes back to what the log holds, and the version is announced again.
+                do { try install(installation) } catch {
+                    core.fallBack(to: try NodeService.replay(log, blobs: core.blobs))
+                    throw error
+                }
             case .cosign(let request): try cosign(request)
             case .witnessed(let answer): try take(answer)
             }
@@ -239,9 +244,11 @@ extension NodeService {
     }
 
     private func install(_ installation: Installation) throws {
-        let digest = installation.package.digest
-        try predictions.deployments.install(installation.package, intercept: installation.intercept, actor: directory.configuration.site)
-        if installation.goesLive { try predictions.deployments.makeLive(digest, actor: directory.configuration.site) }
+        let (digest, node) = (installation.package.digest, Actor.node(directory.configuration.site))
+        let deployments = predictions.deployments
+        try deployments.install(installation.package, intercept: installation.intercept, rules: installation.rules, by: node)
+        try deployments.note(installation.evaluation, of: digest, by: node)
+        try deployments.beginIfAutomatic(digest, by: node)
     }
 
     private func note(_ entry: LogEntry) {

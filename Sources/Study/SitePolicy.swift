@@ -43,6 +43,8 @@ package struct SitePolicy: Equatable, Sendable {
     package var rowsMin: Int
     /// Largest share of the total weight that this site's rows may be, in (0, 0.9].
     package var weightShareMax: Double
+    /// Whether an overseer may let a version through that missed a bound on the site's own rows.
+    package var gateOverride: Bool
 
     /// The policy of a node whose owner wrote none.
     package init() {
@@ -60,6 +62,7 @@ package struct SitePolicy: Equatable, Sendable {
         roundBudget = 10_000
         rowsMin = 20
         weightShareMax = 0.5
+        gateOverride = false
     }
 
     /// The least strict policy there is: every rule at its hard floor or ceiling. What three sites need.
@@ -125,6 +128,7 @@ package struct SitePolicy: Equatable, Sendable {
             rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin
             weightShareMax =
                 try fields.optionalNumber("weightShareMax", in: 0.01...0.9) ?? weightShareMax
+            gateOverride = try fields.bool("gateOverride", default: gateOverride)
             try fields.finish()
         } catch {
             throw StudyError(.policyInvalid, reading: "policy file", error)
@@ -316,6 +320,8 @@ extension SitePolicy {
                 rowsMin: \(rowsMin),
                 // Largest share of all rows that may come from here.
                 weightShareMax: \(weightShareMax),
+                // Whether an overseer may let a version through that missed the plan's bounds on this site's own rows.
+                gateOverride: \(gateOverride),
             }
 
             """

@@ -23,6 +23,16 @@ let rolloutCommands: [Command] = [
     changing(words: ["node", "suspend"], "take a version out because something is wrong with it", [reason]),
     changing(words: ["node", "override"], "let a version through that missed a bound, where policy.json5 allows it (gateOverride)", [reason]),
     Command(
+        words: ["node", "evaluate"], summary: "hold a version against its plan's bounds on the site's own rows of today", operands: [version],
+        options: [directory, keyFile]
+    ) { invocation in
+        let (client, shown) = try find(invocation)
+        let measured = try client.call("POST", "/v1/node/models/\(shown["digest"]?.stringValue ?? "")/evaluate", timeoutSeconds: 3600)
+        let findings = (measured["findings"]?.arrayValue ?? []).map { ($0["passed"] == true ? "  ok      " : "  missed  ") + ($0["sentence"]?.stringValue ?? "") }
+        Output(invocation).answer(
+            measured, (["version \(measured["version"]?.intValue ?? 0) is \(measured["status"]?.stringValue ?? "")"] + findings).joined(separator: "\n"))
+    },
+    Command(
         words: ["node", "approve"], summary: "approve a version with exactly the evidence that was looked at", operands: [version],
         options: [directory, keyFile, .required("evidence", "HEX", "the version's evidence as `node models` shows it")]
     ) { invocation in

@@ -102,7 +102,16 @@ import Testing
         plan.deployment.siteGates = plan.gates
         try node.agree(plan)
         try node.release(node.package(plan))
-        #expect(node.installed.isEmpty && node.verdicts.map(\.code) == ["package.site-gates"])
+        #expect(node.verdicts.map(\.code) == ["package.site-gates"] && node.verdicts.map(\.accepted) == [false])
+        // It is kept, with what it misses and by how much, and announced again it is the same.
+        let kept = try #require(node.installed.first)
+        #expect(!kept.evaluation.passed && kept.evaluation.findings.count == plan.gates.count)
+        let finding = try #require(kept.evaluation.findings.first { $0.gate == "rows" })
+        #expect(!finding.passed && (finding.missedBy ?? 0) > 0)
+        #expect(node.entries.last?.entry.details["reason"]?.stringValue?.contains("rows is") == true)
+        try node.release(node.package(plan))
+        #expect(node.installed.count == 1)
+        #expect(!kept.rules.allowsOverride && kept.rules.needsEvaluation && kept.rules.plan == plan.hash)
     }
 
     /// Rows of patients who came later are used only as far as the consent says, also for the local intercept.

@@ -37,6 +37,20 @@ extension Deployments {
             let expires = clock.now().adding(seconds: 3600 * Double(version.rules.rollout.approvalHours))
             try change(.approved(digest, configuration: configuration, evidence: evidence, expires: expires), by: actor)
         }
+        guard current.versions[digest]?.status == .approved else { return }
+        // The approval stands whatever becomes of the step that follows it.
+        do { try beginIfAutomatic(digest, by: .node(site)) } catch {
+            logger.error("deployment.not-begun", [("digest", .name(digest.hex)), ("problem", .name("\(error)"))])
+        }
+    }
+
+    /// Puts a version to use whose plan asks no person for it, when nothing is in its way.
+    package func beginIfAutomatic(_ digest: Digest, by actor: Actor) throws(ServingError) {
+        let state = current
+        guard let version = state.versions[digest], version.rules.isAutomatic, [.evaluated, .approved].contains(version.status),
+            (try? state.checkClearance(version, at: clock.now())) != nil
+        else { return }
+        try makeLive(digest, by: actor)
     }
 
     /// An overseer lets a version through that missed a bound, where the site's policy allows it.
