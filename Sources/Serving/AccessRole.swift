@@ -25,7 +25,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
-    case keys, createKey, revokeKey
+    case keys, createKey, revokeKey, install
     case stage, approve, override, standby, unstage, suspend, retire, stop, start
     case history
 
@@ -33,7 +33,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload, .erase, .createKey: "POST"
+        case .repositoryIndex, .load, .unload, .erase, .createKey, .install: "POST"
         case .revokeKey: "DELETE"
         case .stage, .approve, .override, .standby, .unstage: "POST"
         case .suspend, .retire, .stop, .start: "POST"
@@ -46,7 +46,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         switch self {
         case .predict: "/v1/predict"
         case .feedback: "/v1/feedback"
-        case .models: "/v1/models"
+        case .models, .install: "/v1/models"
         case .decision: "/v1/decisions/{id}"
         case .makeLive: "/v1/models/{digest}/live"
         case .rollback: "/v1/rollback"
@@ -92,7 +92,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install: .roles([.operator])
         case .stage, .standby, .unstage, .retire: .roles([.operator])
         case .approve, .suspend: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
@@ -123,7 +123,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .versionConfig, .versionStats:
             .models
         case .stage, .approve, .override, .standby, .unstage, .suspend, .retire: .models
-        case .metrics, .erase, .history, .stop, .start, .keys, .createKey, .revokeKey: .everything
+        case .metrics, .erase, .history, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
         }
     }
 

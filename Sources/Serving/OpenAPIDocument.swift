@@ -73,6 +73,7 @@ package enum OpenAPIDocument {
         case .infer, .versionInfer: json("InferRequest", required: true)
         case .erase: json("EraseRequest", required: true)
         case .createKey: json("KeyRequest", required: true)
+        case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
         case .repositoryIndex: json("IndexRequest", required: false)
         case .load: json("LoadRequest", required: false)
@@ -119,6 +120,7 @@ package enum OpenAPIDocument {
         case .models: "Models, versions and what was live when."
         case .decision: "What was decided, by which version and why."
         case .erase: "Erase what is stored of predictions or of a person."
+        case .install: "Store a signed package as a candidate."
         case .keys: "API keys and certificates, without the keys."
         case .createKey: "Make an API key, or let a certificate in."
         case .revokeKey: "Take an API key or a certificate back."

@@ -20,12 +20,14 @@ package final class PredictionService: Sendable {
         package var site: String
         /// Whose packages are accepted: the coordinator's release key.
         package var trustedKey: VerifyingKey
+        /// The node's own key, which signs models that the site imports.
+        package var ownKey: VerifyingKey?
 
         /// For callers whose key has no limit of its own.
         package var rate: RateLimit
 
-        package init(directory: String, site: String, trustedKey: VerifyingKey, rate: RateLimit = .unlimited) {
-            (self.directory, self.site, self.trustedKey, self.rate) = (directory, site, trustedKey, rate)
+        package init(directory: String, site: String, trustedKey: VerifyingKey, ownKey: VerifyingKey? = nil, rate: RateLimit = .unlimited) {
+            (self.directory, self.site, self.trustedKey, self.ownKey, self.rate) = (directory, site, trustedKey, ownKey, rate)
         }
     }
 
@@ -59,7 +61,7 @@ package final class PredictionService: Sendable {
         var erased: [PredictionID] = []
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site,
-            trustedKey: configuration.trustedKey, log: log,
+            trustedKeys: [configuration.trustedKey] + (configuration.ownKey.map { [$0] } ?? []), log: log,
             replay: { take in
                 try withoutActuallyEscaping(take) { take in
                     try replay { stored in
@@ -99,7 +101,8 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        path == Endpoint.predict.path || path.hasSuffix("/infer")
+        if path == Endpoint.install.path { return ServingLimits.packageBytes }
+        return path == Endpoint.predict.path || path.hasSuffix("/infer")
             ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
     }
 
@@ -164,6 +167,7 @@ package final class PredictionService: Sendable {
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
         case .erase: try erase(request, principal, responder)
+        case .install: try install(request.body, principal, responder)
         case .keys: responder.respond(.json(try keysJSON()))
         case .createKey: try createKey(request.body, principal, responder)
         case .revokeKey: try revokeKey(parameters["id"], principal, responder)

@@ -62,7 +62,7 @@ package final class NodeService: @unchecked Sendable {
         let link = try CoordinatorLink(directory, egress: egress)
         self.link = link
         let predictions = try PredictionService(
-            .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey, rate: configuration.rate),
+            .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey, ownKey: directory.signingKey.publicKey, rate: configuration.rate),
             log: LogWriter(log, metrics: metrics),
             replay: { take in try log.forEach(take) }, keys: AccessKeys(directory: path + "/keys", clock: clock), clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         self.predictions = predictions

@@ -73,11 +73,11 @@ package final class StandaloneNode {
         try DurableFile.createDirectory(keys)
         lock = try DirectoryLock(options.state)
         let access = try StandaloneNode.prepareKeys(keys, options, clock)
+        let signer = try SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem"))
         log = try AuditLog.openOrCreate(
-            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)",
-            signer: SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem")), clock: clock)
+            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)", signer: signer, clock: clock)
         predictions = try PredictionService(
-            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
+            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
         for release in releases {

@@ -13,6 +13,7 @@ package struct PeerIdentity: Hashable, Sendable {
     /// Unix seconds from which on the certificate is no longer valid.
     package var notAfter: Int64
 
+    /// What a verified certificate says.
     package init(_ certificate: Certificate) {
         siteName = certificate.siteName
         serialHex = certificate.serialHex

@@ -70,6 +70,7 @@ final class MemoryLog: Sendable {
 /// A service with a small model on a directory of its own, without a server.
 final class TestNode: Sendable {
     static let key = SigningKey.generate(random: SeededRandom(seed: 7))
+    static let ownKey = SigningKey.generate(random: SeededRandom(seed: 8))
     let directory: String
     let clock = ManualClock(Timestamp(milliseconds: 1_795_000_000_000))
     let log: MemoryLog
@@ -114,7 +115,7 @@ final class TestNode: Sendable {
             lines.withLock { $0.append(line) }
         }
         let service = try PredictionService(
-            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey, rate: rate),
+            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey, ownKey: Self.ownKey.publicKey, rate: rate),
             log: log.writer, replay: { entries.forEach($0) }, keys: keys,
             clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         var routes = Router()

@@ -8,6 +8,7 @@ import ModelPackage
 package struct AccessKeyRequest: Equatable, Sendable {
     /// Whose key it is, in the operator's words.
     package var name: String
+    /// What its owner may do.
     package var roles: Set<AccessRole>
     /// The models it may use; nil for all.
     package var models: Set<String>?
@@ -16,6 +17,7 @@ package struct AccessKeyRequest: Equatable, Sendable {
     /// The certificate that is let in; nil for a key that is made.
     package var credential: AccessKeys.Credential?
 
+    /// A key for all models at the node's rate, unless said.
     package init(
         name: String, roles: Set<AccessRole>, models: Set<String>? = nil, rate: RateLimit? = nil,
         credential: AccessKeys.Credential? = nil

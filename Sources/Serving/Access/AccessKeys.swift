@@ -15,6 +15,7 @@ import Transport
 package struct Principal: Equatable, Sendable {
     /// As in log entries: `key:3f9a01bc`, `certificate:77e0c1d2`.
     package var identifier: String
+    /// What the caller may do.
     package var roles: Set<AccessRole>
     /// Whose key it is, as the list of keys has it.
     package var person: String
@@ -23,6 +24,7 @@ package struct Principal: Equatable, Sendable {
     /// Its own limit; nil for the node's default.
     package var rate: RateLimit?
 
+    /// A caller of all models at the node's rate, unless said.
     package init(
         identifier: String, roles: Set<AccessRole>, person: String? = nil, models: Set<String>? = nil, rate: RateLimit? = nil
     ) {
@@ -50,7 +52,9 @@ package final class AccessKeys: Sendable {
     package struct Record: Equatable, Sendable {
         /// 8 hex digits.
         package var id: String
+        /// When it was made.
         package var created: Timestamp
+        /// What its owner shows.
         package var credential: Credential
         /// Name, roles, models and limit.
         package var request: AccessKeyRequest

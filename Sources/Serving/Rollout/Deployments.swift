@@ -15,7 +15,8 @@ import Telemetry
 package final class Deployments: Sendable {
     let directory: String
     let site: String
-    private let trustedKey: VerifyingKey
+    /// The coordinator's release key, and the node's own for what is imported here.
+    let trustedKeys: [VerifyingKey]
     let log: LogWriter
     let clock: any Clock
     let logger: Logger
@@ -28,13 +29,13 @@ package final class Deployments: Sendable {
 
     /// - Parameters:
     ///   - directory: the node's directory; packages and intercepts lie under it.
-    ///   - trustedKey: whose packages are accepted.
+    ///   - trustedKeys: whose packages are accepted.
     ///   - replay: calls its argument with the log's entries so far, in order; others than deployment entries are skipped.
     package init(
-        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter,
+        directory: String, site: String, trustedKeys: [VerifyingKey], log: LogWriter,
         replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, logger: Logger
     ) throws(ServingError) {
-        (self.directory, self.site, self.trustedKey, self.log) = (directory, site, trustedKey, log)
+        (self.directory, self.site, self.trustedKeys, self.log) = (directory, site, trustedKeys, log)
         (self.clock, self.logger) = (clock, logger)
         var found = DeploymentJournal()
         do { try replay { found.take($0) } } catch {
@@ -108,7 +109,7 @@ package final class Deployments: Sendable {
         guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
         do {
             let release = try VerifiedPackage.verify(
-                directory: packages + "/" + digest.hex, trustedKey: trustedKey)
+                PackageContents(directory: packages + "/" + digest.hex), trustedKeys: trustedKeys)
             guard release.digest == digest else {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
