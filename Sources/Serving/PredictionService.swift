@@ -65,7 +65,7 @@ package final class PredictionService: Sendable {
                         take(stored)
                     }
                 }
-            }, clock: clock, logger: logger)
+            }, clock: clock, random: random, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
         _ = try records.erase(erased.filter(records.holds))
@@ -89,6 +89,7 @@ package final class PredictionService: Sendable {
     package func stop() {
         worker.stop()
         pending.stop()
+        deployments.close()
         records.close()
     }
 
