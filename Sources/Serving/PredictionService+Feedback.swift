@@ -94,11 +94,12 @@ extension PredictionService {
     private func take(_ statement: Statement, _ principal: Principal, _ responder: HTTPResponder)
         throws
     {
-        guard let decision = try records.decision(statement.prediction) else {
+        guard let decision = try records.decision(statement.prediction)?.decision else {
             throw RequestRefusal(
                 404, .unknownPrediction, "there is no prediction with this id at this node")
         }
-        let model = try deployments.version(decision.digest, intercept: decision.intercept)
+        let model = try deployments.version(
+            decision.context.digest, intercept: decision.context.intercept)
         let positive: Bool
         do {
             positive = try model.rules.readLabel(statement.outcome)
@@ -125,7 +126,7 @@ extension PredictionService {
         _ statement: Statement, _ positive: Bool, _ principal: Principal, _ model: DeployedModel
     ) throws(ServingError) -> OutcomeRecord {
         let now = clock.now().milliseconds
-        let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
+        let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salts(1)) }
         let outcome = OutcomeRecord(
             id: id, salt: salt, prediction: statement.prediction, positive: positive,
             source: statement.source, supersedes: statement.supersedes)

@@ -68,7 +68,7 @@ package final class PredictionService: Sendable {
             }, clock: clock, random: random, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
-        _ = try records.erase(erased.filter(records.holds))
+        _ = try records.erase(erased)
         ids = Locked(PredictionIDSource(random: random))
         self.log = log
     }

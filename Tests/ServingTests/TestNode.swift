@@ -25,10 +25,13 @@ final class MemoryLog: Sendable {
     init(clock: ManualClock) { self.clock = clock }
 
     var writer: LogWriter {
-        LogWriter { [self] entry, completion in
+        LogWriter { [self] entry, stored, completion in
             let now = clock.now()
             let failure = state.withLock { state -> String? in
                 guard state.failure == nil else { return state.failure }
+                if let (store, record) = stored {
+                    do { try store.put(record) } catch { return "\(error)" }
+                }
                 state.entries.append(entry)
                 state.times.append(now)
                 return nil
