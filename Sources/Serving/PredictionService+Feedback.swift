@@ -114,7 +114,9 @@ extension PredictionService {
             throw RequestRefusal(
                 409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
         }
+        let isFirst = records.outcome(of: statement.prediction) == nil
         let outcome = try record(statement, positive, principal, model)
+        if isFirst { observe(positive, of: decision) }
         metrics.count(
             "consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
         answer(outcome, repeated: false, responder)

@@ -34,6 +34,7 @@ package final class PredictionService: Sendable {
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
     let statistics = ServingStatistics()
+    let unkeyed = RequestCounter()
     let clock: any Clock
     let metrics: Telemetry.Metrics
     let logger: Logger
@@ -182,9 +183,10 @@ package final class PredictionService: Sendable {
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
         case .erase: try erase(request, principal, responder)
-        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire:
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
             try change(endpoint, parameters["digest"], request.body, Actor(principal), responder)
         case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
+        case .rollout: responder.respond(.json(deployments.lanesJSON()))
         case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
             responder.respond(
@@ -229,7 +231,7 @@ package final class PredictionService: Sendable {
         case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
         default:
             try refuseIfStopped()
-            try infer(model, request, principal, responder, start)
+            try infer(model, request, principal, responder, start, isPinned: endpoint == .versionInfer)
         }
     }
 

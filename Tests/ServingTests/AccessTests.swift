@@ -13,7 +13,7 @@ import Testing
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
         .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
-        .stage: "operator", .standby: "operator", .unstage: "operator", .retire: "operator",
+        .stage: "operator", .standby: "operator", .shadow: "operator", .canary: "operator", .rollout: "operator overseer auditor", .unstage: "operator", .retire: "operator",
         .approve: "operator overseer", .suspend: "operator overseer",
         .override: "overseer", .stop: "overseer", .start: "overseer", .history: "operator overseer auditor",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",

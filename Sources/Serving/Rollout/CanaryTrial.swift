@@ -41,6 +41,8 @@ package struct CanaryTrial: Sendable {
     private var waiting: (live: [Double], canary: [Double]) = ([], [])
     /// Set while a verdict is being carried out.
     private var isDecided = false
+    /// After a verdict that could not be carried out.
+    private var notBefore = Timestamp(milliseconds: 0)
 
     /// Outcomes of one arm that wait for one of the other.
     static let waitingMax = 1000
@@ -95,14 +97,14 @@ package struct CanaryTrial: Sendable {
     }
 
     private mutating func verdict(at now: Timestamp) -> Verdict {
-        guard !isDecided else { return .goOn }
+        guard !isDecided, now >= notBefore else { return .goOn }
         let verdict = decide(at: now)
         isDecided = verdict != .goOn
         return verdict
     }
 
-    /// The verdict could not be carried out: another may come.
-    mutating func reopen() { isDecided = false }
+    /// The verdict could not be carried out: another may come, later.
+    mutating func reopen(at now: Timestamp) { (isDecided, notBefore) = (false, now.adding(seconds: 10)) }
 
     private func decide(at now: Timestamp) -> Verdict {
         // The guardrails share alpha equally.

@@ -36,13 +36,26 @@ extension Deployments {
         }
     }
 
-    /// The canary of a model goes on to its next step.
-    func advance(_ lane: CanaryLane, _ report: JSONValue) throws(ServingError) {
+    /// Carries out what a trial came to, if the canary is still what it was.
+    func settle(_ verdict: CanaryTrial.Verdict, _ lane: CanaryLane) throws(ServingError) {
+        let (digest, node) = (lane.model.package.digest, Actor.node(site))
         try changes.withLock { () throws(ServingError) in
-            let digest = lane.model.package.digest
-            guard let standing = current.versions[digest]?.canary else { return }
-            try change(.advanced(digest, step: standing.step + 1, report: report), by: .node(site))
-            try putCanary(lane.model, trial: lane.trial.withLock { $0 })
+            guard let version = current.versions[digest], let standing = version.canary, live.canaries[version.model] === lane else { return }
+            switch verdict {
+            case .goOn: return
+            case .advance:
+                try change(.advanced(digest, step: standing.step + 1, report: lane.report()), by: node)
+                try putCanary(lane.model, trial: lane.trial.withLock { $0 })
+            case .promote:
+                try change(.madeLive(digest, report: lane.report()), by: node)
+                swap { $0.putLive(lane.model) }
+            case .stop(let reason):
+                try change(.rolledBack(model: version.model, report: lane.report(reason)), by: node)
+                swap { $0.remove(digest) }
+            case .end(let reason):
+                try change(.unstaged(digest, report: lane.report(reason)), by: node)
+                swap { $0.remove(digest) }
+            }
         }
     }
 

@@ -102,6 +102,9 @@ package final class Deployments: Sendable {
     /// The state at a time, for every time the log covers.
     package func state(at time: Timestamp) -> DeploymentState { journal.withLock { $0 }.state(at: time) }
 
+    /// Whether nothing is predicted, by an overseer's word.
+    var isStopped: Bool { table.withLock { $0.stop != nil } }
+
     /// The versions that answer now.
     var live: LiveTable { table.withLock { $0 } }
 

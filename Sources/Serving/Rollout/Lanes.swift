@@ -3,6 +3,7 @@
 import Codec
 import Cryptography
 import Glibc
+import Study
 import Telemetry
 import Transport
 
@@ -12,13 +13,17 @@ final class CanaryLane: Sendable {
     let share: Double
     /// When the trial began: outcomes of earlier predictions do not count.
     let begun: Timestamp
+    let plan: CanaryPlan
     let trial: Locked<CanaryTrial>
 
     /// - Parameter trial: the one under way, when the canary goes on to another step.
     init(_ model: DeployedModel, _ standing: DeploymentState.CanaryStanding, trial: CanaryTrial? = nil) {
-        (self.model, share, begun) = (model, standing.share, standing.begun)
+        (self.model, plan, share, begun) = (model, standing.plan, standing.share, standing.begun)
         self.trial = Locked(trial ?? CanaryTrial(standing))
     }
+
+    /// The figures so far, for the log.
+    func report(_ reason: String? = nil) -> JSONValue { trial.withLock { $0.report(reason: reason) } }
 
     /// Both versions on the same rows, with the time each took.
     func pairs(_ rows: [[Double]], live: DeployedModel, slowerTimesMax: Double) -> [PairedScore] {
@@ -29,7 +34,7 @@ final class CanaryLane: Sendable {
             let known = live.score(values)
             let end = EventLoop.monotonicNanoseconds()
             return PairedScore(
-                live: known.probability, other: other.probability.isFinite ? other.probability : nil, flips: other.positive != known.positive,
+                live: known.probability, other: other.usable, flips: other.positive != known.positive,
                 isSlow: Double(middle - start) > slowerTimesMax * Double(end - middle))
         }
     }
@@ -67,7 +72,7 @@ final class ShadowLane: Sendable {
             let pairs = rows.map { row in
                 let score = model.score(row.values)
                 return PairedScore(
-                    live: row.probability, other: score.probability.isFinite ? score.probability : nil, flips: score.positive != row.positive)
+                    live: row.probability, other: score.usable, flips: score.positive != row.positive)
             }
             summary.withLock { summary in for pair in pairs { summary.observe(pair) } }
             waitingRows.withLock { $0 -= rows.count }
@@ -89,6 +94,11 @@ final class ShadowLane: Sendable {
 
     /// For the log.
     var report: JSONValue { .object(members { .string($0.description) }) }
+}
+
+extension DeployedModel.Score {
+    /// The probability, unless the arithmetic ran over on the way to it.
+    var usable: Double? { score.isFinite && probability.isFinite ? probability : nil }
 }
 
 /// Gives each request to an arm: the same key, the same arm, for as long as a trial lasts; with a larger share the keys
