@@ -1,15 +1,18 @@
+/* The one-shot hashes use SHA256_CTX, which OpenSSL 3 calls deprecated and keeps: no allocation, no look-up. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "openssl_shims.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 /*
  * SHA-256 cannot fail except for want of memory or a libcrypto without SHA-256, and no caller could go on: abort.
- * HMAC and HKDF are written over the cached digest because EVP_MAC and EVP_KDF cost several microseconds a call in
- * OpenSSL 3.0 and a round makes thousands; RFC 4231 and RFC 5869 vectors hold them.
+ * One-shot hashes and HMAC are written over SHA256_CTX: an EVP context costs more than the hash of a short message, EVP_MAC
+ * and EVP_KDF several microseconds a call. RFC 4231 and RFC 5869 vectors hold them.
  */
 
 enum { BLOCK = 64, DIGEST = 32 };
@@ -41,12 +44,23 @@ static consilium_digest words(const uint8_t *bytes) {
 
 consilium_digest consilium_sha256(const uint8_t *bytes, size_t count) {
     uint8_t output[DIGEST];
-    EVP_MD_CTX *context = new_context();
-    must(EVP_DigestInit_ex(context, sha256, NULL));
-    must(EVP_DigestUpdate(context, bytes, count));
-    must(EVP_DigestFinal_ex(context, output, NULL));
-    EVP_MD_CTX_free(context);
+    SHA256_CTX context;
+    must(SHA256_Init(&context));
+    must(SHA256_Update(&context, bytes, count));
+    must(SHA256_Final(output, &context));
     return words(output);
+}
+
+void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const uint8_t *rows, size_t stride, size_t skip,
+                           size_t count, uint8_t *digests) {
+    SHA256_CTX start;
+    must(SHA256_Init(&start));
+    must(SHA256_Update(&start, prefix, prefix_count));
+    for (size_t row = 0; row < count; row++) {
+        SHA256_CTX context = start;
+        must(SHA256_Update(&context, rows + row * stride + skip, stride - skip));
+        must(SHA256_Final(digests + row * DIGEST, &context));
+    }
 }
 
 EVP_MD_CTX *consilium_sha256_new(void) {
@@ -71,70 +85,65 @@ consilium_digest consilium_sha256_current(const EVP_MD_CTX *context) {
 
 void consilium_sha256_free(EVP_MD_CTX *context) { EVP_MD_CTX_free(context); }
 
-/* HMAC with the key already in `pad` (xored with ipad), over up to three parts. */
+/* HMAC with a key: the states after its two pads. */
 typedef struct {
-    uint8_t inner[BLOCK], outer[BLOCK];
+    SHA256_CTX inner, outer;
 } hmac_key;
 
-static void prepare(EVP_MD_CTX *context, hmac_key *prepared, const void *key, size_t count) {
+static void prepare(hmac_key *prepared, const void *key, size_t count) {
     uint8_t block[BLOCK] = {0};
     if (count > BLOCK) {
-        must(EVP_DigestInit_ex(context, sha256, NULL));
-        must(EVP_DigestUpdate(context, key, count));
-        must(EVP_DigestFinal_ex(context, block, NULL));
+        must(SHA256_Init(&prepared->inner));
+        must(SHA256_Update(&prepared->inner, key, count));
+        must(SHA256_Final(block, &prepared->inner));
     } else if (count > 0) {
         memcpy(block, key, count);
     }
-    for (int i = 0; i < BLOCK; i++) {
-        prepared->inner[i] = block[i] ^ 0x36;
-        prepared->outer[i] = block[i] ^ 0x5c;
-    }
+    for (int i = 0; i < BLOCK; i++) block[i] ^= 0x36;
+    must(SHA256_Init(&prepared->inner));
+    must(SHA256_Update(&prepared->inner, block, BLOCK));
+    for (int i = 0; i < BLOCK; i++) block[i] ^= 0x36 ^ 0x5c;
+    must(SHA256_Init(&prepared->outer));
+    must(SHA256_Update(&prepared->outer, block, BLOCK));
     OPENSSL_cleanse(block, sizeof block);
 }
 
-static void begin(EVP_MD_CTX *context, const hmac_key *key) {
-    must(EVP_DigestInit_ex(context, sha256, NULL));
-    must(EVP_DigestUpdate(context, key->inner, BLOCK));
-}
-
-static void finish(EVP_MD_CTX *context, const hmac_key *key, uint8_t *tag) {
-    uint8_t inner[DIGEST];
-    must(EVP_DigestFinal_ex(context, inner, NULL));
-    must(EVP_DigestInit_ex(context, sha256, NULL));
-    must(EVP_DigestUpdate(context, key->outer, BLOCK));
-    must(EVP_DigestUpdate(context, inner, DIGEST));
-    must(EVP_DigestFinal_ex(context, tag, NULL));
-    OPENSSL_cleanse(inner, sizeof inner);
+/* Ends an inner hash that began as a copy of `key->inner`. */
+static void finish(SHA256_CTX *inner, const hmac_key *key, uint8_t *tag) {
+    uint8_t digest[DIGEST];
+    SHA256_CTX outer = key->outer;
+    must(SHA256_Final(digest, inner));
+    must(SHA256_Update(&outer, digest, DIGEST));
+    must(SHA256_Final(tag, &outer));
+    OPENSSL_cleanse(digest, sizeof digest);
+    OPENSSL_cleanse(&outer, sizeof outer);
+    OPENSSL_cleanse(inner, sizeof *inner);
 }
 
 void consilium_hmac_sha256(const void *key, size_t key_count, const void *bytes, size_t count, uint8_t *tag) {
-    EVP_MD_CTX *context = new_context();
     hmac_key prepared;
-    prepare(context, &prepared, key, key_count);
-    begin(context, &prepared);
-    must(EVP_DigestUpdate(context, bytes, count));
-    finish(context, &prepared, tag);
+    prepare(&prepared, key, key_count);
+    SHA256_CTX inner = prepared.inner;
+    must(SHA256_Update(&inner, bytes, count));
+    finish(&inner, &prepared, tag);
     OPENSSL_cleanse(&prepared, sizeof prepared);
-    EVP_MD_CTX_free(context);
 }
 
 void consilium_hkdf_expand(const void *prk, size_t prk_count, const uint8_t *info, size_t info_count,
                            uint8_t *output, size_t count) {
     if (count > 255 * DIGEST) abort();
-    EVP_MD_CTX *context = new_context();
     hmac_key prepared;
     uint8_t previous[DIGEST];
-    prepare(context, &prepared, prk, prk_count);
+    prepare(&prepared, prk, prk_count);
     for (size_t done = 0; done < count; done += DIGEST) {
         uint8_t counter = (uint8_t)(done / DIGEST + 1);
-        begin(context, &prepared);
-        if (done > 0) must(EVP_DigestUpdate(context, previous, DIGEST));
-        must(EVP_DigestUpdate(context, info, info_count));
-        must(EVP_DigestUpdate(context, &counter, 1));
-        finish(context, &prepared, previous);
+        SHA256_CTX inner = prepared.inner;
+        if (done > 0) must(SHA256_Update(&inner, previous, DIGEST));
+        must(SHA256_Update(&inner, info, info_count));
+        must(SHA256_Update(&inner, &counter, 1));
+        finish(&inner, &prepared, previous);
         memcpy(output + done, previous, count - done < DIGEST ? count - done : DIGEST);
     }
     OPENSSL_cleanse(previous, sizeof previous);
     OPENSSL_cleanse(&prepared, sizeof prepared);
-    EVP_MD_CTX_free(context);
 }

@@ -1,6 +1,6 @@
 import CShims
 
-/// SHA-256 (FIPS 180-4). Cost: about 0.2 µs a call plus the block rate of the processor (1.4 GB/s
+/// SHA-256 (FIPS 180-4). Cost: about 0.1 µs a call plus the block rate of the processor (1.4 GB/s
 /// with SHA-NI).
 package enum SHA256 {
     package static func hash(_ bytes: [UInt8]) -> Digest {
@@ -14,6 +14,20 @@ package enum SHA256 {
             Digest(
                 unsafe consilium_sha256(buffer.bindMemory(to: UInt8.self).baseAddress, buffer.count)
             )
+        }
+    }
+
+    /// The hashes, 32 bytes each, of `prefix` followed by one row each, without its first `skip` bytes.
+    /// - Precondition: `rows` is whole rows of `stride` bytes.
+    package static func hash(prefix: [UInt8], rows: [UInt8], stride: Int, skip: Int = 0) -> [UInt8] {
+        precondition(
+            stride > 0 && (0...stride).contains(skip) && rows.count % stride == 0, "whole rows only")
+        let count = rows.count / stride
+        return unsafe [UInt8](unsafeUninitializedCapacity: count * Digest.byteCount) { digests, filled in
+            // Safe: counts belong to their pointers; there is room for the 32 bytes of each row.
+            unsafe consilium_sha256_rows(
+                prefix, prefix.count, rows, stride, skip, count, digests.baseAddress)
+            filled = count * Digest.byteCount
         }
     }
 

@@ -27,7 +27,8 @@ package struct PackageManifest: Equatable, Sendable {
             self.abstain = abstain
         }
 
-        var json: JSONValue {
+        /// As in the manifest.
+        package var json: JSONValue {
             guard let abstain else { return ["decision": .number(decision)] }
             return [
                 "decision": .number(decision),

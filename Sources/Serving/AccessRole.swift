@@ -26,8 +26,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
     case keys, createKey, revokeKey, install
-    case stage, approve, override, standby, unstage, suspend, retire, stop, start
-    case history
+    case stage, approve, override, shadow, canary, standby, unstage, suspend, retire, stop, start
+    case history, rollout
 
     /// HTTP method.
     package var method: String {
@@ -35,7 +35,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
         case .repositoryIndex, .load, .unload, .erase, .createKey, .install: "POST"
         case .revokeKey: "DELETE"
-        case .stage, .approve, .override, .standby, .unstage: "POST"
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage: "POST"
         case .suspend, .retire, .stop, .start: "POST"
         default: "GET"
         }
@@ -76,6 +76,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .stage: "/v1/models/{digest}/stage"
         case .approve: "/v1/models/{digest}/approve"
         case .override: "/v1/models/{digest}/override"
+        case .shadow: "/v1/models/{digest}/shadow"
+        case .canary: "/v1/models/{digest}/canary"
         case .standby: "/v1/models/{digest}/standby"
         case .unstage: "/v1/models/{digest}/unstage"
         case .suspend: "/v1/models/{digest}/suspend"
@@ -83,6 +85,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .stop: "/v1/stop"
         case .start: "/v1/start"
         case .history: "/v1/history"
+        case .rollout: "/v1/rollout"
         }
     }
 
@@ -93,10 +96,10 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
         case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install: .roles([.operator])
-        case .stage, .standby, .unstage, .retire: .roles([.operator])
+        case .stage, .shadow, .canary, .standby, .unstage, .retire: .roles([.operator])
         case .approve, .suspend: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
-        case .metrics, .history: .roles([.operator, .overseer, .auditor])
+        case .metrics, .history, .rollout: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
@@ -122,8 +125,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
             .versionConfig, .versionStats:
             .models
-        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire: .models
-        case .metrics, .erase, .history, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
+        case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
         }
     }
 

@@ -29,6 +29,9 @@ package final class DeployedModel: Sendable {
     let negativeClass: [UInt8]
     /// The package digest in hex.
     let digestHex: String
+    /// What was set when a row was decided: SHA-256 over the canonical JSON of threshold, abstain band, calibration, site
+    /// intercept and preprocessing.
+    package let configurationDigest: Digest
 
     /// - Throws: `ModelsError` when the parameters do not fit the family, which verification excludes, or the
     ///   intercept is not finite.
@@ -44,6 +47,7 @@ package final class DeployedModel: Sendable {
         negativeClass = JSONBody.quoted(package.manifest.classes[0])
         positiveClass = JSONBody.quoted(package.manifest.classes[1])
         digestHex = package.digest.hex
+        configurationDigest = Self.configurationDigest(package.manifest, intercept: self.intercept)
         var head = JSONBody(reserving: 256)
         head.raw("{\"model\":")
         head.string(package.name)
@@ -69,6 +73,17 @@ package final class DeployedModel: Sendable {
         parameters.raw(",\"threshold\":")
         parameters.number(package.threshold)
         inferParameters = parameters.bytes
+    }
+
+    private static func configurationDigest(_ manifest: PackageManifest, intercept: Double) -> Digest {
+        let members: [String: JSONValue] = [
+            "calibration": manifest.calibration.map {
+                ["intercept": .number($0.intercept), "slope": .number($0.slope)]
+            } ?? .null,
+            "intercept": .number(intercept), "preprocessor": manifest.preprocessor.json,
+            "thresholds": manifest.thresholds.json,
+        ]
+        return SHA256.hash(JSONValue.object(members).canonicalBytes())
     }
 
     /// What the model says of one valid row.

@@ -2,6 +2,7 @@
 // `protocol/prediction-api.yaml` holds the same document (JSON is YAML); a test compares them.
 
 import Codec
+import Study
 
 /// `GET /v1/openapi.json`.
 package enum OpenAPIDocument {
@@ -79,6 +80,7 @@ package enum OpenAPIDocument {
         case .load: json("LoadRequest", required: false)
         case .unload: json("UnloadRequest", required: false)
         case .approve: json("ApproveRequest", required: true)
+        case .canary: json("CanaryRequest", required: false)
         case .override, .suspend, .stop, .start: json("ReasonRequest", required: true)
         default: nil
         }
@@ -127,6 +129,9 @@ package enum OpenAPIDocument {
         case .stage: "Make a version that was out of service a candidate again."
         case .approve: "Approve a version with exactly these hashes."
         case .override: "Let a version through that missed a bound, where the site's policy allows it."
+        case .shadow: "Let a version score what the live one scores, never shown."
+        case .canary: "Let a version answer a share of the requests, step by step."
+        case .rollout: "What is seen of versions beside the live ones: canary, shadow, standby."
         case .standby: "Load a version so that it can go live at once."
         case .unstage: "End a shadow, canary or standby."
         case .suspend: "Take a version out because something is wrong with it."
@@ -223,6 +228,7 @@ extension OpenAPIDocument {
                 "properties": ["outputs": ["type": "array"]],
             ],
         ]
+        schemas["CanaryRequest"] = canaryRequest
         schemas["PredictRequest"] = predictRequest(row, flag, text)
         schemas["Parameters"] = [
             "type": "object", "maxProperties": .integer(Int64(ServingLimits.parameters)),
@@ -238,6 +244,7 @@ extension OpenAPIDocument {
 
     private static func predictRequest(_ row: JSONValue, _ flag: JSONValue, _ text: JSONValue) -> JSONValue {
         let rows = array(row, 1, ServingLimits.rows)
+        let name: JSONValue = ["type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.subjectBytes))]
         let split = object(
             ["columns": array(text, 1, ServingLimits.rowMembers), "data": array(["type": "array"], 1, ServingLimits.rows), "index": [:]],
             required: ["columns", "data"])
@@ -250,12 +257,23 @@ extension OpenAPIDocument {
                 "row": row, "rows": rows, "dataframe_records": rows, "dataframe_split": split,
                 "model": text, "explain": flag, "reasons": flag,
                 "counterfactual": ["type": ["boolean", "array"], "items": text],
-                "subject": [
-                    "type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.subjectBytes)),
-                ],
+                "subject": name, "routing_key": name,
             ],
             "oneOf": .array(one),
         ]
+    }
+
+    private static var canaryRequest: JSONValue {
+        func number(_ kind: String, _ least: JSONValue, _ most: JSONValue) -> JSONValue {
+            ["type": .string(kind), "minimum": least, "maximum": most]
+        }
+        return object([
+            "kind": ["type": "string", "enum": ["canary", "ab"]], "steps": array(number("integer", 1, 99), 1, CanaryPlan.stepsMax),
+            "rowsPerStep": number("integer", 1, 100_000_000), "minutesPerStep": number("integer", 0, 525_600),
+            "alpha": number("number", 0.0001, 0.5), "errorShareMax": number("number", 0.0001, 0.5),
+            "scoreShiftMax": number("number", 0.001, 0.999), "slowerTimesMax": number("number", 1.1, 1000),
+            "outcomeMargin": number("number", 0, 0.9), "outcomesMax": number("integer", 10, 100_000_000),
+        ])
     }
 
     private static func inferRequest() -> JSONValue {

@@ -96,8 +96,8 @@ extension PredictionService {
     {
         let notFound = RequestRefusal(
             404, .unknownPrediction, "there is no prediction with this id at this node")
-        guard let decision = try records.decision(statement.prediction) else { throw notFound }
-        let model = try deployments.version(decision.digest, intercept: decision.intercept)
+        guard let decision = try records.decision(statement.prediction)?.decision else { throw notFound }
+        let model = try deployments.version(decision.context.digest, intercept: decision.context.intercept)
         guard principal.mayUse(model.package.name) else { throw notFound }
         let positive: Bool
         do {
@@ -113,7 +113,9 @@ extension PredictionService {
             throw RequestRefusal(
                 409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
         }
+        let isFirst = records.outcome(of: statement.prediction) == nil
         let outcome = try record(statement, positive, principal, model)
+        if isFirst { observe(positive, of: decision) }
         metrics.count(
             "consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
         answer(outcome, repeated: false, responder)
@@ -125,7 +127,7 @@ extension PredictionService {
         _ statement: Statement, _ positive: Bool, _ principal: Principal, _ model: DeployedModel
     ) throws(ServingError) -> OutcomeRecord {
         let now = clock.now().milliseconds
-        let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
+        let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salts(1)) }
         let outcome = OutcomeRecord(
             id: id, salt: salt, prediction: statement.prediction, positive: positive,
             source: statement.source, supersedes: statement.supersedes)

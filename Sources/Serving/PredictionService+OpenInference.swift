@@ -97,9 +97,10 @@ extension PredictionService {
     }
 
     /// `POST /v2/models/{model}/infer`.
+    /// - Parameter isPinned: the caller named the version, so no trial gets the request.
     func infer(
         _ model: DeployedModel, _ request: HTTPRequest, _ principal: Principal,
-        _ responder: HTTPResponder, _ start: UInt64
+        _ responder: HTTPResponder, _ start: UInt64, isPinned: Bool
     ) throws {
         let asked: InferRequest
         do {
@@ -112,13 +113,16 @@ extension PredictionService {
             throw error
         }
         let read = EventLoop.monotonicNanoseconds()
-        let answers = score(asked.rows, model, RowWishes(explain: asked.explains))
+        let key = asked.routingKey ?? routingKey(request) ?? asked.id
+        let route = isPinned ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
+        let answers = score(asked.rows, route.model, RowWishes(explain: asked.explains), arm: route.arm)
+        route.mirror(answers)
         let call = Commit(
-            model: model, principal: principal, endpoint: .infer, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .infer, start: start, read: read,
             timeout: asked.timeout,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(answers, call, responder) { scored in
-            InferAnswer(request: asked, rows: scored, model: model).response
+            InferAnswer(request: asked, rows: scored, model: route.model).response
         }
     }
 

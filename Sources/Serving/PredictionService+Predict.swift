@@ -10,34 +10,41 @@ extension PredictionService {
     func predict(
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
-        let asked = try PredictRequest(request.body, live: deployments.live.visible(to: principal))
+        let table = deployments.live
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
         let read = EventLoop.monotonicNanoseconds()
-        let rows = score(asked.rows, asked.model, asked.wishes, subject: asked.subject)
+        let key = asked.routingKey ?? routingKey(request) ?? asked.subject
+        let route = route(asked.rows, asked.model, table, key: key, start)
+        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        route.mirror(rows)
         let call = Commit(
-            model: asked.model, principal: principal, endpoint: .predict, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(rows, call, responder) { _ in
             HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: asked.model))
+                contentType: "application/json", body: JSONBody.answer(rows, model: route.model))
         }
     }
 
     /// Scores every valid row with one version.
+    /// - Parameter arm: of which part of a deployment the version is.
     func score(
-        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, subject: String? = nil
+        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live
     ) -> [RowAnswer] {
         let now = clock.now().milliseconds
+        let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
+        let context = DecisionContext(
+            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm)
+        var count = 0
         return rows.map { row in
             switch row {
             case .refused(let violations): return .refused(violations)
             case .valid(let values):
                 let score = model.score(values)
-                let (id, salt) = ids.withLock { ($0.next(milliseconds: now), $0.salt()) }
                 let record = DecisionRecord(
-                    id: id, salt: salt, digest: model.package.digest, intercept: model.intercept,
-                    score: score.score,
-                    probability: score.probability, positive: score.positive, values: values,
-                    subject: subject)
+                    id: first.advanced(by: count), context: context, score: score.score,
+                    probability: score.probability, positive: score.positive, values: values)
+                count += 1
                 return .scored(scored(record, model, wishes))
             }
         }
@@ -92,9 +99,10 @@ extension PredictionService {
         }
         try refuseIfStopped()
         try pending.enter(rows: scored.count)
-        let sealed = scored.map(\.record.sealed)
-        let entries = sealed.map { entry($0, call.model, call.principal) }
-        let finish: @Sendable (ServingError?) -> Void = { [self] error in
+        let count = scored.count
+        let sealed = seal(scored.map(\.record), call.subject)
+        let finish: LogWriter.Completion = { [self] failure in
+            let error = failure.map { ServingError.logUnavailable(problem: $0) }
             noteDurable(error)
             let now = EventLoop.monotonicNanoseconds()
             if let error {
@@ -103,34 +111,44 @@ extension PredictionService {
             } else {
                 responder.respond(response)
                 countAnswer(
-                    sealed.count, call.model,
+                    count, call.model,
                     InferenceTimes(
                         input: call.read - call.start, compute: computed - call.read,
                         output: written - computed, queue: now - written))
             }
-            pending.leave(rows: sealed.count)
+            pending.leave(rows: count)
         }
-        records.put(sealed) { [log] error in
-            if let error { return finish(error) }
-            let done = Countdown.after(entries.count) { failure in
-                finish(failure.map { .logUnavailable(problem: $0) })
-            }
-            for entry in entries { log.append(entry, done) }
-        }
+        log.append(
+            entry(sealed, scored[0].record, call), storing: (records.predictions, sealed.record), finish)
     }
 
-    private func entry(_ decision: SealedDecision, _ model: DeployedModel, _ principal: Principal)
-        -> LogEntry
-    {
-        LogEntry(
-            .prediction, actor: principal.identifier, role: AccessRole.predict.rawValue,
-            site: configuration.site, model: model.package.name,
-            subjectCommitment: decision.subjectCommitment, payloadDigest: model.package.digest,
-            details: [
-                "id": .string(decision.id.description),
-                "version": .integer(Int64(model.package.version)),
-                "input": .string(decision.input.hex), "output": .string(decision.output.hex),
-            ])
+    private func seal(_ rows: [DecisionRecord], _ subject: String?) -> SealedDecisions {
+        let (salts, subjectSalt) = ids.withLock { ($0.salts(rows.count), subject == nil ? [] : $0.salts(1)) }
+        return SealedDecisions(
+            rows, subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
+    }
+
+    /// The entry for all rows of a request. `protocol/prediction-api.md` §6.
+    private func entry(_ sealed: SealedDecisions, _ first: DecisionRecord, _ call: Commit) -> LogEntry {
+        var details: [String: JSONValue] = [
+            "arm": .string(first.context.arm.name),
+            "configuration": .string(call.model.configurationDigest.hex),
+            "id": .string(first.id.description),
+            "propensity": .string(first.context.arm.propensity.description),
+            "version": .integer(Int64(call.model.package.version)),
+        ]
+        if let single = sealed.single {
+            details["input"] = .string(single.input.hex)
+            details["output"] = .string(single.output.hex)
+        } else {
+            details["rows"] = .integer(Int64(sealed.record.count))
+            details["root"] = .string(sealed.record.root.hex)
+        }
+        return LogEntry(
+            .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
+            site: configuration.site, model: call.model.package.name,
+            subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.package.digest,
+            details: details)
     }
 
     private func countAnswer(_ rows: Int, _ model: DeployedModel, _ times: InferenceTimes) {
@@ -158,6 +176,8 @@ struct Commit: Sendable {
     var model: DeployedModel
     var principal: Principal
     var endpoint: Endpoint
+    /// Whom all rows are about, as the site knows the person.
+    var subject: String?
     /// When the request was complete.
     var start: UInt64
     /// When its rows were read and checked.

@@ -39,6 +39,7 @@ package final class PredictionService: Sendable {
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
     let statistics = ServingStatistics()
+    let unkeyed = RequestCounter()
     let clock: any Clock
     let metrics: Telemetry.Metrics
     let logger: Logger
@@ -69,10 +70,10 @@ package final class PredictionService: Sendable {
                         take(stored)
                     }
                 }
-            }, clock: clock, logger: logger)
+            }, clock: clock, random: random, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
-        _ = try records.erase(erased.filter(records.holds))
+        _ = try records.erase(erased)
         ids = Locked(PredictionIDSource(random: random))
         self.log = log
     }
@@ -93,6 +94,7 @@ package final class PredictionService: Sendable {
     package func stop() {
         worker.stop()
         pending.stop()
+        deployments.close()
         records.close()
     }
 
@@ -171,9 +173,10 @@ package final class PredictionService: Sendable {
         case .keys: responder.respond(.json(try keysJSON()))
         case .createKey: try createKey(request.body, principal, responder)
         case .revokeKey: try revokeKey(parameters["id"], principal, responder)
-        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire:
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
             try change(endpoint, parameters["digest"], request.body, principal, responder)
         case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
+        case .rollout: responder.respond(.json(deployments.lanesJSON()))
         case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
             responder.respond(
@@ -218,7 +221,7 @@ package final class PredictionService: Sendable {
         case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
         default:
             try refuseIfStopped()
-            try infer(model, request, principal, responder, start)
+            try infer(model, request, principal, responder, start, isPinned: endpoint == .versionInfer)
         }
     }
 

@@ -29,12 +29,6 @@ extension Telemetry.Metrics {
 extension LogWriter {
     /// Writes to the node's audit log, and counts what it refuses.
     init(_ log: AuditLog, metrics: Telemetry.Metrics) {
-        let writer = LogWriter(log)
-        self.init { entry, completion in
-            writer.append(entry) { failure in
-                if failure != nil { metrics.countRefusedEntry() }
-                completion(failure)
-            }
-        }
+        self.init(log, refused: { metrics.countRefusedEntry() })
     }
 }

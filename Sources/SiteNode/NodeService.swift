@@ -248,7 +248,7 @@ extension NodeService {
         let deployments = predictions.deployments
         try deployments.install(installation.package, intercept: installation.intercept, rules: installation.rules, by: node)
         try deployments.note(installation.evaluation, of: digest, by: node)
-        try deployments.beginIfAutomatic(digest, by: node)
+        deployments.beginIfAutomatic(digest)
     }
 
     private func note(_ entry: LogEntry) {

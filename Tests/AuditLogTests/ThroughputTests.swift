@@ -115,10 +115,10 @@ import Testing
         let threads = (0..<64).map { writer in
             WorkerThread {
                 for number in 0..<2000 {
+                    let salt = [UInt8](repeating: 1, count: 32)
                     let record = Record(
-                        id: "\(writer)-\(number)", kind: "prediction", subject: "s\(number)",
-                        payload: [UInt8](repeating: 7, count: 300),
-                        salt: [UInt8](repeating: 1, count: 32))
+                        id: RecordID(high: UInt64(number) << 16 | 0x7000, low: 1 << 63 | UInt64(writer)), kind: "decision",
+                        subject: .init(text: "s\(number)", salt: salt), salts: salt, payloads: [UInt8](repeating: 7, count: 300))
                     guard (try? store.put(record)) != nil else { return }
                 }
                 done.withLock { $0 += 2000 }

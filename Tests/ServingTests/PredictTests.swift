@@ -2,6 +2,7 @@ import AuditLog
 import Codec
 import Cryptography
 import HTTP
+import ModelPackage
 import Models
 import Tabular
 import Telemetry
@@ -60,7 +61,7 @@ import Testing
         }
         #expect(rules == [["age", "out-of-range"], ["cp", "unseen-category"]])
         #expect(response.rows[3]["violations"] != nil)
-        #expect(node.log.entries(.prediction).count == 2)
+        #expect(node.log.entries(.prediction).map { $0.details["rows"] } == [2])
     }
 
     /// One bad row alone: 422, nothing is logged, and the rule is the one that was broken.
@@ -240,20 +241,45 @@ import Testing
         #expect(node.predict(#"{"model":"nope","row":\#(TestModel.goodRow)}"#).status == 404)
     }
 
-    @Test func everyPredictionIsAnEntryWithCommitmentsOnly() throws {
+    @Test func everyRequestIsAnEntryWithCommitmentsOnly() throws {
         let node = try TestNode()
         let package = try node.deploy()
-        let response = node.predict(#"{"rows":[\#(TestModel.goodRow),\#(TestModel.goodRow)]}"#)
+        var firsts: [JSONValue?] = []
+        for body in [#"{"row":\#(TestModel.goodRow)}"#, #"{"rows":[\#(TestModel.goodRow)]}"#, #"{"rows":[\#(TestModel.goodRow),\#(TestModel.goodRow)]}"#] {
+            firsts.append(node.predict(body).rows.first?["id"])
+        }
         let entries = node.log.entries(.prediction)
-        #expect(entries.map { $0.details["id"] } == response.rows.map { $0["id"] })
+        #expect(entries.map { $0.details["id"] } == firsts)
+        let model = try #require(node.service.deployments.liveModel("heart"))
         for entry in entries {
             #expect(
                 entry.payloadDigest == package.digest && entry.model == "heart"
                     && entry.details["version"] == 1)
             #expect(entry.actor.hasPrefix("key:") && entry.site == "basel")
+            #expect(entry.details["configuration"]?.stringValue == model.configurationDigest.hex)
+            #expect(entry.details["arm"] == "live" && entry.details["propensity"] == "1.0")
         }
         // Equal inputs have different commitments, because each has a salt of its own.
         #expect(entries[0].details["input"] != entries[1].details["input"])
         #expect(entries[0].details["output"] != entries[1].details["output"])
+        #expect(entries[2].details["input"] == nil && entries[2].details["rows"] == 2 && entries[2].details["root"] != nil)
+    }
+
+    @Test func theConfigurationDigestIsOfWhatWasSet() throws {
+        func digest(_ contents: PackageContents, intercept: Double = 0) throws -> Digest {
+            try DeployedModel(
+                VerifiedPackage.verify(contents, trustedKey: TestNode.key.publicKey), intercept: intercept
+            ).configurationDigest
+        }
+        let plain = try digest(TestModel.contents(1))
+        #expect(try digest(TestModel.contents(2)) == plain)
+        var other = TestModel.statistics
+        other.features[0].mean += 1
+        let others = [
+            try digest(TestModel.contents(1, abstain: 0.4...0.6)), try digest(TestModel.contents(1, calibration: .init(slope: 1, intercept: 0))),
+            try digest(TestModel.contents(1, statistics: other)),
+            try digest(TestModel.contents(1, family: TestModel.linearWithIntercept), intercept: 0.25),
+        ]
+        #expect(Set(others + [plain]).count == 5)
     }
 }

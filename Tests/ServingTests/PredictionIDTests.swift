@@ -26,6 +26,18 @@ import Testing
         }
     }
 
+    @Test func idsOfARequestFollowOneAnother() throws {
+        var source = PredictionIDSource(random: SeededRandom(seed: 3))
+        var previous = source.next(milliseconds: 1000)
+        for rows in [1, 2, 1000, 1000, 1000, 1000, 2048, 1, 2048, 7] {
+            let first = source.next(milliseconds: 1000, rows: rows)
+            let last = first.advanced(by: rows - 1)
+            #expect(previous < first && first.milliseconds == last.milliseconds && first.low == last.low)
+            for id in [first, last] { #expect(PredictionID(id.description) == id) }
+            previous = last
+        }
+    }
+
     @Test func refusesTextsThatAreNotItsOwnForm() {
         let good = "01931b2c-3d4e-7f01-8a2b-3c4d5e6f7081"
         #expect(PredictionID(good) != nil)
@@ -42,7 +54,7 @@ import Testing
         var seen = Set<[UInt8]>()
         for _ in 0..<500 {
             _ = source.next(milliseconds: 7)
-            #expect(seen.insert(source.salt()).inserted)
+            #expect(seen.insert(source.salts(1)).inserted)
         }
         #expect(seen.allSatisfy { $0.count == 32 })
     }

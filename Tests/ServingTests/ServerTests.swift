@@ -124,22 +124,65 @@ final class RealNode {
         #expect(report.size == node.log.size)
     }
 
-    @Test func commitmentsInTheLogOpenToTheStoredRecord() throws {
-        let node = try RealNode()
-        let text = try node.send(
-            "POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8)
-        ).rows.first?["id"]?.stringValue
-        let entry = try node.log.entry(at: node.log.size - 1)
-        let id = try #require(PredictionID(text ?? ""))
-        let record = try #require(try node.service.records.decision(id))
-        #expect(entry.details["input"]?.stringValue == record.sealed.input.hex)
-        #expect(entry.details["output"]?.stringValue == record.sealed.output.hex)
-        var other = record
-        other.values[0] += 1
+    /// A receipt is checked as a stranger would: nothing but its own bytes, the log's key, and SHA-256.
+    private func check(_ receipt: JSONValue, _ id: String, key: VerifierKey) throws -> (input: [UInt8], output: [UInt8])? {
+        func bytes(_ name: String) -> [UInt8] { receipt[name]?.stringValue.flatMap { Hex.decode($0) } ?? [] }
+        let leaf = Array(try #require(receipt["entry"]?.stringValue).utf8)
+        let proof = try TlogProof(Array(try #require(receipt["proof"]?.stringValue).utf8))
+        let head = try Checkpoint(text: OpenedNote(proof.checkpoint, known: [key]).text, origin: key.name.text)
+        #expect(proof.index == UInt64(receipt["index"]?.intValue ?? -1))
         #expect(
-            other.sealed.input != record.sealed.input && other.sealed.output == record.sealed.output
-        )
-        node.stop()
+            MerkleProof.includes(
+                leafHash: MerkleTree.leafHash(leaf), index: proof.index, size: head.size, proof: proof.hashes, root: head.root))
+        let details = try StoredEntry(leaf).details
+        let salt = bytes("salt")
+        guard let rows = details["rows"]?.intValue else {
+            #expect(details["id"]?.stringValue == id)
+            func commit(_ label: String, _ bytes: [UInt8]) -> String { Commitment.make(Array(label.utf8) + bytes, salt: salt).hex }
+            #expect(details["input"]?.stringValue == commit("consilium/input/1\n", bytes("input")))
+            #expect(details["output"]?.stringValue == commit("consilium/output/1\n", bytes("output")))
+            return (bytes("input"), bytes("output"))
+        }
+        let row = try #require(receipt["row"]?.intValue)
+        #expect(details["id"]?.stringValue.flatMap { PredictionID($0) }?.advanced(by: row).description == id)
+        let path = try #require(receipt["path"]?.arrayValue).compactMap { $0.stringValue.flatMap { Digest(hex: $0) } }
+        let root = try #require(details["root"]?.stringValue.flatMap { Digest(hex: $0) })
+        #expect(
+            MerkleProof.includes(
+                leafHash: SHA256.hash([0] + Array("consilium/row/1\n".utf8) + salt + bytes("payload")), index: UInt64(row),
+                size: UInt64(rows), proof: path, root: root))
+        return nil
+    }
+
+    @Test func everyDecisionHasAReceiptThatAStrangerCanCheck() throws {
+        let node = try RealNode()
+        defer { node.stop() }
+        for rows in [1, 2, 7, 1000] {
+            let body = #"{"rows":[\#(Array(repeating: TestModel.goodRow, count: rows).joined(separator: ","))]}"#
+            let before = node.log.size
+            let ids = try node.send("POST", "/v1/predict", Array(body.utf8)).rows.compactMap { $0["id"]?.stringValue }
+            #expect(ids.count == rows && node.log.size == before + 1)
+            for id in Set([ids[0], ids[rows / 2], ids[rows - 1]]) {
+                let decision = try node.send("GET", "/v1/decisions/\(id)").value
+                #expect(decision["arm"] == "live" && decision["propensity"] == 1 && decision["configuration"] != nil)
+                let receipt = try #require(decision["receipt"])
+                let opened = try check(receipt, id, key: node.log.verifierKey)
+                #expect((opened == nil) == (rows > 1))
+                let name = try #require(PredictionID(id))
+                let stored = try #require(try node.service.records.decision(name)).decision
+                if let opened { #expect(opened.input == stored.inputBytes && opened.output == stored.outputBytes) }
+                #expect(decision["score"]?.doubleValue == stored.score)
+            }
+        }
+        // One row goes; the receipts of its neighbours hold.
+        let body = #"{"rows":[\#(Array(repeating: TestModel.goodRow, count: 3).joined(separator: ","))]}"#
+        let ids = try node.send("POST", "/v1/predict", Array(body.utf8)).rows.compactMap { $0["id"]?.stringValue }
+        #expect(try node.send("POST", "/v1/records/erase", Array(#"{"prediction":"\#(ids[1])"}"#.utf8)).status == 200)
+        #expect(try node.send("GET", "/v1/decisions/\(ids[1])").status == 404)
+        for id in [ids[0], ids[2]] {
+            let receipt = try node.send("GET", "/v1/decisions/\(id)").value["receipt"]
+            _ = try check(try #require(receipt), id, key: node.log.verifierKey)
+        }
     }
 
     @Test func aBodyOfAHundredMegabytesIsRefusedAndTheNodeGoesOn() throws {

@@ -26,10 +26,13 @@ final class MemoryLog: Sendable {
     init(clock: ManualClock) { self.clock = clock }
 
     var writer: LogWriter {
-        LogWriter { [self] entry, completion in
+        LogWriter { [self] entry, stored, completion in
             let now = clock.now()
             let failure = state.withLock { state -> String? in
                 guard state.failure == nil else { return state.failure }
+                if let (store, record) = stored {
+                    do { try store.put(record) } catch { return "\(error)" }
+                }
                 state.entries.append(entry)
                 state.times.append(now)
                 return nil
@@ -231,13 +234,13 @@ enum TestModel {
     static func contents(
         _ version: Int, family: ModelFamily = linear, name: String = "heart",
         statistics: GlobalStatistics = statistics, abstain: ClosedRange<Double>? = nil,
-        calibration: PackageManifest.Calibration? = nil
+        calibration: PackageManifest.Calibration? = nil, weights: ((Int) -> Float)? = nil
     ) throws -> PackageContents {
         let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
         let blank = ModelParameters(
             family: family, inputs: preprocessor.columnCount, seed: [UInt8(version)])
         let parameters = try blank.replacing(
-            (0..<blank.count).map { Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
+            (0..<blank.count).map { weights?($0) ?? Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
         let manifest = PackageManifest(
             name: name, version: version, created: "2026-11-24T21:00:00.000Z", study: "heart",
             planHash: SHA256.hash([1]), schema: schema,

@@ -1,6 +1,6 @@
 """A coordinator or node that may be killed at any moment, and what must hold afterwards.
 
-Every invitation is one entry of the coordinator's audit log, every answered row one of the node's. A client that has a token or a
+Every invitation is one entry of the coordinator's audit log, every answered request for predictions one of the node's. A client that has a token or a
 prediction's id in its hands was answered, so the entry must be in the log for ever, and the node's record with it; a head
 that was once published must remain a beginning of the log.
 """
@@ -110,7 +110,7 @@ class Party:
         raise NotImplementedError
 
     def logged(self, entry):
-        """The acknowledged thing that an entry is about."""
+        """The acknowledged things that an entry is about."""
         raise NotImplementedError
 
     def check_more(self, acknowledged):
@@ -133,7 +133,7 @@ class Coordinator(Party):
         return [name] if answer["token"].startswith("consilium-1.") else []
 
     def logged(self, entry):
-        return entry["details"]["site"]
+        return [entry["details"]["site"]]
 
     def invite_by_command(self, site):
         """`consilium coordinator invite`; whether it printed a token."""
@@ -152,7 +152,7 @@ class Node(Party):
     role, entry_type, url_key, authority = "node", "prediction", "url", "serving-ca.crt.pem"
     row = {"age": 61, "sex": 1, "cp": 4, "trestbps": 140, "chol": 230, "fbs": 0, "restecg": 0, "thalach": 130, "exang": 1,
            "oldpeak": 1.5, "slope": 2, "ca": 1, "thal": 7}
-    rows = 3
+    rows = (1, 3)  # of one request after another
 
     @staticmethod
     def template(work):
@@ -170,13 +170,13 @@ class Node(Party):
         return node
 
     def request(self, name):
-        return "/v1/predict", self.key("load.key"), json.dumps({"rows": [self.row] * self.rows})
+        return "/v1/predict", self.key("load.key"), json.dumps({"rows": [self.row] * self.rows[len(name) % len(self.rows)]})
 
     def acknowledged(self, name, answer):
         return [row["id"] for row in answer["predictions"]]
 
     def logged(self, entry):
-        return entry["details"]["id"]
+        return row_ids(entry["details"]["id"], entry["details"].get("rows", 1))
 
     def check_more(self, acknowledged):
         connection = self.connection()
@@ -194,6 +194,13 @@ class Node(Party):
         lines = connection.getresponse().read().decode().split("\n")
         names = ("consilium_log_refused_total ", "consilium_durability_failures_total ")
         return sum(float(line.split()[1]) for line in lines if line.startswith(names))
+
+
+def row_ids(first, rows):
+    """The ids of the rows of a request: the upper half counts up."""
+    high = int(first.replace("-", "")[:16], 16)
+    ids = (f"{high + row:016x}" for row in range(rows))
+    return [f"{text[:8]}-{text[8:12]}-{text[12:]}{first[18:]}" for text in ids]
 
 
 class Load:
@@ -271,7 +278,7 @@ def check(party, acknowledged, heads):
     entries = [json.loads(line) for line in lines]
     if [entry["seq"] for entry in entries] != list(range(len(entries))):
         raise Broken("numbers are missing or twice in the log")
-    logged = [party.logged(entry) for entry in entries if entry["type"] == party.entry_type]
+    logged = [name for entry in entries if entry["type"] == party.entry_type for name in party.logged(entry)]
     if len(set(logged)) != len(logged):
         raise Broken(f"one {party.entry_type} is twice in the log")
     lost = set(acknowledged) - set(logged)

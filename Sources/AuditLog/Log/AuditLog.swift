@@ -15,7 +15,7 @@ package final class AuditLog: Sendable {
     package static let queueBatchesMax = 64
 
     let writer: LogWriter
-    private let commits: GroupCommit<EncodedEntry, UInt64>
+    private let commits: GroupCommit<PendingEntry, Result<UInt64, AuditLogError>>
     let minimum: Locked<UInt64>
     /// Who prunes once a day, when that was asked for (`keep`).
     let keeper = Locked<RetentionKeeper?>(nil)
@@ -25,7 +25,7 @@ package final class AuditLog: Sendable {
         self.minimum = Locked(minimum)
         commits = GroupCommit(
             batchItemsMax: Self.batchEntriesMax, queueBatchesMax: Self.queueBatchesMax
-        ) { writer.commit($0) }
+        ) { .success(PendingEntry.commit($0, writer)) }
     }
 
     deinit { close() }
@@ -35,16 +35,21 @@ package final class AuditLog: Sendable {
     /// - Throws: `AuditLogError`; the operation the entry belongs to must then be refused.
     @discardableResult
     package func append(_ entry: LogEntry) throws(AuditLogError) -> UInt64 {
-        try commits.submit(try encode(entry))
+        try commits.submit(PendingEntry(entry: try encode(entry))).get()
     }
 
     /// Appends an entry and calls back when it is durable, on the log's own thread and in the order of the entries.
     /// The callback must not block, nor append and wait.
+    /// - Parameter record: is made durable in its store first, on the same thread: one sync for all records that arrive
+    ///   together, one for their entries. When it cannot be, its entry is refused too.
     /// - Throws: `AuditLogError` at once when the entry is not acceptable or the queue is full; then there is no call.
     package func append(
-        _ entry: LogEntry, completion: @escaping @Sendable (Result<UInt64, AuditLogError>) -> Void
+        _ entry: LogEntry, storing record: (store: RecordStore, record: Record)? = nil,
+        completion: @escaping @Sendable (Result<UInt64, AuditLogError>) -> Void
     ) throws(AuditLogError) {
-        try commits.submit(try encode(entry), completion: completion)
+        var pending = PendingEntry(entry: try encode(entry))
+        if let record { pending.record = (record.store, try EncodedRecord(record.record)) }
+        try commits.submit(pending) { result in completion(result.flatMap { $0 }) }
     }
 
     /// Commits what waits and ends the log's threads. Appends are refused from here on. Not from a callback of the log.
@@ -65,6 +70,30 @@ package final class AuditLog: Sendable {
 
     /// Why the log takes no more entries; nil while it does.
     package var failure: AuditLogError? { writer.failure }
+
+    /// What the commit thread takes: an entry, and the record that must be durable before it.
+    private struct PendingEntry: Sendable {
+        var entry: EncodedEntry
+        var record: (store: RecordStore, record: EncodedRecord)?
+
+        /// Commits records, then the entries of those that could be.
+        static func commit(_ items: [PendingEntry], _ writer: LogWriter) -> [Result<UInt64, AuditLogError>] {
+            var failures: [ObjectIdentifier: AuditLogError] = [:]
+            let records = items.compactMap(\.record)
+            for (key, group) in Dictionary(grouping: records, by: { ObjectIdentifier($0.store) }) {
+                do throws(AuditLogError) { try group[0].store.commit(group.map(\.record)) } catch { failures[key] = error }
+            }
+            func failure(_ item: PendingEntry) -> AuditLogError? { item.record.flatMap { failures[ObjectIdentifier($0.store)] } }
+            let kept = failures.isEmpty ? items : items.filter { failure($0) == nil }
+            let outcome = kept.isEmpty ? .success([]) : writer.commit(kept.map(\.entry))
+            var place = 0
+            return items.map { item in
+                if let failure = failure(item) { return .failure(failure) }
+                defer { place += 1 }
+                return outcome.map { $0[place] }
+            }
+        }
+    }
 
     private func encode(_ entry: LogEntry) throws(AuditLogError) -> EncodedEntry {
         do {

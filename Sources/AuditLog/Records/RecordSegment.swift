@@ -1,25 +1,29 @@
-// A segment of the records store:
-//   frame = "CLR1" | state u8 | body length u32 BE | SHA-256 of body | body
-// State 1 is live. Erasing sets the state to 0, syncs, fills digest and body with zeros, and syncs again, all in place:
-// the bytes of a person are gone from the file, and a crash in between is finished at the next opening.
+// A segment file of the records store: frames one after another (`RecordFrame`), and zeros that wait to be written over.
+//
+// Erasing is in two steps, each made durable: states are set to 0, then what they stand for is filled with zeros. The
+// bytes of a person are gone from the file then, and a crash in between is finished at the next opening.
 import Cryptography
 import Glibc
 import Storage
 
-/// Where a frame lies.
-struct RecordLocation: Hashable, Sendable {
-    var segment: Int
+/// A record and where it lies in its segment.
+struct StoredRecord {
     var offset: Int
-    var bodyBytes: Int
+    var header: RecordFrame.Header
+    var record: Record
+}
+
+/// What to erase in one segment.
+struct SegmentErasure {
+    /// Whole frames.
+    var frames: [(offset: Int, header: RecordFrame.Header)] = []
+    /// Rows of frames that have others.
+    var rows: [(offset: Int, header: RecordFrame.Header, row: Int)] = []
 }
 
 /// Reading and erasing in one segment file, by offset.
 @safe final class RecordSegment: @unchecked Sendable {
     // Unchecked: one descriptor, used with positions only.
-    static let magic = Array("CLR1".utf8)
-    static let headerBytes = 4 + 1 + 4 + 32
-    static let bodyBytesMax = Record.payloadBytesMax + 4 * Record.textBytesMax
-
     let path: String
     private let file: Int32
 
@@ -31,46 +35,39 @@ struct RecordLocation: Hashable, Sendable {
 
     deinit { _ = Glibc.close(file) }
 
-    static func frame(_ body: [UInt8]) -> [UInt8] {
-        let length = (0..<4).map { UInt8(truncatingIfNeeded: body.count >> (24 - 8 * $0)) }
-        return magic + [1] + length + SHA256.hash(body).bytes + body
-    }
-
-    /// The body of a live frame; nil when it was erased.
-    func body(at location: RecordLocation) throws(AuditLogError) -> [UInt8]? {
-        let frame = try read(location.offset, Self.headerBytes + location.bodyBytes)
-        guard frame.count == Self.headerBytes + location.bodyBytes, frame.starts(with: Self.magic)
-        else {
-            throw .corrupt(file: path, problem: "record at byte \(location.offset) is cut short")
+    /// The live record with a row of this name, between two offsets at which frames begin.
+    func find(_ id: RecordID, in range: Range<Int>) throws(AuditLogError) -> StoredRecord? {
+        let bytes = try read(range.lowerBound, range.count)
+        var place = 0
+        while let header = RecordFrame.Header(bytes[place...]) {
+            defer { place += header.frameBytes }
+            guard place + header.frameBytes <= bytes.count else { return nil }
+            let frame = bytes[place..<place + header.frameBytes]
+            guard header.isLive, let first = RecordFrame.id(header, frame), first.low == id.low,
+                first.high <= id.high, id.high - first.high < UInt64(header.rows)
+            else { continue }
+            guard let record = RecordFrame.record(header, frame) else {
+                throw .corrupt(file: path, problem: "the record at byte \(range.lowerBound + place) was changed")
+            }
+            return StoredRecord(offset: range.lowerBound + place, header: header, record: record)
         }
-        guard frame[4] == 1 else { return nil }
-        let body = Array(frame[Self.headerBytes...])
-        guard SHA256.hash(body).bytes.elementsEqual(frame[9..<Self.headerBytes]) else {
-            throw .corrupt(file: path, problem: "record at byte \(location.offset) was changed")
-        }
-        return body
+        return nil
     }
 
-    /// Erases frames: first all are marked, then all are filled with zeros.
-    func erase(_ locations: [RecordLocation]) throws(AuditLogError) {
-        for location in locations { try write([0], at: location.offset + 4) }
-        try sync()
-        for location in locations { try fillWithZeros(location) }
-        try sync()
-    }
-
-    /// Visits all whole frames that are live, with their body. Finishes erasures that a crash cut off. Bytes that are no
-    /// whole frame but lie before one are blanked: nothing could find them again to erase them.
-    /// - Returns: bytes up to the end of the last whole frame, bytes in the file, and how many stretches were blanked.
+    /// Visits all whole live frames before an offset. Finishes erasures that a crash cut off. Bytes that are no whole frame
+    /// but lie before one are blanked, and so are rows that are not what their commitment says: nothing could find them
+    /// again to erase them.
+    /// - Returns: bytes up to the end of the last whole frame, bytes in the file, and how much was blanked.
     func scan(
-        _ number: Int, visit: (RecordLocation, [UInt8]) throws(AuditLogError) -> Void
+        upTo end: Int? = nil, visit: (StoredRecord) throws(AuditLogError) -> Void
     ) throws(AuditLogError) -> (good: Int, all: Int, damaged: Int) {
         let path = path
         let all = try storage { () throws(StorageError) in try DurableFile.size(path) }
+        let end = min(end ?? all, all)
         var offset = 0
         var damaged = 0
-        while offset < all {
-            guard let frame = try frame(at: offset, fileBytes: all) else {
+        while offset < end {
+            guard let (header, frame) = try frame(at: offset, fileBytes: all) else {
                 guard let next = try nextFrame(after: offset, fileBytes: all) else {
                     return (offset, all, damaged)
                 }
@@ -79,65 +76,88 @@ struct RecordLocation: Hashable, Sendable {
                 offset = next
                 continue
             }
-            let location = RecordLocation(
-                segment: number, offset: offset, bodyBytes: frame.body.count)
-            if frame.isLive {
-                try visit(location, frame.body)
-            } else if !frame.isBlank {
-                try erase([location])
+            if let record = frame {
+                damaged += try mend(offset, header, record)
+                try visit(StoredRecord(offset: offset, header: header, record: record))
             }
-            offset += Self.headerBytes + frame.body.count
+            offset += header.frameBytes
         }
         return (offset, all, damaged)
     }
 
-    private struct Frame {
-        var isLive: Bool
-        var isBlank: Bool
-        var body: [UInt8]
+    /// Finishes what was begun with the rows of a frame, and blanks damaged ones.
+    /// - Returns: how many of those there were.
+    private func mend(_ offset: Int, _ header: RecordFrame.Header, _ record: Record) throws(AuditLogError) -> Int {
+        guard !header.isOld else { return 0 }
+        let damaged = (0..<record.count).filter { record.isLive($0) && !record.isWhole($0) }
+        let begun = (0..<record.count).filter {
+            !record.isLive($0) && !(record.salt($0) + record.payload($0)).allSatisfy { $0 == 0 }
+        }
+        if !(damaged + begun).isEmpty {
+            try erase(SegmentErasure(rows: (damaged + begun).map { (offset, header, $0) }))
+        }
+        return damaged.count
     }
 
-    /// The frame at an offset: whole and, if live, with the right digest.
-    private func frame(at offset: Int, fileBytes: Int) throws(AuditLogError) -> Frame? {
-        let header = try read(offset, Self.headerBytes)
-        guard header.count == Self.headerBytes, header.starts(with: Self.magic), header[4] <= 1
-        else { return nil }
-        let length = header[5..<9].reduce(0) { $0 << 8 | Int($1) }
-        guard length <= Self.bodyBytesMax, offset + Self.headerBytes + length <= fileBytes else {
-            return nil
+    /// The frame at an offset, whole; without record when it is erased, which is finished first.
+    private func frame(at offset: Int, fileBytes: Int) throws(AuditLogError) -> (RecordFrame.Header, Record?)? {
+        var bytes = try read(offset, min(Self.guessBytes, fileBytes - offset))
+        guard let header = RecordFrame.Header(bytes[...]), offset + header.frameBytes <= fileBytes else { return nil }
+        if header.frameBytes > bytes.count { bytes = try read(offset, header.frameBytes) }
+        guard bytes.count >= header.frameBytes else { return nil }
+        let frame = bytes[..<header.frameBytes]
+        guard header.isLive else {
+            if !frame[header.digestStart...].allSatisfy({ $0 == 0 }) {
+                try erase(SegmentErasure(frames: [(offset, header)]))
+            }
+            return (header, nil)
         }
-        let body = try read(offset + Self.headerBytes, length)
-        guard body.count == length else { return nil }
-        if header[4] == 1 {
-            return SHA256.hash(body).bytes.elementsEqual(header[9...])
-                ? Frame(isLive: true, isBlank: false, body: body) : nil
-        }
-        let isBlank = header[9...].allSatisfy { $0 == 0 } && body.allSatisfy { $0 == 0 }
-        return Frame(isLive: false, isBlank: isBlank, body: body)
+        return RecordFrame.record(header, frame).map { (header, $0) }
     }
+
+    /// Most frames are smaller: one read for each.
+    private static let guessBytes = 4096
 
     /// Where the next live frame begins, looking byte by byte: only damage brings us here.
     private func nextFrame(after offset: Int, fileBytes: Int) throws(AuditLogError) -> Int? {
         let bytes = try read(offset, fileBytes - offset)
-        for start in stride(from: Self.headerBytes, to: bytes.count - Self.headerBytes + 1, by: 1)
-        where bytes[start] == Self.magic[0] && bytes[start...].starts(with: Self.magic) {
-            if let frame = try frame(at: offset + start, fileBytes: fileBytes), frame.isLive {
+        var start = RecordFrame.oldHeaderBytes
+        while start <= bytes.count - RecordFrame.oldHeaderBytes {
+            if bytes[start] == RecordFrame.magic[0], RecordFrame.Header(bytes[start...]) != nil,
+                let (_, record) = try frame(at: offset + start, fileBytes: fileBytes), record != nil
+            {
                 return offset + start
             }
+            start += 1
         }
         return nil
     }
 
-    /// Turns a stretch into an erased frame.
-    private func blank(_ start: Int, _ end: Int) throws(AuditLogError) {
-        let length = end - start - Self.headerBytes
-        let digits = (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
-        try write(Self.magic + [0] + digits + [UInt8](repeating: 0, count: 32 + length), at: start)
+    /// Erases: first all is marked, then all is filled with zeros.
+    func erase(_ erasure: SegmentErasure) throws(AuditLogError) {
+        for (offset, _) in erasure.frames { try write([0], at: offset + 4) }
+        for (offset, header, row) in erasure.rows { try write([0], at: offset + header.rowsStart + row * header.rowBytes) }
+        try sync()
+        for (offset, header) in erasure.frames {
+            try fill(offset + header.digestStart, header.frameBytes - header.digestStart)
+        }
+        for (offset, header, row) in erasure.rows {
+            try fill(offset + header.rowsStart + row * header.rowBytes + 1, header.rowBytes - 1)
+        }
         try sync()
     }
 
-    private func fillWithZeros(_ location: RecordLocation) throws(AuditLogError) {
-        try write([UInt8](repeating: 0, count: 32 + location.bodyBytes), at: location.offset + 9)
+    /// Turns a stretch into an erased frame of the old form, whose header is the shorter one.
+    private func blank(_ start: Int, _ end: Int) throws(AuditLogError) {
+        let length = end - start - RecordFrame.oldHeaderBytes
+        let digits = (0..<4).map { UInt8(truncatingIfNeeded: length >> (24 - 8 * $0)) }
+        try write(
+            RecordFrame.oldMagic + [0] + digits + [UInt8](repeating: 0, count: Digest.byteCount + length), at: start)
+        try sync()
+    }
+
+    private func fill(_ offset: Int, _ count: Int) throws(AuditLogError) {
+        try write([UInt8](repeating: 0, count: count), at: offset)
     }
 
     private func read(_ offset: Int, _ count: Int) throws(AuditLogError) -> [UInt8] {

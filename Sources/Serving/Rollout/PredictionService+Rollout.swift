@@ -9,7 +9,7 @@ import Telemetry
 extension PredictionService {
     /// - Throws: 503 while an overseer's stop is in force.
     func refuseIfStopped() throws(ServingError) {
-        guard deployments.live.stop == nil else { throw .predictionsStopped }
+        guard !deployments.isStopped else { throw .predictionsStopped }
     }
 
     /// `POST /v1/models/{digest}/…`. Each change waits for the disk, so it runs on the worker's thread.
@@ -40,10 +40,14 @@ extension PredictionService {
         case .suspend:
             let reason = try Self.reason(body)
             return { () throws(ServingError) in try deployments.suspend(digest, reason: reason, by: actor) }
+        case .canary:
+            let terms = try Self.terms(body)
+            return { () throws(ServingError) in try deployments.beginCanary(digest, terms: terms, by: actor) }
         default: break
         }
         _ = try Self.object(body, [])
         switch endpoint {
+        case .shadow: return { () throws(ServingError) in try deployments.beginShadow(digest, by: actor) }
         case .stage: return { () throws(ServingError) in try deployments.restage(digest, by: actor) }
         case .standby: return { () throws(ServingError) in try deployments.standBy(digest, by: actor) }
         case .unstage: return { () throws(ServingError) in try deployments.unstage(digest, by: actor) }
@@ -91,6 +95,17 @@ extension PredictionService {
             throw .malformed("an approval names \"configuration\" and \"evidence\" as GET /v1/models shows them, 64 hex digits each")
         }
         return (configuration, evidence)
+    }
+
+    /// Steps and guardrails; nil for the plan's or the defaults.
+    private static func terms(_ body: [UInt8]) throws(RequestRefusal) -> CanaryPlan? {
+        guard !body.isEmpty else { return nil }
+        do {
+            let fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "canary")
+            return fields.names.isEmpty ? nil : try CanaryPlan(fields)
+        } catch {
+            throw .malformed("\(error)")
+        }
     }
 
     static func reason(_ body: [UInt8]) throws(RequestRefusal) -> String {

@@ -12,9 +12,9 @@ import Testing
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
-        .erase: "operator", .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
-        .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
-        .stage: "operator", .standby: "operator", .unstage: "operator", .retire: "operator",
+        .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
+        .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
+        .stage: "operator", .standby: "operator", .shadow: "operator", .canary: "operator", .rollout: "operator overseer auditor", .unstage: "operator", .retire: "operator",
         .approve: "operator overseer", .suspend: "operator overseer",
         .override: "overseer", .stop: "overseer", .start: "overseer", .history: "operator overseer auditor",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",

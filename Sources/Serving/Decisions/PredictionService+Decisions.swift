@@ -22,10 +22,11 @@ extension PredictionService {
         guard let id = PredictionID(text) else { throw notFound }
         try worker.run { [self] in
             do {
-                guard let record = try records.decision(id) else { throw notFound }
-                let model = try deployments.version(record.digest, intercept: record.intercept)
+                guard let stored = try records.decision(id) else { throw notFound }
+                let context = stored.decision.context
+                let model = try deployments.version(context.digest, intercept: context.intercept)
                 guard principal.mayUse(model.package.name) else { throw notFound }
-                let body = decisionBody(record, model, records.outcome(of: id))
+                let body = decisionBody(stored.decision, model, records.outcome(of: id), try receipt(stored))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(
                     .recordsRead, actor: principal.identifier, role: role.rawValue,
@@ -47,7 +48,7 @@ extension PredictionService {
     }
 
     private func decisionBody(
-        _ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?
+        _ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?, _ receipt: JSONValue
     ) -> [UInt8] {
         var body = JSONBody(reserving: 1024)
         body.raw("{\"id\":")
@@ -60,6 +61,12 @@ extension PredictionService {
         body.number(model.package.version)
         body.raw(",\"digest\":")
         body.string(model.digestHex)
+        body.raw(",\"configuration\":")
+        if let configuration = record.context.configuration { body.string(configuration.hex) } else { body.raw("null") }
+        body.raw(",\"arm\":")
+        body.string(record.context.arm.name)
+        body.raw(",\"propensity\":")
+        body.number(record.context.arm.propensity)
         body.raw(",\"score\":")
         body.number(record.score)
         body.raw(",\"probability\":")
@@ -78,6 +85,8 @@ extension PredictionService {
         body.append(model.explain(record.values), names: model.quotedNames)
         body.raw(",\"outcome\":")
         body.append(outcome)
+        body.raw(",\"receipt\":")
+        body.raw(receipt.canonicalBytes())
         body.raw("}")
         return body.bytes
     }
@@ -90,12 +99,12 @@ extension PredictionService {
         var schemas: [Digest: Schema] = [:]
         var rows: [LabelledRow] = []
         for (decision, outcome) in try records.labelled() {
-            if schemas[decision.digest] == nil {
-                schemas[decision.digest] = try deployments.version(
-                    decision.digest, intercept: decision.intercept
+            if schemas[decision.context.digest] == nil {
+                schemas[decision.context.digest] = try deployments.version(
+                    decision.context.digest, intercept: decision.context.intercept
                 ).package.schema
             }
-            guard let known = schemas[decision.digest] else { continue }
+            guard let known = schemas[decision.context.digest] else { continue }
             guard let row = try? rules.validate(named: named(decision.values, known, rules)) else {
                 continue
             }

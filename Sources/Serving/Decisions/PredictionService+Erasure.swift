@@ -43,7 +43,7 @@ extension PredictionService {
                 let ids =
                     switch erasure {
                     case .subject(let subject): try records.predictions(about: subject)
-                    case .prediction(let id): [id].filter(records.holds)
+                    case .prediction(let id): try records.holds(id) ? [id] : []
                     }
                 guard !ids.isEmpty else { throw Erasure.nothing }
                 let counts = try erase(ids, actor: principal.identifier)

@@ -1,0 +1,250 @@
+// What the node remembers of the rows of one request, and how it is bound to the log. `protocol/prediction-api.md` §6.
+//
+// Records are erasable; the log holds only commitments to them, under random salts: of a single row one to the input and one
+// to the output, of several rows the root over the commitments to all (`AuditLog/Records/Record.swift`). Once a row
+// and its salt are erased, the entry says nothing about the person any more.
+//
+// Record of kind `decision`, big-endian:
+//   shared    package digest 32 | configuration digest 32 | intercept f64 | propensity f64 | arm
+//   payload   score f64 | probability f64 | positive u8 | value f64 …
+// Values are the validated features in the schema order of the package: numbers, category indices, NaN when missing.
+// Records of kind `prediction` are of earlier versions, with one row and no shared part:
+//   payload   package digest 32 | intercept f64 | score f64 | probability f64 | positive u8 | count u32 | value f64 …
+
+import AuditLog
+import Codec
+import Cryptography
+
+/// What all rows of a request have in common: which version decided, how it was set, and why it was this one.
+package struct DecisionContext: Equatable, Sendable {
+    /// The version that decided.
+    package var digest: Digest
+    /// `DeployedModel.configurationDigest`; nil for records of earlier versions.
+    package var configuration: Digest?
+    /// The site's intercept at that moment, part of the score.
+    package var intercept: Double
+    /// Which arm of a roll-out the request was given to.
+    package var arm: DeploymentArm = .live
+}
+
+/// The part of a deployment that answered, and how likely it was to be chosen.
+package struct DeploymentArm: Equatable, Sendable {
+    /// `live`, `canary` …, at most 64 bytes.
+    package var name: String
+    /// The probability with which a request such as this one is given to this arm.
+    package var propensity: Double
+
+    /// Everything goes to the live version.
+    package static let live = DeploymentArm(name: "live", propensity: 1)
+    static let nameBytesMax = 64
+
+    package init(name: String, propensity: Double) {
+        (self.name, self.propensity) = (name, propensity)
+    }
+}
+
+/// One decided row.
+package struct DecisionRecord: Equatable, Sendable {
+    package var id: PredictionID
+    package var context: DecisionContext
+    /// Log-odds.
+    package var score: Double
+    package var probability: Double
+    /// Whether the answer was the positive class.
+    package var positive: Bool
+    /// `ValidRow.values`.
+    package var values: [Double]
+
+    /// NaN marks a missing value, so two missing values are equal here.
+    package static func == (left: DecisionRecord, right: DecisionRecord) -> Bool {
+        left.id == right.id && left.inputBytes == right.inputBytes && left.outputBytes == right.outputBytes
+            && left.context == right.context
+    }
+
+    /// Feature values as bytes: what the input commitment of a single row covers.
+    var inputBytes: [UInt8] {
+        var writer = ByteWriter(reserving: 4 + 8 * values.count)
+        writer.u32(UInt32(values.count))
+        for value in values { writer.u64((value.isNaN ? Double.nan : value).bitPattern) }
+        return writer.bytes
+    }
+
+    /// The answer as bytes: what the output commitment of a single row covers.
+    var outputBytes: [UInt8] {
+        var writer = ByteWriter(reserving: 60)
+        writer.raw(context.digest.bytes)
+        writer.u64(context.intercept.bitPattern)
+        writer.u64(score.bitPattern)
+        writer.u64(probability.bitPattern)
+        writer.u8(positive ? 1 : 0)
+        return writer.bytes
+    }
+
+    package init(
+        id: PredictionID, context: DecisionContext, score: Double, probability: Double, positive: Bool,
+        values: [Double]
+    ) {
+        (self.id, self.context, self.score) = (id, context, score)
+        (self.probability, self.positive, self.values) = (probability, positive, values)
+    }
+
+    /// A row of a record.
+    init(_ record: Record, row: Int) throws(CodecError) {
+        var reader = ByteReader(record.payload(row))
+        let isOld = record.kind == Kind.old
+        let context = isOld ? nil : try DecisionContext(record.shared)
+        let digest = isOld ? try reader.raw(32) : []
+        let intercept = isOld ? Double(bitPattern: try reader.u64()) : 0
+        let score = Double(bitPattern: try reader.u64())
+        let probability = Double(bitPattern: try reader.u64())
+        let positive = try reader.u8() == 1
+        let count = isOld ? Int(try reader.u32()) : reader.remaining / 8
+        var values: [Double] = []
+        for _ in 0..<min(count, reader.remaining / 8) {
+            values.append(Double(bitPattern: try reader.u64()))
+        }
+        try reader.finish()
+        self.init(
+            id: record.id.advanced(by: row),
+            // Without a context 32 bytes were read, so this is a digest.
+            context: context ?? DecisionContext(digest: Digest(bytes: digest) ?? SHA256.hash(digest), intercept: intercept),
+            score: score, probability: probability, positive: positive, values: values)
+    }
+
+    /// Kinds of records.
+    enum Kind {
+        static let current = "decision"
+        static let old = "prediction"
+    }
+}
+
+extension DecisionContext {
+    /// The shared part of a record.
+    var bytes: [UInt8] {
+        var writer = ByteWriter(reserving: 96 + arm.name.utf8.count)
+        writer.raw(digest.bytes)
+        writer.raw((configuration ?? digest).bytes)
+        writer.u64(intercept.bitPattern)
+        writer.u64(arm.propensity.bitPattern)
+        writer.text(arm.name)
+        return writer.bytes
+    }
+
+    init(_ bytes: [UInt8]) throws(CodecError) {
+        var reader = ByteReader(bytes)
+        let (package, configuration) = (try reader.raw(32), try reader.raw(32))
+        intercept = Double(bitPattern: try reader.u64())
+        let propensity = Double(bitPattern: try reader.u64())
+        arm = DeploymentArm(name: try reader.text(maxBytes: DeploymentArm.nameBytesMax), propensity: propensity)
+        try reader.finish()
+        // 32 bytes were read, so these are digests.
+        digest = Digest(bytes: package) ?? SHA256.hash(package)
+        self.configuration = Digest(bytes: configuration)
+    }
+}
+
+/// The decided rows of one request, as they are stored and logged.
+package struct SealedDecisions: Sendable {
+    /// What is stored.
+    package let record: Record
+    /// Of a single row: commits to the features, and to the answer.
+    package let single: (input: Digest, output: Digest)?
+
+    /// - Parameters:
+    ///   - rows: at least one; their ids follow one another.
+    ///   - salts: 32 random bytes for each row.
+    package init(_ rows: [DecisionRecord], subject: Record.Subject?, salts: [UInt8]) {
+        let first = rows[0]
+        let payloadBytes = 17 + 8 * first.values.count
+        var payloads = [UInt8](repeating: 0, count: rows.count * payloadBytes)
+        var span = payloads.mutableSpan
+        // Safe: any bytes make [UInt8].
+        var bytes = unsafe span.mutableBytes
+        var place = 0
+        for row in rows {
+            bytes.storeBytes(of: row.score.bitPattern.bigEndian, toByteOffset: place, as: UInt64.self)
+            bytes.storeBytes(of: row.probability.bitPattern.bigEndian, toByteOffset: place + 8, as: UInt64.self)
+            bytes.storeBytes(of: row.positive ? 1 : 0, toByteOffset: place + 16, as: UInt8.self)
+            place += 17
+            for value in row.values {
+                let bits = (value.isNaN ? Double.nan : value).bitPattern.bigEndian
+                bytes.storeBytes(of: bits, toByteOffset: place, as: UInt64.self)
+                place += 8
+            }
+        }
+        record = Record(
+            id: first.id, kind: DecisionRecord.Kind.current, subject: subject, shared: first.context.bytes,
+            salts: salts, payloads: payloads)
+        single = rows.count > 1
+            ? nil
+            : (
+                RecordCommitment.make(.input, first.inputBytes, salt: salts),
+                RecordCommitment.make(.output, first.outputBytes, salt: salts)
+            )
+    }
+}
+
+/// A decided row as it was found in the store.
+struct StoredDecision {
+    var decision: DecisionRecord
+    var record: Record
+    var row: Int
+}
+
+/// What turned out to be true for a prediction, as someone reported it.
+package struct OutcomeRecord: Equatable, Sendable {
+    /// The outcome's own id.
+    package var id: PredictionID
+    package var salt: [UInt8]
+    package var prediction: PredictionID
+    package var positive: Bool
+    /// Where it comes from, in the reporter's words; may be empty.
+    package var source: String
+    /// The outcome that this one corrects.
+    package var supersedes: PredictionID?
+
+    /// Commits to the outcome.
+    package var commitment: Digest { RecordCommitment.make(.outcome, body, salt: salt) }
+
+    /// What is stored, besides id and salt.
+    var body: [UInt8] {
+        var writer = ByteWriter(reserving: 48 + source.utf8.count)
+        writer.u64(prediction.high)
+        writer.u64(prediction.low)
+        writer.u8(positive ? 1 : 0)
+        writer.u64(supersedes?.high ?? 0)
+        writer.u64(supersedes?.low ?? 0)
+        writer.text(source)
+        return writer.bytes
+    }
+
+    init(_ record: Record) throws(CodecError) {
+        var reader = ByteReader(record.payload(0))
+        prediction = PredictionID(high: try reader.u64(), low: try reader.u64())
+        positive = try reader.u8() == 1
+        let earlier = PredictionID(high: try reader.u64(), low: try reader.u64())
+        supersedes = earlier.high == 0 ? nil : earlier
+        source = try reader.text(maxBytes: ServingLimits.sourceBytes)
+        try reader.finish()
+        (id, salt) = (record.id, record.salt(0))
+    }
+
+    init(
+        id: PredictionID, salt: [UInt8], prediction: PredictionID, positive: Bool, source: String,
+        supersedes: PredictionID?
+    ) {
+        (self.id, self.salt, self.prediction) = (id, salt, prediction)
+        (self.positive, self.source, self.supersedes) = (positive, source, supersedes)
+    }
+}
+
+/// What is committed to; each kind has a label, so that no commitment stands for another.
+enum RecordCommitment: String {
+    case input = "consilium/input/1\n"
+    case output = "consilium/output/1\n"
+    case outcome = "consilium/outcome/1\n"
+
+    static func make(_ kind: RecordCommitment, _ bytes: [UInt8], salt: [UInt8]) -> Digest {
+        Commitment.make(Array(kind.rawValue.utf8) + bytes, salt: salt)
+    }
+}
