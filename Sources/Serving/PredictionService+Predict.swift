@@ -10,15 +10,19 @@ extension PredictionService {
     func predict(
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
-        let asked = try PredictRequest(request.body, live: deployments.live)
+        let table = deployments.live
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
         let read = EventLoop.monotonicNanoseconds()
-        let rows = score(asked.rows, asked.model, asked.wishes)
+        let key = asked.routingKey ?? routingKey(request) ?? asked.subject
+        let route = route(asked.rows, asked.model, table, key: key, start)
+        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        route.mirror(rows)
         let call = Commit(
-            model: asked.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(rows, call, responder) { _ in
             HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: asked.model))
+                contentType: "application/json", body: JSONBody.answer(rows, model: route.model))
         }
     }
 
