@@ -60,7 +60,7 @@ package enum OpenAPIDocument {
             ("model", ["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"]),
             ("version", ["type": "string", "pattern": "^[0-9]{1,9}$"]),
             ("digest", ["type": "string", "pattern": "^[0-9a-f]{64}$"]),
-            ("id", ["type": "string", "format": "uuid"]),
+            ("id", endpoint == .revokeKey ? ["type": "string", "pattern": "^[0-9a-f]{8}$"] : ["type": "string", "format": "uuid"]),
         ]
         return patterns.filter { endpoint.path.contains("{\($0.name)}") }.map {
             ["name": .string($0.name), "in": "path", "required": true, "schema": $0.schema]
@@ -73,6 +73,8 @@ package enum OpenAPIDocument {
         case .feedback: json("FeedbackRequest", required: true)
         case .infer, .versionInfer: json("InferRequest", required: true)
         case .erase: json("EraseRequest", required: true)
+        case .createKey: json("KeyRequest", required: true)
+        case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
         case .repositoryIndex: json("IndexRequest", required: false)
         case .load: json("LoadRequest", required: false)
@@ -120,6 +122,10 @@ package enum OpenAPIDocument {
         case .models: "Models, versions and what was live when."
         case .decision: "What was decided, by which version and why."
         case .erase: "Erase what is stored of predictions or of a person."
+        case .install: "Store a signed package as a candidate."
+        case .keys: "API keys and certificates, without the keys."
+        case .createKey: "Make an API key, or let a certificate in."
+        case .revokeKey: "Take an API key or a certificate back."
         case .stage: "Make a version that was out of service a candidate again."
         case .approve: "Approve a version with exactly these hashes."
         case .override: "Let a version through that missed a bound, where the site's policy allows it."
@@ -186,6 +192,17 @@ extension OpenAPIDocument {
                     "prediction": text,
                 ],
             ],
+            "KeyRequest": object(
+                [
+                    "name": ["type": "string", "pattern": "^[ -~]{1,64}$"],
+                    "roles": array(
+                        ["type": "string", "enum": .array(AccessRole.allCases.map { .string($0.rawValue) })], 1,
+                        AccessRole.allCases.count),
+                    "rate": ["type": ["string", "null"], "pattern": "^(none|[1-9][0-9]{0,5}/[smh])$"],
+                    "models": array(["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"], 1, 64),
+                    "certificate": ["type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"],
+                    "subject": ["type": ["string", "null"], "pattern": "=", "maxLength": 512],
+                ], required: ["name", "roles"]),
             "RollbackRequest": object(["model": text]),
             "ApproveRequest": object(["configuration": text, "evidence": text], required: ["configuration", "evidence"]),
             "ReasonRequest": object(

@@ -138,8 +138,8 @@ extension PredictionService {
     /// The version that answers for a model.
     /// - Parameter version: the one that the caller wants, as a number; another than the live one does not answer.
     /// - Throws: `RequestRefusal` 404.
-    func liveModel(_ name: String, version: String? = nil) throws(RequestRefusal) -> DeployedModel {
-        guard let model = deployments.liveModel(name) else {
+    func liveModel(_ name: String, _ principal: Principal, version: String? = nil) throws(RequestRefusal) -> DeployedModel {
+        guard principal.mayUse(name), let model = deployments.liveModel(name) else {
             throw RequestRefusal(
                 404, .unknownModel, "no such model is live; GET /v1/models lists them")
         }

@@ -11,7 +11,7 @@ extension PredictionService {
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
         let table = deployments.live
-        let asked = try PredictRequest(request.body, live: table)
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject
         let route = route(asked.rows, asked.model, table, key: key, start)

@@ -15,7 +15,8 @@ import Telemetry
 package final class Deployments: Sendable {
     let directory: String
     let site: String
-    private let trustedKey: VerifyingKey
+    /// The coordinator's release key, and the node's own for what is imported here.
+    let trustedKeys: [VerifyingKey]
     let log: LogWriter
     let clock: any Clock
     let logger: Logger
@@ -30,14 +31,14 @@ package final class Deployments: Sendable {
 
     /// - Parameters:
     ///   - directory: the node's directory; packages and intercepts lie under it.
-    ///   - trustedKey: whose packages are accepted.
+    ///   - trustedKeys: whose packages are accepted.
     ///   - replay: calls its argument with the log's entries so far, in order; others than deployment entries are skipped.
     package init(
-        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter,
+        directory: String, site: String, trustedKeys: [VerifyingKey], log: LogWriter,
         replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, random: any RandomSource,
         logger: Logger
     ) throws(ServingError) {
-        (self.directory, self.site, self.trustedKey, self.log) = (directory, site, trustedKey, log)
+        (self.directory, self.site, self.trustedKeys, self.log) = (directory, site, trustedKeys, log)
         (self.clock, self.logger) = (clock, logger)
         router = ArmRouter(secret: try Self.routingSecret(directory, random))
         var found = DeploymentJournal()
@@ -115,6 +116,11 @@ package final class Deployments: Sendable {
         return stop == nil && answering.stop == nil && !wanted.isEmpty && wanted.allSatisfy { answering.models[$0] != nil }
     }
 
+    /// Whether a version is here and of a model that the caller may use.
+    func has(_ digest: Digest, for principal: Principal) -> Bool {
+        state.withLock { $0.versions[digest]?.model }.map(principal.mayUse) ?? false
+    }
+
     /// The live version of a model as it serves.
     package func liveModel(_ name: String) -> DeployedModel? { live.models[name] }
 
@@ -133,7 +139,7 @@ package final class Deployments: Sendable {
         guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
         do {
             let release = try VerifiedPackage.verify(
-                directory: packages + "/" + digest.hex, trustedKey: trustedKey)
+                PackageContents(directory: packages + "/" + digest.hex), trustedKeys: trustedKeys)
             guard release.digest == digest else {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")

@@ -16,6 +16,14 @@ struct LiveTable: Sendable {
     /// The model that a request without a name means.
     var only: DeployedModel? { models.count == 1 ? models.first?.value : nil }
 
+    /// What a caller may use of it. Another model is for this caller as if it were not there.
+    func visible(to principal: Principal) -> LiveTable {
+        guard principal.models != nil else { return self }
+        var table = self
+        table.models = models.filter { principal.mayUse($0.key) }
+        return table
+    }
+
     /// Every loaded version.
     var all: [DeployedModel] {
         Array(models.values) + canaries.values.map(\.model) + standbys.values + shadows.values.map(\.model)

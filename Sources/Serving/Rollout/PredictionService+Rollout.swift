@@ -13,11 +13,11 @@ extension PredictionService {
     }
 
     /// `POST /v1/models/{digest}/…`. Each change waits for the disk, so it runs on the worker's thread.
-    func change(_ endpoint: Endpoint, _ hex: String, _ body: [UInt8], _ actor: Actor, _ responder: HTTPResponder) throws {
-        guard let digest = Digest(hex: hex) else {
+    func change(_ endpoint: Endpoint, _ hex: String, _ body: [UInt8], _ principal: Principal, _ responder: HTTPResponder) throws {
+        guard let digest = Digest(hex: hex), deployments.has(digest, for: principal) else {
             throw RequestRefusal(404, .notFound, "no version with this digest is installed")
         }
-        let act = try action(endpoint, digest, body, actor)
+        let act = try action(endpoint, digest, body, Actor(principal))
         try change(endpoint, responder) { () throws(ServingError) in
             try act()
             return digest
