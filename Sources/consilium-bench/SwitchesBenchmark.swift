@@ -79,13 +79,10 @@ enum SwitchesBenchmark {
                 results.withLock { $0 += times }
             }
         }
-        defer {
-            isDone.withLock { $0 = true }
-            for thread in threads { Thread.join(thread) }
-        }
-        try body()
+        let outcome = Result { try body() }
         isDone.withLock { $0 = true }
         for thread in threads { Thread.join(thread) }
+        try outcome.get()
         let sorted = results.withLock { $0.sorted() }
         guard let last = sorted.last else { throw ScenarioError.failed(step: "switches", "no request was answered") }
         return Window(count: sorted.count, p50: sorted[sorted.count / 2], p99: sorted[sorted.count * 99 / 100], slowest: last)
