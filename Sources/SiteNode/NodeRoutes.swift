@@ -13,12 +13,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, privacy, setBudget, evaluate, auditLog
+    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, privacy, setBudget, evaluate, calibrate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate: "POST"
+        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate, .calibrate: "POST"
         default: "GET"
         }
     }
@@ -38,6 +38,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .privacy: "/v1/node/privacy"
         case .setBudget: "/v1/node/privacy/budget"
         case .evaluate: "/v1/node/models/{digest}/evaluate"
+        case .calibrate: "/v1/node/models/{digest}/calibrate"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -45,7 +46,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate: [.operator]
+        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate, .calibrate: [.operator]
         case .status, .plans, .egress, .manifest, .privacy: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -89,6 +90,7 @@ extension NodeService {
         case .privacy: privacyJSON()
         case .setBudget: try setBudget(request.body, principal)
         case .evaluate: try evaluate(parameters["digest"], Actor(principal))
+        case .calibrate: try calibrate(parameters["digest"], Actor(principal))
         case .auditLog: .null
         }
     }
@@ -159,6 +161,16 @@ extension NodeService {
         let deployments = predictions.deployments
         let model = try deployments.load(digest)
         try deployments.note(core.evaluate(model.package, intercept: model.intercept, at: clock.now()), of: digest, by: actor)
+        return deployments.current.versions[digest]?.json ?? .null
+    }
+
+    /// Calibrates a version on the site's own held-out rows of today.
+    private func calibrate(_ hex: String, _ actor: Actor) throws -> JSONValue {
+        guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
+        let deployments = predictions.deployments
+        let model = try deployments.load(digest)
+        let found = try core.calibration(model.package, intercept: model.intercept)
+        try deployments.calibrate(digest, slope: found.slope, intercept: found.intercept, by: actor)
         return deployments.current.versions[digest]?.json ?? .null
     }
 

@@ -26,12 +26,14 @@ extension DeploymentState.Event {
 
     /// The entry of this event at a site.
     /// - Parameter state: the state that the event is about to change.
-    func entry(by actor: Actor, site: String, state: DeploymentState) -> LogEntry {
+    /// - Parameter time: when it was decided; the log dates the entry a little later, when it becomes durable.
+    func entry(by actor: Actor, site: String, state: DeploymentState, at time: Timestamp) -> LogEntry {
         let role = actor.roles.map { held in (roles.intersection(held).min() ?? held.min())?.rawValue ?? "none" } ?? "node"
         var entry = LogEntry(entryType, actor: actor.name, role: role, site: site)
         entry.model = digest.flatMap { state.versions[$0]?.model }
         entry.payloadDigest = digest
         entry.details = details(actor)
+        entry.details["at"] = .integer(time.milliseconds)
         switch self {
         case .installed(_, let model, _, _, _): entry.model = model
         case .rolledBack(let model, _):
@@ -51,7 +53,10 @@ extension DeploymentState.Event {
                 "version": .integer(Int64(version)), "role": "candidate", "intercept": .string(intercept.description),
                 "person": .string(actor.person), "rules": .string(rules.text),
             ]
-        case .configured(_, let intercept): ["intercept": .string(intercept.description), "person": .string(actor.person)]
+        case .configured(_, let settings):
+            ["intercept": .string(settings.intercept.description), "person": .string(actor.person)].merging(
+                settings.text.map { ["settings": .string($0)] } ?? [:]
+            ) { $1 }
         case .evaluated(_, let evaluation): ["scope": "site"].merging(evaluation.logged) { $1 }
         case .overridden(_, let reason), .suspended(_, let reason), .stopped(let reason), .started(let reason):
             ["reason": .string(reason)]
@@ -71,6 +76,11 @@ extension DeploymentState.Event {
         }
     }
 
+    /// When the change was decided: what the state goes by, so that it is the same before and after a restart.
+    static func time(_ entry: StoredEntry) -> Timestamp {
+        entry.details["at"]?.intValue.map { Timestamp(milliseconds: Int64($0)) } ?? entry.time
+    }
+
     /// The change that a log entry states; nil for entries of other kinds.
     init?(_ entry: StoredEntry) {
         let (details, report) = (entry.details, entry.details["report"])
@@ -80,8 +90,9 @@ extension DeploymentState.Event {
             guard let event = Self.staged(digest, entry) else { return nil }
             self = event
         case (.configurationChanged, let digest?):
-            guard let intercept = details["intercept"]?.stringValue.flatMap(Double.init) else { return nil }
-            self = .configured(digest, intercept: intercept)
+            guard let settings = SiteSettings(intercept: details["intercept"]?.stringValue, text: details["settings"]?.stringValue)
+            else { return nil }
+            self = .configured(digest, settings)
         case (.gatesChecked, let digest?):
             guard details["scope"]?.stringValue == "site", let evaluation = Evaluation(logged: details, at: entry.time)
             else { return nil }
