@@ -10,11 +10,14 @@ import Testing
     private func plan(_ name: String) throws -> Plan { try Scenario(path: packageRoot + "/scenarios/benchmarks/" + name + ".json5").plan() }
 
     @Test(arguments: [("heart-private-3", 5000.0), ("taiwan-logistic-distributed-1", 400.0)]) func noiseCosts(name: String, much: Double) throws {
-        let rehearsal = try PrivacyRehearsal(plan(name), publicRows: nil, seed: 3)
+        var plan = try plan(name)
+        plan.training.rounds = min(plan.training.rounds, 8)
+        let rows = name.hasPrefix("heart") ? nil : StandInRows.table(plan.schema, rows: 1200, random: .init(seed: 5))
+        let rehearsal = try PrivacyRehearsal(plan, publicRows: rows, seed: 3)
         let (quiet, loud) = (try rehearsal.auc(noiseMultiplier: nil), try rehearsal.auc(noiseMultiplier: much))
-        #expect(quiet > 0.7 && loud < quiet - 0.1, "\(quiet) \(loud)")
+        #expect(quiet > 0.65 && loud < quiet - 0.05, "\(quiet) \(loud)")
         #expect(try rehearsal.auc(noiseMultiplier: nil) == quiet, "same seed, same figure")
-        #expect(rehearsal.isSynthetic)
+        #expect(rehearsal.isSynthetic == (rows == nil))
     }
 
     @Test func publicRowsAreUsedWhereThereAreAny() throws {
