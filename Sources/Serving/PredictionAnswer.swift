@@ -125,7 +125,7 @@ extension JSONBody {
             raw("\"}")
         }
         raw("]")
-        if model.package.manifest.thresholds.abstain != nil {
+        if model.abstain != nil {
             raw(scored.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
         }
         if let calibrated = model.calibrated(scored.record.score) {

@@ -27,7 +27,8 @@ struct ReasonCode: Equatable, Sendable {
 
 extension DeployedModel {
     private static let farDeviations = 4.0
-    private static let reasonsMax = 4
+    /// Reasons of one row, at most.
+    static let reasonsMax = 4
 
     /// Remarks on a valid row, in schema order.
     func flags(_ values: [Double]) -> [RowFlag] {

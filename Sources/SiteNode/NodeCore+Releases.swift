@@ -5,6 +5,7 @@ import Codec
 import Cryptography
 import Messages
 import ModelPackage
+import Models
 import Serving
 import Study
 import Telemetry
@@ -94,6 +95,27 @@ extension NodeCore {
     /// - Throws: `NodeError.refused` when no plan of its study is known here.
     /// - Parameter plan: the plan whose bounds hold for the version.
     package func evaluate(_ package: VerifiedPackage, intercept: Double, plan: Digest?, at now: Timestamp) throws -> Evaluation {
+        try evaluation(of: package, intercept, work(for: package, plan: plan), at: now)
+    }
+
+    /// A calibration of a version's scores on the site's own held-out rows of today.
+    /// - Throws: `NodeError.refused` also when the rows are of one class, or rank the other way.
+    func calibration(_ package: VerifiedPackage, intercept: Double) throws -> PlattScaling {
+        let work = try work(for: package)
+        guard work.dataset.heldOut.rowCount >= NodeCore.calibrationRowsMin,
+            let found = try work.calibration(package, intercept: Float(intercept))
+        else {
+            throw NodeError.refused(
+                code: "version.no-calibration",
+                "the held-out rows cannot calibrate: there are fewer than \(NodeCore.calibrationRowsMin), or of one class only, or higher scores do not go with more positives")
+        }
+        return found
+    }
+
+    private static let calibrationRowsMin = 20
+
+    /// The rows of today that a version is measured on.
+    private func work(for package: VerifiedPackage, plan: Digest? = nil) throws -> LocalWork {
         guard let offer = state.offers[plan ?? package.manifest.planHash] ?? state.offer(study: package.manifest.study) else {
             throw NodeError.refused(code: "version.no-plan", "no plan of the version's study has been offered to this node: there are no bounds to hold it against")
         }
@@ -101,8 +123,7 @@ extension NodeCore {
             throw NodeError.refused(code: "version.schema", "the version has other features than the plan that governs its model: this site's rows do not fit it")
         }
         let includesFeedback = state.offer(study: offer.plan.study)?.consent?.consent.includesFeedbackRows ?? false
-        let work = LocalWork(plan: offer.plan, site: site, dataset: try data.dataset(for: offer.plan, includingFeedback: includesFeedback))
-        return try evaluation(of: package, intercept, work, at: now)
+        return LocalWork(plan: offer.plan, site: site, dataset: try data.dataset(for: offer.plan, includingFeedback: includesFeedback))
     }
 
     private func evaluation(

@@ -268,7 +268,7 @@ import Testing
     @Test func theConfigurationDigestIsOfWhatWasSet() throws {
         func digest(_ contents: PackageContents, intercept: Double = 0) throws -> Digest {
             try DeployedModel(
-                VerifiedPackage.verify(contents, trustedKey: TestNode.key.publicKey), intercept: intercept
+                VerifiedPackage.verify(contents, trustedKey: TestNode.key.publicKey), SiteSettings(intercept: intercept)
             ).configurationDigest
         }
         let plain = try digest(TestModel.contents(1))
