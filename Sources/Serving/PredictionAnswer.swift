@@ -35,6 +35,8 @@ struct RowViolation: Equatable, Sendable {
     var rule: String
     /// A sentence made from the schema.
     var message: String
+    /// The step of a pipeline that has no value.
+    var step: String?
 }
 
 /// How much each feature moved the score away from the base value. Values are in log-odds.
@@ -89,7 +91,7 @@ struct JSONBody {
 
 extension JSONBody {
     /// The body for a request whose model was `model`.
-    static func answer(_ rows: [RowAnswer], model: DeployedModel) -> [UInt8] {
+    static func answer(_ rows: [RowAnswer], model: DeployedModel, pipeline: DeployedPipeline? = nil) -> [UInt8] {
         var text = JSONBody(reserving: 256 + rows.count * 256)
         text.raw(model.answerHead)
         for (index, row) in rows.enumerated() {
@@ -99,8 +101,22 @@ extension JSONBody {
             case .refused(let violations): text.append(violations, row: index)
             }
         }
-        text.raw("]}")
+        text.raw("]")
+        if let pipeline {
+            text.raw(",")
+            text.append(pipeline)
+        }
+        text.raw("}")
         return text.bytes
+    }
+
+    /// `"pipeline":{"name","digest"}`
+    private mutating func append(_ pipeline: DeployedPipeline) {
+        raw("\"pipeline\":{\"name\":")
+        string(pipeline.document.name)
+        raw(",\"digest\":")
+        string(pipeline.document.digest.hex)
+        raw("}")
     }
 
     private mutating func append(_ scored: ScoredRow, row: Int, model: DeployedModel) {
@@ -222,6 +238,11 @@ extension JSONBody {
             if let member = violation.member {
                 raw("\"member\":")
                 number(member)
+                raw(",")
+            }
+            if let step = violation.step {
+                raw("\"step\":")
+                string(step)
                 raw(",")
             }
             raw("\"rule\":")

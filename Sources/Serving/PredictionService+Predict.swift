@@ -11,51 +11,55 @@ extension PredictionService {
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
         let table = deployments.live
-        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal)) { (name) throws(RequestRefusal) in
+            try pipeline(name, principal, table)
+        }
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject
-        let route = route(asked.rows, asked.model, table, key: key, start)
-        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        // A pipeline's steps use live versions: what is on trial is tried on whole requests of its own model.
+        let route = asked.pipeline == nil ? route(asked.rows, asked.model, table, key: key, start) : Route(model: asked.model)
+        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: asked.pipeline)
         route.mirror(rows)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(rows, call, responder) { _ in
             HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: route.model))
+                contentType: "application/json", body: JSONBody.answer(rows, model: route.model, pipeline: asked.pipeline?.pipeline))
         }
     }
 
     /// Scores every valid row with one version.
     /// - Parameter arm: of which part of a deployment the version is.
     func score(
-        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live
+        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live, pipeline: PipelineRows? = nil
     ) -> [RowAnswer] {
         let now = clock.now().milliseconds
         let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
         let context = DecisionContext(
-            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm)
+            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
+            pipeline: pipeline?.use)
         var count = 0
-        return rows.map { row in
+        return rows.enumerated().map { place, row in
             switch row {
             case .refused(let violations): return .refused(violations)
             case .valid(let values):
                 let score = model.score(values)
                 let record = DecisionRecord(
                     id: first.advanced(by: count), context: context, score: score.score,
-                    probability: score.probability, positive: score.positive, values: values)
+                    probability: score.probability, positive: score.positive, values: values + (pipeline?.inputs[place] ?? []))
                 count += 1
-                return .scored(scored(record, model, wishes))
+                return .scored(scored(record, values, model, wishes))
             }
         }
     }
 
-    private func scored(_ record: DecisionRecord, _ model: DeployedModel, _ wishes: RowWishes)
+    private func scored(_ record: DecisionRecord, _ values: [Double], _ model: DeployedModel, _ wishes: RowWishes)
         -> ScoredRow
     {
-        let explanation = wishes.explain || wishes.reasons ? model.explain(record.values) : nil
+        let explanation = wishes.explain || wishes.reasons ? model.explain(values) : nil
         var row = ScoredRow(
-            record: record, flags: model.flags(record.values),
+            record: record, flags: model.flags(values),
             explanation: wishes.explain ? explanation : nil,
             abstains: model.abstains(record.probability))
         if wishes.reasons, let explanation {
@@ -63,7 +67,7 @@ extension PredictionService {
         }
         if let wish = wishes.counterfactual, wish != .nothing {
             row.wantsCounterfactual = true
-            row.counterfactual = model.counterfactual(record.values, wish)
+            row.counterfactual = model.counterfactual(values, wish)
         }
         return row
     }
@@ -144,6 +148,7 @@ extension PredictionService {
             details["rows"] = .integer(Int64(sealed.record.count))
             details["root"] = .string(sealed.record.root.hex)
         }
+        if let pipeline = first.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: call.model.package.name,

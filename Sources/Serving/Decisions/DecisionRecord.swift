@@ -5,7 +5,7 @@
 // and its salt are erased, the entry says nothing about the person any more.
 //
 // Record of kind `decision`, big-endian:
-//   shared    package digest 32 | configuration digest 32 | intercept f64 | propensity f64 | arm
+//   shared    package digest 32 | configuration digest 32 | intercept f64 | propensity f64 | arm | of a pipeline: `PipelineUse`
 //   payload   score f64 | probability f64 | positive u8 | value f64 …
 // Values are the validated features in the schema order of the package: numbers, category indices, NaN when missing.
 // Records of kind `prediction` are of earlier versions, with one row and no shared part:
@@ -25,6 +25,8 @@ package struct DecisionContext: Equatable, Sendable {
     package var intercept: Double
     /// Which arm of a roll-out the request was given to.
     package var arm: DeploymentArm = .live
+    /// How the row came to the version, if by a pipeline.
+    var pipeline: PipelineUse?
 }
 
 /// The part of a deployment that answered, and how likely it was to be chosen.
@@ -52,8 +54,13 @@ package struct DecisionRecord: Equatable, Sendable {
     package var probability: Double
     /// Whether the answer was the positive class.
     package var positive: Bool
-    /// `ValidRow.values`.
+    /// `ValidRow.values`; for a pipeline the values of its own inputs come after them.
     package var values: [Double]
+
+    /// The features of the version that decided.
+    package var features: [Double] {
+        context.pipeline.map { Array(values.dropLast($0.inputs)) } ?? values
+    }
 
     /// NaN marks a missing value, so two missing values are equal here.
     package static func == (left: DecisionRecord, right: DecisionRecord) -> Bool {
@@ -127,6 +134,7 @@ extension DecisionContext {
         writer.u64(intercept.bitPattern)
         writer.u64(arm.propensity.bitPattern)
         writer.text(arm.name)
+        pipeline?.append(to: &writer)
         return writer.bytes
     }
 
@@ -136,6 +144,7 @@ extension DecisionContext {
         intercept = Double(bitPattern: try reader.u64())
         let propensity = Double(bitPattern: try reader.u64())
         arm = DeploymentArm(name: try reader.text(maxBytes: DeploymentArm.nameBytesMax), propensity: propensity)
+        pipeline = reader.remaining > 0 ? try PipelineUse(&reader) : nil
         try reader.finish()
         // 32 bytes were read, so these are digests.
         digest = Digest(bytes: package) ?? SHA256.hash(package)
