@@ -229,6 +229,8 @@ extension NodeState.Offer {
         [
             "study": .string(plan.study), "plan": .string(hash.hex), "title": .string(plan.statement.title),
             "owner": .string(plan.statement.owner), "purpose": .string(plan.statement.purpose),
+            "privacy": plan.json["privacy"] ?? .null,
+            "trust": plan.privacy.guarantee.map { .string(plan.privacyTrust($0.mode)) } ?? .null,
             "received": .string(received.iso8601), "withdrawn": withdrawn.map { .string($0.iso8601) } ?? .null,
             "consent": consent.map { .string($0.hash.hex) } ?? .null,
             "consentExpires": consent.map { .string(Timestamp(milliseconds: $0.consent.expires).iso8601) } ?? .null,

@@ -52,7 +52,13 @@ let nodeCommands: [Command] = [
         let answer = try RunningProcess.node(try invocation.require("dir")).call("GET", "/v1/node/plans")
         let lines = (answer["plans"]?.arrayValue ?? []).map { plan in
             let state = plan["withdrawn"] != .null ? "withdrawn" : plan["consent"] == .null ? "no consent" : "consented"
-            return "\(plan["study"]?.stringValue ?? "")  \((plan["plan"]?.stringValue ?? "").prefix(16))  \(state)\n  \(plan["title"]?.stringValue ?? "")\n  \(plan["purpose"]?.stringValue ?? "")"
+            let privacy = plan["privacy"]?["mode"]?.stringValue.map { "\($0), one \(plan["privacy"]?["unit"]?.stringValue ?? ""). \(plan["trust"]?.stringValue ?? "")" }
+            return """
+                \(plan["study"]?.stringValue ?? "")  \((plan["plan"]?.stringValue ?? "").prefix(16))  \(state)
+                  \(plan["title"]?.stringValue ?? "")
+                  \(plan["purpose"]?.stringValue ?? "")
+                  \(privacy.map { "Differential privacy: " + $0 } ?? "Without differential privacy; a consent has to repeat it.")
+                """
         }
         Output(invocation).answer(answer, lines.isEmpty ? "No plan has been offered." : lines.joined(separator: "\n"))
     },
