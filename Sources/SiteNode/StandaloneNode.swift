@@ -71,7 +71,7 @@ package final class StandaloneNode {
         let access = try StandaloneNode.prepareKeys(keys, options, clock)
         log = try AuditLog.openOrCreate(
             directory: options.state + "/log", origin: "consilium/standalone/\(options.site)",
-            signer: SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem")), clock: clock)
+            signer: SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem")), clock: clock, pace: .serving)
         predictions = try PredictionService(
             .init(directory: options.state, site: options.site, trustedKey: options.trustedKey), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
