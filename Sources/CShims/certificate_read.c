@@ -91,6 +91,21 @@ consilium_bytes consilium_certificate_write_pem(const uint8_t *der, size_t count
     return result;
 }
 
+consilium_bytes consilium_certificate_subject(const uint8_t *der, size_t count) {
+    consilium_bytes result = {NULL, 0};
+    X509 *certificate = parse(der, count);
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    if (certificate != NULL && bio != NULL
+        && X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) >= 0) {
+        long length = BIO_get_mem_data(bio, &text);
+        if (length > 0 && (result.start = OPENSSL_memdup(text, (size_t)length)) != NULL) result.count = (size_t)length;
+    }
+    BIO_free(bio);
+    X509_free(certificate);
+    return result;
+}
+
 consilium_bytes consilium_certificate_read_pem(const uint8_t *pem, size_t count, size_t index) {
     consilium_bytes result = {NULL, 0};
     BIO *bio = count <= INT_MAX ? BIO_new_mem_buf(pem, (int)count) : NULL;

@@ -53,12 +53,12 @@ extension CoordinatorService {
     private func withSite(
         _ request: HTTPRequest, _ responder: HTTPResponder, _ body: @escaping (CoordinatorService, String) -> Void
     ) {
-        guard let peer = request.peer else { return responder.respond(.error(403, "a client certificate is needed")) }
+        guard let peer = request.peer, let name = peer.siteName else { return responder.respond(.error(403, "a client certificate is needed")) }
         onCoordinator { service in
-            guard let site = service.core.federation.sites[peer.siteName], site.revoked == nil, site.certificateSerial == peer.serialHex else {
+            guard let site = service.core.federation.sites[name], site.revoked == nil, site.certificateSerial == peer.serialHex else {
                 return responder.respond(.error(403, "this certificate is not a member's"))
             }
-            body(service, peer.siteName)
+            body(service, name)
         }
     }
 

@@ -110,6 +110,14 @@ package struct Certificate: Hashable, Sendable {
         return String(decoding: text, as: UTF8.self)
     }
 
+    /// The subject as RFC 2253 text (`CN=ward 7,O=Hospital`), other characters than printable ASCII escaped; empty when there is none.
+    package var subject: String {
+        // Safe: bytes and count belong together.
+        let text = unsafe takeBytes(consilium_certificate_subject(der, der.count))
+        ErrorQueue.clear()
+        return String(decoding: text ?? [], as: UTF8.self)
+    }
+
     /// Whether `key` is the private key of this certificate.
     package func matches(_ key: CertificateKey) -> Bool {
         ErrorQueue.clear()

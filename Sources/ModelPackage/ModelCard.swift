@@ -32,7 +32,7 @@ package enum ModelCard {
             ---
             # \(package.name), version \(package.version)
 
-            \(architecture(package)) over \(package.schema.features.count) features, trained by \(manifest.provenance.roster.count) sites that kept their rows.
+            \(architecture(package)) over \(package.schema.features.count) features, \(trained(manifest.provenance)).
             Released \(manifest.created) for study `\(manifest.study)`, run `\(manifest.provenance.run)`.
 
             * package `\(package.digest.hex)`
@@ -48,17 +48,24 @@ package enum ModelCard {
         for feature in package.schema.features {
             text += "| \(feature.name) | \(values(feature)) | \(feature.missing.rawValue) | \(feature.sensitive ? "yes" : "") |\n"
         }
-        text += "\n## Evaluation\n\nMeasured by secure evaluation on rows that no site trained on.\n\n| metric | value |\n|---|---|\n"
+        let measured = manifest.provenance.origin == nil ? "Measured by secure evaluation on rows that no site trained on." : "As stated at the import; not measured here."
+        text += "\n## Evaluation\n\n\(measured)\n\n| metric | value |\n|---|---|\n"
         for (name, value) in metrics { text += "| \(name) | \(value) |\n" }
         text += "\n| gate | bound | value | passed |\n|---|---|---|---|\n"
         for gate in manifest.provenance.gates {
             let bounds = [gate.atLeast.map { "at least \($0)" }, gate.atMost.map { "at most \($0)" }].compactMap { $0 }
             text += "| \(gate.metric) | \(bounds.joined(separator: ", ")) | \(gate.value.map { "\($0)" } ?? "not computed") | \(gate.passed ? "yes" : "no") |\n"
         }
-        text += "\n## Who trained it\n\n| site | rounds |\n|---|---|\n"
+        if !manifest.provenance.roster.isEmpty { text += "\n## Who trained it\n\n| site | rounds |\n|---|---|\n" }
         for member in manifest.provenance.roster { text += "| \(member.site) | \(member.rounds) |\n" }
         text += "\nA site's own intercept, where the family has one, is not in the package. Nothing here replaces a check on the rows of the place that uses the model.\n"
         return Array(text.utf8)
+    }
+
+    private static func trained(_ provenance: Provenance) -> String {
+        guard let origin = provenance.origin else { return "trained by \(provenance.roster.count) sites that kept their rows" }
+        let remark = origin.description.isEmpty ? "" : " (\(quoted(origin.description)))"
+        return "trained elsewhere by \(quoted(origin.by))\(remark) and imported from \(origin.form) `\(origin.sha256.hex)`"
     }
 
     static func architecture(_ package: VerifiedPackage) -> String {
@@ -110,16 +117,13 @@ package enum BillOfMaterials {
                 ],
                 "considerations": [
                     "technicalLimitations": [
-                        "measured on held-out rows of the training sites only",
+                        manifest.provenance.origin == nil
+                            ? "measured on held-out rows of the training sites only" : "trained elsewhere; figures are as stated at the import",
                         "inputs outside the schema's ranges are refused by the serving node and not by the weights",
                     ]
                 ],
             ],
-            "properties": [
-                ["name": "consilium:plan", "value": .string(manifest.planHash.hex)],
-                ["name": "consilium:run", "value": .string(manifest.provenance.run)],
-                ["name": "consilium:sites", "value": .string(String(manifest.provenance.roster.count))],
-            ],
+            "properties": .array(properties(manifest)),
         ]
         let dataset: JSONValue = [
             "type": "data", "bom-ref": "dataset:study", "name": .string(manifest.study),
@@ -152,5 +156,15 @@ package enum BillOfMaterials {
         bytes[8] = bytes[8] & 0x3F | 0x80
         let hex = Array(Hex.encode(bytes))
         return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(hex[$0]) }.joined(separator: "-")
+    }
+
+    private static func properties(_ manifest: PackageManifest) -> [JSONValue] {
+        var properties = [
+            ("plan", manifest.planHash.hex), ("run", manifest.provenance.run), ("sites", String(manifest.provenance.roster.count)),
+        ]
+        if let origin = manifest.provenance.origin {
+            properties += [("origin", origin.by), ("origin-form", origin.form), ("origin-sha256", origin.sha256.hex)]
+        }
+        return properties.map { ["name": .string("consilium:\($0.0)"), "value": .string($0.1)] }
     }
 }

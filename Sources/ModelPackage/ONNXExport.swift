@@ -160,22 +160,14 @@ private struct ONNXGraph {
         let tensors = package.parameters.tensors
         let layers = tensors.count / 2
         for layer in 0..<layers {
-            let (weight, bias) = (tensors[2 * layer], tensors[2 * layer + 1])
+            var (weight, bias) = (tensors[2 * layer], tensors[2 * layer + 1])
+            let isLast = layer == layers - 1
+            if isLast, bias.values.count == 2 { (weight, bias) = (Self.difference(weight), Self.difference(bias)) }
             constant(weight)
             constant(bias)
-            let isLast = layer == layers - 1
-            let output = isLast ? "logits" : "sum_\(layer)"
+            let output = isLast ? "log_odds" : "sum_\(layer)"
             node("Gemm", ["layer_\(layer)", weight.name, bias.name], output, [("transB", 1)])
             if !isLast { node("Relu", [output], "layer_\(layer + 1)") }
-        }
-        if tensors[tensors.count - 1].values.count == 2 {
-            constant("first", [0])
-            constant("second", [1])
-            node("Gather", ["logits", "first"], "negative", [("axis", 1)])
-            node("Gather", ["logits", "second"], "positive", [("axis", 1)])
-            node("Sub", ["positive", "negative"], "log_odds")
-        } else {
-            node("Identity", ["logits"], "log_odds")
         }
         if let siteIntercept {
             constant(Tensor(name: "site_intercept", shape: [], values: [Float(siteIntercept)]))
@@ -187,6 +179,13 @@ private struct ONNXGraph {
         constant(Tensor(name: "threshold", shape: [], values: [Float(package.threshold)]))
         node("GreaterOrEqual", ["probability", "threshold"], "reached")
         node("Cast", ["reached"], "class", [("to", ONNXType.int64.rawValue)])
+    }
+
+    /// Two classes as one log-odds: the second row less the first.
+    private static func difference(_ tensor: Tensor) -> Tensor {
+        let half = tensor.values.count / 2
+        return Tensor(
+            name: tensor.name, shape: [1] + tensor.shape.dropFirst(), values: (0..<half).map { tensor.values[half + $0] - tensor.values[$0] })
     }
 
     // MARK: pieces

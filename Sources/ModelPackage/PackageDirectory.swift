@@ -62,6 +62,12 @@ extension VerifiedPackage {
     @discardableResult
     package func write(under parent: String) throws(PackageError) -> String {
         let directory = parent + "/" + digest.hex
+        try write(to: directory)
+        return directory
+    }
+
+    /// The same into a directory of any name.
+    package func write(to directory: String) throws(PackageError) {
         do {
             try DurableFile.createDirectory(directory, mode: 0o700)
             let rest = contents.files.keys.sorted().filter { $0 != PackageFile.signature }
@@ -72,7 +78,6 @@ extension VerifiedPackage {
         } catch {
             throw .directory(path: directory, problem: "\(error)")
         }
-        return directory
     }
 }
 

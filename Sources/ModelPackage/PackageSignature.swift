@@ -66,6 +66,11 @@ struct PackageSignature: Equatable, Sendable {
         (keyIdentifier, self.signature) = (key, signature)
     }
 
+    /// The one of several keys that the signature names, or the first.
+    func key(among keys: [VerifyingKey]) -> VerifyingKey? {
+        keys.first { Self.keyIdentifier($0) == keyIdentifier } ?? keys.first
+    }
+
     /// - Throws: `PackageError.wrongKey` when another key is named, `.badSignature` when the signature does not hold.
     func verify(_ manifest: Digest, trustedKey: VerifyingKey) throws(PackageError) {
         let trusted = Self.keyIdentifier(trustedKey)

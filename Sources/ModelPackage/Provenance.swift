@@ -1,6 +1,7 @@
 // Where a model came from: the part of the manifest that an auditor reads. Nothing here changes a prediction.
 
 import Codec
+import Cryptography
 
 /// The run that made a version: who took part, how often, and what was measured before release.
 package struct Provenance: Equatable, Sendable {
@@ -58,14 +59,34 @@ package struct Provenance: Equatable, Sendable {
     /// Metrics of the secure evaluation, by name (`auc`, `accuracy`, `logLoss`, `brier`, `rows` …).
     package var metrics: [String: Double]
     package var gates: [Gate]
+    /// Where a model that was trained elsewhere came from.
+    package var origin: Origin?
+
+    /// The file that an imported model was read from.
+    package struct Origin: Equatable, Sendable {
+        /// `onnx` or `safetensors`.
+        package var form: String
+        /// Of the file's bytes.
+        package var sha256: Digest
+        /// Who made it.
+        package var by: String
+        /// What its importer says of it; may be empty.
+        package var description: String
+
+        /// The file and what is said of it.
+        package init(form: String, sha256: Digest, by: String, description: String) {
+            (self.form, self.sha256, self.by, self.description) = (form, sha256, by, description)
+        }
+    }
 
     package init(
         run: String, roster: [Member], rounds: [Round] = [], metrics: [String: Double] = [:],
-        gates: [Gate] = []
+        gates: [Gate] = [], origin: Origin? = nil
     ) {
         (self.run, self.roster, self.rounds, self.metrics, self.gates) = (
             run, roster, rounds, metrics, gates
         )
+        self.origin = origin
     }
 
     static let membersMax = 1000
@@ -77,14 +98,21 @@ package struct Provenance: Equatable, Sendable {
 extension Provenance {
     /// The form in the manifest, protocol/model-package.md.
     package var json: JSONValue {
-        .object([
+        var members: [String: JSONValue] = [
             "run": .string(run),
             "roster": .array(
                 roster.map { ["site": .string($0.site), "rounds": .integer(Int64($0.rounds))] }),
             "rounds": .array(rounds.map(\.json)),
             "metrics": .object(metrics.mapValues { .number($0) }),
             "gates": .array(gates.map(\.json)),
-        ])
+        ]
+        members["origin"] = origin.map {
+            [
+                "form": .string($0.form), "sha256": .string($0.sha256.hex), "by": .string($0.by),
+                "description": .string($0.description),
+            ]
+        }
+        return .object(members)
     }
 
     init(_ source: JSONFields) throws {
@@ -101,6 +129,15 @@ extension Provenance {
         rounds = try fields.array("rounds", maxCount: Self.roundsMax).map(Round.init(json:))
         metrics = try Self.metrics(fields.value("metrics"))
         gates = try fields.array("gates", maxCount: Self.gatesMax).map(Gate.init(json:))
+        if var given = try fields.optionalFields("origin") {
+            guard let digest = Digest(hex: try given.string("sha256", maxBytes: 64)) else {
+                throw FieldError(path: "provenance.origin.sha256", problem: "must be 64 hex digits")
+            }
+            origin = Origin(
+                form: try given.string("form", maxBytes: 64), sha256: digest, by: try given.string("by", maxBytes: 256),
+                description: try given.string("description", maxBytes: 2048))
+            try given.finish()
+        }
         try fields.finish()
     }
 }

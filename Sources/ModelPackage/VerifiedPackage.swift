@@ -61,6 +61,16 @@ package struct VerifiedPackage: Sendable {
             digest: digest, manifest: manifest, parameters: parameters, contents: contents)
     }
 
+    /// The same with several trusted keys: the signature must be of one of them.
+    package static func verify(_ contents: PackageContents, trustedKeys: [VerifyingKey]) throws(PackageError) -> VerifiedPackage {
+        try checkLimits(contents)
+        guard let signature = contents.files[PackageFile.signature] else { throw .missing(file: PackageFile.signature) }
+        guard let key = try PackageSignature(parsing: signature).key(among: trustedKeys) else {
+            throw .wrongKey(found: "", trusted: "none")
+        }
+        return try verify(contents, trustedKey: key)
+    }
+
     private static func checkLimits(_ contents: PackageContents) throws(PackageError) {
         guard contents.files.count <= PackageLimits.files else {
             throw .malformed(

@@ -25,15 +25,17 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
-    case stage, approve, override, standby, unstage, suspend, retire, stop, start
-    case history
+    case keys, createKey, revokeKey, install
+    case stage, approve, override, shadow, canary, standby, unstage, suspend, retire, stop, start
+    case history, rollout
 
     /// HTTP method.
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload, .erase: "POST"
-        case .stage, .approve, .override, .standby, .unstage: "POST"
+        case .repositoryIndex, .load, .unload, .erase, .createKey, .install: "POST"
+        case .revokeKey: "DELETE"
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage: "POST"
         case .suspend, .retire, .stop, .start: "POST"
         default: "GET"
         }
@@ -44,7 +46,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         switch self {
         case .predict: "/v1/predict"
         case .feedback: "/v1/feedback"
-        case .models: "/v1/models"
+        case .models, .install: "/v1/models"
         case .decision: "/v1/decisions/{id}"
         case .makeLive: "/v1/models/{digest}/live"
         case .rollback: "/v1/rollback"
@@ -69,9 +71,13 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .versionStats: "/v2/models/{model}/versions/{version}/stats"
         case .versionInfer: "/v2/models/{model}/versions/{version}/infer"
         case .erase: "/v1/records/erase"
+        case .keys, .createKey: "/v1/node/keys"
+        case .revokeKey: "/v1/node/keys/{id}"
         case .stage: "/v1/models/{digest}/stage"
         case .approve: "/v1/models/{digest}/approve"
         case .override: "/v1/models/{digest}/override"
+        case .shadow: "/v1/models/{digest}/shadow"
+        case .canary: "/v1/models/{digest}/canary"
         case .standby: "/v1/models/{digest}/standby"
         case .unstage: "/v1/models/{digest}/unstage"
         case .suspend: "/v1/models/{digest}/suspend"
@@ -79,6 +85,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .stop: "/v1/stop"
         case .start: "/v1/start"
         case .history: "/v1/history"
+        case .rollout: "/v1/rollout"
         }
     }
 
@@ -88,15 +95,38 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload, .erase: .roles([.operator])
-        case .stage, .standby, .unstage, .retire: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install: .roles([.operator])
+        case .stage, .shadow, .canary, .standby, .unstage, .retire: .roles([.operator])
         case .approve, .suspend: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
-        case .metrics, .history: .roles([.operator, .overseer, .auditor])
+        case .metrics, .history, .rollout: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
             .roles(Set(AccessRole.allCases))
+        }
+    }
+
+    /// What of the node's models an endpoint is about: a key that is for some models only sees no other.
+    package enum Reach: Sendable {
+        /// No model.
+        case node
+        /// One model, or a list of them: others are as if they were not there.
+        case models
+        /// All at once: such a key is refused.
+        case everything
+    }
+
+    /// What of the node's models it is about.
+    package var reach: Reach {
+        switch self {
+        case .live, .ready, .openAPI, .server, .serverSlash: .node
+        case .predict, .infer, .versionInfer, .feedback, .decision, .makeLive, .rollback, .load, .unload, .models,
+            .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
+            .versionConfig, .versionStats:
+            .models
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
+        case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
         }
     }
 

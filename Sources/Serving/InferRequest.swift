@@ -12,6 +12,8 @@ struct InferRequest {
     private(set) var id: String?
     /// Microseconds within which the caller wants the answer.
     private(set) var timeout: Int?
+    /// What keeps requests on one arm of a trial.
+    private(set) var routingKey: String?
     private(set) var outputs: [WantedOutput] = []
     private(set) var rows: [RequestRow] = []
     private var tensors: [TensorOutline] = []
@@ -102,7 +104,8 @@ extension InferRequest {
                     switch (name, value) {
                     case ("binary_data_output", .bool(let flag)): wish.binary = flag
                     case ("timeout", .number(let number)): timeout = Self.whole(number)
-                    case ("binary_data_output", _), ("timeout", _): return false
+                    case ("routing_key", .text(let text)): routingKey = text
+                    case ("binary_data_output", _), ("timeout", _), ("routing_key", _): return false
                     default: break
                     }
                     return name != "timeout" || timeout != nil
@@ -135,7 +138,7 @@ extension InferRequest {
     enum Parameter {
         case bool(Bool)
         case number(Double)
-        case text
+        case text(String)
     }
 
     /// Reads an object of scalars.
@@ -158,14 +161,13 @@ extension InferRequest {
             case .bool: value = .bool(try reader.bool())
             case .number: value = .number(try reader.number())
             case .string:
-                _ = try reader.text()
-                value = .text
+                value = .text(reader.string(try reader.text()))
             default:
                 throw RequestRefusal.malformed("a parameter must be a text, a number or a bool")
             }
             guard take(reader.string(key), value) else {
                 throw RequestRefusal.malformed(
-                    "a parameter has not the value that its name needs: timeout is a whole number of microseconds, binary_data and binary_data_output are bools, classification and binary_data_size whole numbers"
+                    "a parameter has not the value that its name needs: timeout is a whole number of microseconds, routing_key a text, binary_data and binary_data_output are bools, classification and binary_data_size whole numbers"
                 )
             }
         }

@@ -2,6 +2,8 @@
 package enum ServingLimits {
     /// Bytes of a request body on `/v1/predict` and `/v2/models/{model}/infer`.
     package static let predictBodyBytes = 8 << 20
+    /// Bytes of a package that is installed over the API: the largest model and its manifest.
+    package static let packageBytes = 20 << 20
     /// Bytes of any other request body.
     package static let bodyBytes = 64 << 10
     /// Rows of one request.

@@ -2,6 +2,7 @@
 // `protocol/prediction-api.yaml` holds the same document (JSON is YAML); a test compares them.
 
 import Codec
+import Study
 
 /// `GET /v1/openapi.json`.
 package enum OpenAPIDocument {
@@ -59,7 +60,7 @@ package enum OpenAPIDocument {
             ("model", ["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"]),
             ("version", ["type": "string", "pattern": "^[0-9]{1,9}$"]),
             ("digest", ["type": "string", "pattern": "^[0-9a-f]{64}$"]),
-            ("id", ["type": "string", "format": "uuid"]),
+            ("id", endpoint == .revokeKey ? ["type": "string", "pattern": "^[0-9a-f]{8}$"] : ["type": "string", "format": "uuid"]),
         ]
         return patterns.filter { endpoint.path.contains("{\($0.name)}") }.map {
             ["name": .string($0.name), "in": "path", "required": true, "schema": $0.schema]
@@ -72,11 +73,14 @@ package enum OpenAPIDocument {
         case .feedback: json("FeedbackRequest", required: true)
         case .infer, .versionInfer: json("InferRequest", required: true)
         case .erase: json("EraseRequest", required: true)
+        case .createKey: json("KeyRequest", required: true)
+        case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
         case .repositoryIndex: json("IndexRequest", required: false)
         case .load: json("LoadRequest", required: false)
         case .unload: json("UnloadRequest", required: false)
         case .approve: json("ApproveRequest", required: true)
+        case .canary: json("CanaryRequest", required: false)
         case .override, .suspend, .stop, .start: json("ReasonRequest", required: true)
         default: nil
         }
@@ -118,9 +122,16 @@ package enum OpenAPIDocument {
         case .models: "Models, versions and what was live when."
         case .decision: "What was decided, by which version and why."
         case .erase: "Erase what is stored of predictions or of a person."
+        case .install: "Store a signed package as a candidate."
+        case .keys: "API keys and certificates, without the keys."
+        case .createKey: "Make an API key, or let a certificate in."
+        case .revokeKey: "Take an API key or a certificate back."
         case .stage: "Make a version that was out of service a candidate again."
         case .approve: "Approve a version with exactly these hashes."
         case .override: "Let a version through that missed a bound, where the site's policy allows it."
+        case .shadow: "Let a version score what the live one scores, never shown."
+        case .canary: "Let a version answer a share of the requests, step by step."
+        case .rollout: "What is seen of versions beside the live ones: canary, shadow, standby."
         case .standby: "Load a version so that it can go live at once."
         case .unstage: "End a shadow, canary or standby."
         case .suspend: "Take a version out because something is wrong with it."
@@ -181,6 +192,17 @@ extension OpenAPIDocument {
                     "prediction": text,
                 ],
             ],
+            "KeyRequest": object(
+                [
+                    "name": ["type": "string", "pattern": "^[ -~]{1,64}$"],
+                    "roles": array(
+                        ["type": "string", "enum": .array(AccessRole.allCases.map { .string($0.rawValue) })], 1,
+                        AccessRole.allCases.count),
+                    "rate": ["type": ["string", "null"], "pattern": "^(none|[1-9][0-9]{0,5}/[smh])$"],
+                    "models": array(["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"], 1, 64),
+                    "certificate": ["type": ["string", "null"], "pattern": "^[0-9a-f]{64}$"],
+                    "subject": ["type": ["string", "null"], "pattern": "=", "maxLength": 512],
+                ], required: ["name", "roles"]),
             "RollbackRequest": object(["model": text]),
             "ApproveRequest": object(["configuration": text, "evidence": text], required: ["configuration", "evidence"]),
             "ReasonRequest": object(
@@ -206,6 +228,7 @@ extension OpenAPIDocument {
                 "properties": ["outputs": ["type": "array"]],
             ],
         ]
+        schemas["CanaryRequest"] = canaryRequest
         schemas["PredictRequest"] = predictRequest(row, flag, text)
         schemas["Parameters"] = [
             "type": "object", "maxProperties": .integer(Int64(ServingLimits.parameters)),
@@ -221,6 +244,7 @@ extension OpenAPIDocument {
 
     private static func predictRequest(_ row: JSONValue, _ flag: JSONValue, _ text: JSONValue) -> JSONValue {
         let rows = array(row, 1, ServingLimits.rows)
+        let name: JSONValue = ["type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.subjectBytes))]
         let split = object(
             ["columns": array(text, 1, ServingLimits.rowMembers), "data": array(["type": "array"], 1, ServingLimits.rows), "index": [:]],
             required: ["columns", "data"])
@@ -233,12 +257,23 @@ extension OpenAPIDocument {
                 "row": row, "rows": rows, "dataframe_records": rows, "dataframe_split": split,
                 "model": text, "explain": flag, "reasons": flag,
                 "counterfactual": ["type": ["boolean", "array"], "items": text],
-                "subject": [
-                    "type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.subjectBytes)),
-                ],
+                "subject": name, "routing_key": name,
             ],
             "oneOf": .array(one),
         ]
+    }
+
+    private static var canaryRequest: JSONValue {
+        func number(_ kind: String, _ least: JSONValue, _ most: JSONValue) -> JSONValue {
+            ["type": .string(kind), "minimum": least, "maximum": most]
+        }
+        return object([
+            "kind": ["type": "string", "enum": ["canary", "ab"]], "steps": array(number("integer", 1, 99), 1, CanaryPlan.stepsMax),
+            "rowsPerStep": number("integer", 1, 100_000_000), "minutesPerStep": number("integer", 0, 525_600),
+            "alpha": number("number", 0.0001, 0.5), "errorShareMax": number("number", 0.0001, 0.5),
+            "scoreShiftMax": number("number", 0.001, 0.999), "slowerTimesMax": number("number", 1.1, 1000),
+            "outcomeMargin": number("number", 0, 0.9), "outcomesMax": number("integer", 10, 100_000_000),
+        ])
     }
 
     private static func inferRequest() -> JSONValue {

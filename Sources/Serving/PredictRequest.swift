@@ -19,6 +19,8 @@ struct PredictRequest: Sendable {
     var wishes: RowWishes
     /// Whom all rows of the request are about, as the site knows the person.
     var subject: String?
+    /// What keeps the requests of one person, ward or device on one arm of a trial.
+    var routingKey: String?
     var rows: [RequestRow]
 
     /// - Parameter live: the versions that answer; the one that is picked here answers the whole request.
@@ -29,6 +31,7 @@ struct PredictRequest: Sendable {
             model = try Self.model(outline.model, live)
             wishes = outline.wishes
             subject = outline.subject
+            routingKey = outline.routingKey
             rows = try outline.readRows(body, model.rules)
             guard wishes.counterfactual == nil || rows.count <= ServingLimits.counterfactualRows
             else {
@@ -65,6 +68,7 @@ struct RequestOutline {
     private(set) var model: String?
     private(set) var wishes = RowWishes()
     private(set) var subject: String?
+    private(set) var routingKey: String?
     /// A reader that stands before the value of `rows` or `row`.
     private var place: JSONReader
     private var form = Form.row
@@ -114,18 +118,12 @@ struct RequestOutline {
             } else if reader.isEqual(key, "counterfactual"), wishes.counterfactual == nil {
                 wishes.counterfactual = try RequestOutline.counterfactual(&reader)
             } else if reader.isEqual(key, "subject"), subject == nil {
-                guard try reader.peek() == .string else {
-                    throw RequestRefusal.malformed("\"subject\" must be a text")
-                }
-                let text = reader.string(try reader.text())
-                guard (1...ServingLimits.subjectBytes).contains(text.utf8.count) else {
-                    throw RequestRefusal.malformed(
-                        "\"subject\" must have 1 to \(ServingLimits.subjectBytes) bytes")
-                }
-                subject = text
+                subject = try RequestOutline.name(&reader, "subject")
+            } else if reader.isEqual(key, "routing_key"), routingKey == nil {
+                routingKey = try RequestOutline.name(&reader, "routing_key")
             } else {
                 throw RequestRefusal.malformed(
-                    "member \(member) of the request is unknown or repeated; a request has row or rows (or dataframe_split, dataframe_records), model, explain, reasons, counterfactual, subject"
+                    "member \(member) of the request is unknown or repeated; a request has row or rows (or dataframe_split, dataframe_records), model, explain, reasons, counterfactual, subject, routing_key"
                 )
             }
         }
@@ -134,6 +132,18 @@ struct RequestOutline {
             throw RequestRefusal.malformed(
                 "the request has neither \"row\" (an object) nor \"rows\" (an array of objects)")
         }
+    }
+
+    private static func name(_ reader: inout JSONReader, _ member: String) throws -> String {
+        guard try reader.peek() == .string else {
+            throw RequestRefusal.malformed("\"\(member)\" must be a text")
+        }
+        let text = reader.string(try reader.text())
+        guard (1...ServingLimits.subjectBytes).contains(text.utf8.count) else {
+            throw RequestRefusal.malformed(
+                "\"\(member)\" must have 1 to \(ServingLimits.subjectBytes) bytes")
+        }
+        return text
     }
 
     mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> [RequestRow] {

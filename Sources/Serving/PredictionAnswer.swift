@@ -73,6 +73,9 @@ struct JSONBody {
         bytes.append(contentsOf: value.description.utf8)
     }
 
+    /// Appends text that is JSON already.
+    mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
+
     mutating func number(_ value: Int) { bytes.append(contentsOf: value.description.utf8) }
 
     mutating func string(_ text: String) { raw(Self.quoted(text)) }
@@ -121,11 +124,11 @@ extension JSONBody {
             raw("{\"feature\":")
             raw(model.quotedNames[flag.feature])
             raw(",\"flag\":\"")
-            raw(Array(flag.kind.rawValue.utf8))
+            text(flag.kind.rawValue)
             raw("\"}")
         }
         raw("]")
-        if model.package.manifest.thresholds.abstain != nil {
+        if model.abstainBand != nil {
             raw(scored.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
         }
         if let calibrated = model.calibrated(scored.record.score) {

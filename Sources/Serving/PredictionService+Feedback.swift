@@ -94,12 +94,11 @@ extension PredictionService {
     private func take(_ statement: Statement, _ principal: Principal, _ responder: HTTPResponder)
         throws
     {
-        guard let decision = try records.decision(statement.prediction)?.decision else {
-            throw RequestRefusal(
-                404, .unknownPrediction, "there is no prediction with this id at this node")
-        }
-        let model = try deployments.version(
-            decision.context.digest, intercept: decision.context.intercept)
+        let notFound = RequestRefusal(
+            404, .unknownPrediction, "there is no prediction with this id at this node")
+        guard let decision = try records.decision(statement.prediction)?.decision else { throw notFound }
+        let model = try deployments.version(decision.context.digest, intercept: decision.context.intercept)
+        guard principal.mayUse(model.package.name) else { throw notFound }
         let positive: Bool
         do {
             positive = try model.rules.readLabel(statement.outcome)
@@ -114,7 +113,9 @@ extension PredictionService {
             throw RequestRefusal(
                 409, .conflict, "\"supersedes\" names an outcome, but this prediction has none yet")
         }
+        let isFirst = records.outcome(of: statement.prediction) == nil
         let outcome = try record(statement, positive, principal, model)
+        if isFirst { observe(positive, of: decision) }
         metrics.count(
             "consilium_outcomes_total", [("model", model.package.name)], help: "Outcomes recorded.")
         answer(outcome, repeated: false, responder)

@@ -97,9 +97,10 @@ extension PredictionService {
     }
 
     /// `POST /v2/models/{model}/infer`.
+    /// - Parameter isPinned: the caller named the version, so no trial gets the request.
     func infer(
         _ model: DeployedModel, _ request: HTTPRequest, _ principal: Principal,
-        _ responder: HTTPResponder, _ start: UInt64
+        _ responder: HTTPResponder, _ start: UInt64, isPinned: Bool
     ) throws {
         let asked: InferRequest
         do {
@@ -112,13 +113,16 @@ extension PredictionService {
             throw error
         }
         let read = EventLoop.monotonicNanoseconds()
-        let answers = score(asked.rows, model, RowWishes(explain: asked.explains))
+        let key = asked.routingKey ?? routingKey(request) ?? asked.id
+        let route = isPinned ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
+        let answers = score(asked.rows, route.model, RowWishes(explain: asked.explains), arm: route.arm)
+        route.mirror(answers)
         let call = Commit(
-            model: model, principal: principal, endpoint: .infer, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .infer, start: start, read: read,
             timeout: asked.timeout,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(answers, call, responder) { scored in
-            InferAnswer(request: asked, rows: scored, model: model).response
+            InferAnswer(request: asked, rows: scored, model: route.model).response
         }
     }
 
@@ -134,8 +138,8 @@ extension PredictionService {
     /// The version that answers for a model.
     /// - Parameter version: the one that the caller wants, as a number; another than the live one does not answer.
     /// - Throws: `RequestRefusal` 404.
-    func liveModel(_ name: String, version: String? = nil) throws(RequestRefusal) -> DeployedModel {
-        guard let model = deployments.liveModel(name) else {
+    func liveModel(_ name: String, _ principal: Principal, version: String? = nil) throws(RequestRefusal) -> DeployedModel {
+        guard principal.mayUse(name), let model = deployments.liveModel(name) else {
             throw RequestRefusal(
                 404, .unknownModel, "no such model is live; GET /v1/models lists them")
         }

@@ -10,15 +10,19 @@ extension PredictionService {
     func predict(
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
-        let asked = try PredictRequest(request.body, live: deployments.live)
+        let table = deployments.live
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
         let read = EventLoop.monotonicNanoseconds()
-        let rows = score(asked.rows, asked.model, asked.wishes)
+        let key = asked.routingKey ?? routingKey(request) ?? asked.subject
+        let route = route(asked.rows, asked.model, table, key: key, start)
+        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        route.mirror(rows)
         let call = Commit(
-            model: asked.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(rows, call, responder) { _ in
             HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: asked.model))
+                contentType: "application/json", body: JSONBody.answer(rows, model: route.model))
         }
     }
 
@@ -31,12 +35,13 @@ extension PredictionService {
         let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
         let context = DecisionContext(
             digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm)
+        let scores = model.scores(rows.compactMap { if case .valid(let values) = $0 { values } else { nil } })
         var count = 0
         return rows.map { row in
             switch row {
             case .refused(let violations): return .refused(violations)
             case .valid(let values):
-                let score = model.score(values)
+                let score = scores[count]
                 let record = DecisionRecord(
                     id: first.advanced(by: count), context: context, score: score.score,
                     probability: score.probability, positive: score.positive, values: values)
@@ -96,7 +101,7 @@ extension PredictionService {
         try refuseIfStopped()
         try pending.enter(rows: scored.count)
         let count = scored.count
-        let sealed = seal(scored.map(\.record), call.subject)
+        let sealed = seal(scored, call.subject)
         let finish: LogWriter.Completion = { [self] failure in
             let error = failure.map { ServingError.logUnavailable(problem: $0) }
             noteDurable(error)
@@ -118,20 +123,20 @@ extension PredictionService {
             entry(sealed, scored[0].record, call), storing: (records.predictions, sealed.record), finish)
     }
 
-    private func seal(_ rows: [DecisionRecord], _ subject: String?) -> SealedDecisions {
+    private func seal(_ rows: [ScoredRow], _ subject: String?) -> SealedDecisions {
         let (salts, subjectSalt) = ids.withLock { ($0.salts(rows.count), subject == nil ? [] : $0.salts(1)) }
         return SealedDecisions(
-            rows, subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
+            rows.lazy.map(\.record), subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
     }
 
     /// The entry for all rows of a request. `protocol/prediction-api.md` §6.
     private func entry(_ sealed: SealedDecisions, _ first: DecisionRecord, _ call: Commit) -> LogEntry {
         var details: [String: JSONValue] = [
             "arm": .string(first.context.arm.name),
-            "configuration": .string(call.model.configurationDigest.hex),
+            "configuration": .string(call.model.configurationHex),
             "id": .string(first.id.description),
             "propensity": .string(first.context.arm.propensity.description),
-            "version": .integer(Int64(call.model.package.version)),
+            "version": .integer(Int64(call.model.version)),
         ]
         if let single = sealed.single {
             details["input"] = .string(single.input.hex)
@@ -142,20 +147,13 @@ extension PredictionService {
         }
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
-            site: configuration.site, model: call.model.package.name,
+            site: configuration.site, model: call.model.name,
             subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.package.digest,
             details: details)
     }
 
     private func countAnswer(_ rows: Int, _ model: DeployedModel, _ times: InferenceTimes) {
         statistics.count(model, rows: rows, times, at: clock.now())
-        let labels = [("model", model.package.name), ("version", String(model.package.version))]
-        metrics.count(
-            "consilium_predictions_total", labels, by: Double(rows),
-            help: "Rows scored and answered.")
-        metrics.observe(
-            "consilium_prediction_seconds", [], Double(times.total) / 1e9,
-            help: "From the complete request to its answer, log and disk included.")
     }
 
     /// Notes a request for a version that is not answered with 200.

@@ -6,13 +6,13 @@ import HTTP
 
 extension PredictionService {
     /// `POST /v2/repository/index`, body empty or `{"ready": bool}`.
-    func repositoryIndex(_ body: [UInt8]) throws(RequestRefusal) -> JSONValue {
+    func repositoryIndex(_ body: [UInt8], _ principal: Principal) throws(RequestRefusal) -> JSONValue {
         let wantsReady = try Self.object(body, ["ready"])["ready"]
         guard wantsReady == nil || wantsReady == true || wantsReady == false else {
             throw .malformed("\"ready\" must be true or false")
         }
         let state = deployments.current
-        let rows = state.models.flatMap { name in
+        let rows = state.models.filter(principal.mayUse).flatMap { name in
             state.versions(of: name).reversed().map { version -> (ready: Bool, JSONValue) in
                 let isReady = deployments.liveModel(name)?.package.digest == version.digest
                 return (
@@ -38,7 +38,7 @@ extension PredictionService {
         }
         try changeRepository(.load, responder) { [deployments] () throws(ServingError) in
             let state = deployments.current
-            guard state.models.contains(name) else { throw .unknownModel }
+            guard state.models.contains(name), principal.mayUse(name) else { throw .unknownModel }
             guard let digest = state.live(name)?.digest ?? state.history[name]?.last?.digest else {
                 throw .deployment(
                     problem: "no version of this model was ever live; make one live by its digest")
@@ -56,6 +56,7 @@ extension PredictionService {
             throw RequestRefusal.malformed("unload takes the parameter unload_dependents only")
         }
         try changeRepository(.unload, responder) { [deployments] () throws(ServingError) in
+            guard principal.mayUse(name) else { throw .unknownModel }
             try deployments.retire(name, by: Actor(principal))
         }
     }

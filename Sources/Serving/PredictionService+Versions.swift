@@ -6,11 +6,11 @@ import HTTP
 import Telemetry
 
 extension PredictionService {
-    func modelsJSON() -> JSONValue {
+    func modelsJSON(_ principal: Principal) -> JSONValue {
         let state = deployments.current
         return [
             "models": .array(
-                state.models.map { name in
+                state.models.filter(principal.mayUse).map { name in
                     [
                         "name": .string(name),
                         "live": state.live(name).map { .string($0.digest.hex) } ?? .null,
@@ -28,6 +28,7 @@ extension PredictionService {
             throw RequestRefusal(404, .notFound, "no version with this digest is installed")
         }
         try change(.makeLive, responder) { [deployments] () throws(ServingError) in
+            guard deployments.has(digest, for: principal) else { throw .unknownVersion }
             try deployments.makeLive(digest, by: Actor(principal))
             return digest
         }
@@ -36,9 +37,15 @@ extension PredictionService {
     /// `POST /v1/rollback`, body empty or `{"model": name}`.
     func rollback(_ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder) throws
     {
-        let model = try rollbackModel(request.body)
+        var model = try rollbackModel(request.body)
+        if let mine = principal.models {
+            let visible = deployments.current.liveModels.filter(mine.contains)
+            model = model ?? (visible.count == 1 ? visible.first : nil)
+            guard let model, mine.contains(model) else { throw ServingError.unknownModel }
+        }
+        let name = model
         try change(.rollback, responder) { [deployments] () throws(ServingError) in
-            try deployments.rollback(model, by: Actor(principal))
+            try deployments.rollback(name, by: Actor(principal))
         }
     }
 

@@ -20,20 +20,26 @@ package final class PredictionService: Sendable {
         package var site: String
         /// Whose packages are accepted: the coordinator's release key.
         package var trustedKey: VerifyingKey
+        /// The node's own key, which signs models that the site imports.
+        package var ownKey: VerifyingKey?
 
-        package init(directory: String, site: String, trustedKey: VerifyingKey) {
-            (self.directory, self.site, self.trustedKey) = (directory, site, trustedKey)
+        /// For callers whose key has no limit of its own.
+        package var rate: RateLimit
+
+        package init(directory: String, site: String, trustedKey: VerifyingKey, ownKey: VerifyingKey? = nil, rate: RateLimit = .unlimited) {
+            (self.directory, self.site, self.trustedKey, self.ownKey, self.rate) = (directory, site, trustedKey, ownKey, rate)
         }
     }
 
     package let deployments: Deployments
     let configuration: Configuration
-    let keys: AccessKeys
+    let gate: AccessGate
     let records: DecisionRecords
     let log: LogWriter
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
-    let statistics = ServingStatistics()
+    let statistics: ServingStatistics
+    let unkeyed = RequestCounter()
     let clock: any Clock
     let metrics: Telemetry.Metrics
     let logger: Logger
@@ -51,13 +57,13 @@ package final class PredictionService: Sendable {
         replay: ((StoredEntry) -> Void) throws -> Void, keys: AccessKeys,
         clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics, logger: Logger
     ) throws(ServingError) {
-        (self.configuration, self.keys, self.clock, self.metrics, self.logger) = (
-            configuration, keys, clock, metrics, logger
-        )
+        (self.configuration, self.clock, self.metrics, self.logger) = (configuration, clock, metrics, logger)
+        gate = AccessGate(keys, defaultRate: configuration.rate)
+        statistics = ServingStatistics(metrics)
         var erased: [PredictionID] = []
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site,
-            trustedKey: configuration.trustedKey, log: log,
+            trustedKeys: [configuration.trustedKey] + (configuration.ownKey.map { [$0] } ?? []), log: log,
             replay: { take in
                 try withoutActuallyEscaping(take) { take in
                     try replay { stored in
@@ -65,7 +71,7 @@ package final class PredictionService: Sendable {
                         take(stored)
                     }
                 }
-            }, clock: clock, logger: logger)
+            }, clock: clock, random: random, logger: logger)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
         _ = try records.erase(erased)
@@ -89,6 +95,7 @@ package final class PredictionService: Sendable {
     package func stop() {
         worker.stop()
         pending.stop()
+        deployments.close()
         records.close()
     }
 
@@ -97,7 +104,8 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        path == Endpoint.predict.path || path.hasSuffix("/infer")
+        if path == Endpoint.install.path { return ServingLimits.packageBytes }
+        return path == Endpoint.predict.path || path.hasSuffix("/infer")
             ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
     }
 
@@ -116,7 +124,7 @@ package final class PredictionService: Sendable {
     ) {
         let start = EventLoop.monotonicNanoseconds()
         do {
-            let principal = try admit(endpoint, request)
+            let principal = try gate.admit(request, endpoint.access, endpoint.reach, at: start)
             guard request.body.count <= Self.bodyLimit(path: request.path) else {
                 throw RequestRefusal(
                     413, .tooLarge,
@@ -147,25 +155,6 @@ package final class PredictionService: Sendable {
         }
     }
 
-    /// The caller, when the table lets it in.
-    private func admit(_ endpoint: Endpoint, _ request: HTTPRequest) throws(RequestRefusal)
-        -> Principal
-    {
-        let principal =
-            endpoint.access == .anyone
-            ? nil : keys.principal(authorization: request.headers["Authorization"])
-        guard !endpoint.access.allows(principal?.roles) else {
-            return principal ?? Principal(identifier: "anyone", roles: [])
-        }
-        guard principal != nil else {
-            throw RequestRefusal(
-                401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
-        }
-        throw RequestRefusal(
-            403, .forbidden,
-            "this API key does not have a role for this endpoint; ask the node's operator")
-    }
-
     private func answer(
         _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters,
         _ principal: Principal, _ responder: HTTPResponder,
@@ -176,14 +165,19 @@ package final class PredictionService: Sendable {
             try refuseIfStopped()
             try predict(request, principal, responder, start)
         case .feedback: try feedback(request, principal, responder)
-        case .models: responder.respond(.json(modelsJSON()))
+        case .models: responder.respond(.json(modelsJSON(principal)))
         case .decision: try decision(parameters["id"], principal, responder)
         case .makeLive: try makeLive(parameters["digest"], principal, responder)
         case .rollback: try rollback(request, principal, responder)
         case .erase: try erase(request, principal, responder)
-        case .stage, .approve, .override, .standby, .unstage, .suspend, .retire:
-            try change(endpoint, parameters["digest"], request.body, Actor(principal), responder)
+        case .install: try install(request.body, principal, responder)
+        case .keys: responder.respond(.json(try keysJSON()))
+        case .createKey: try createKey(request.body, principal, responder)
+        case .revokeKey: try revokeKey(parameters["id"], principal, responder)
+        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
+            try change(endpoint, parameters["digest"], request.body, principal, responder)
         case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
+        case .rollout: responder.respond(.json(deployments.lanesJSON()))
         case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
             responder.respond(
@@ -201,18 +195,18 @@ package final class PredictionService: Sendable {
                     : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
         case .server, .serverSlash: responder.respond(.json(serverJSON()))
         case .modelsStats:
-            let models = deployments.live.models.values.sorted {
+            let models = deployments.live.visible(to: principal).models.values.sorted {
                 $0.package.name < $1.package.name
             }
             responder.respond(.json(statisticsJSON(models)))
-        case .repositoryIndex: responder.respond(.json(try repositoryIndex(request.body)))
+        case .repositoryIndex: responder.respond(.json(try repositoryIndex(request.body, principal)))
         case .load: try loadModel(parameters["model"], request.body, principal, responder)
         case .unload: try unloadModel(parameters["model"], request.body, principal, responder)
         case .model, .modelReady, .modelConfig, .modelStats, .infer:
-            let model = try liveModel(parameters["model"])
+            let model = try liveModel(parameters["model"], principal)
             try answer(endpoint, model, request, principal, responder, start)
         case .version, .versionReady, .versionConfig, .versionStats, .versionInfer:
-            let model = try liveModel(parameters["model"], version: parameters["version"])
+            let model = try liveModel(parameters["model"], principal, version: parameters["version"])
             try answer(endpoint, model, request, principal, responder, start)
         }
     }
@@ -228,7 +222,7 @@ package final class PredictionService: Sendable {
         case .modelStats, .versionStats: responder.respond(.json(statisticsJSON([model])))
         default:
             try refuseIfStopped()
-            try infer(model, request, principal, responder, start)
+            try infer(model, request, principal, responder, start, isPinned: endpoint == .versionInfer)
         }
     }
 
@@ -241,16 +235,17 @@ package final class PredictionService: Sendable {
 
     func refuse(_ endpoint: Endpoint, _ refusal: RequestRefusal, _ responder: HTTPResponder) {
         countRefusal(endpoint, refusal.reason)
-        var response = HTTPResponse.error(refusal.status, refusal.message)
-        if refusal.status == 401 { response.headers.append("WWW-Authenticate", "Bearer") }
-        if refusal.status == 503 { response.headers.append("Retry-After", "1") }
-        responder.respond(response)
+        responder.respond(refusal.response)
     }
 
     func countRefusal(_ endpoint: Endpoint, _ reason: RequestRefusal.Reason) {
+        countRefusal(endpoint.rawValue, reason)
+    }
+
+    func countRefusal(_ endpoint: String, _ reason: RequestRefusal.Reason) {
         metrics.count(
             "consilium_requests_refused_total",
-            [("endpoint", endpoint.rawValue), ("reason", reason.rawValue)],
+            [("endpoint", endpoint), ("reason", reason.rawValue)],
             help: "Requests that were not answered with 200, by endpoint and reason.")
     }
 

@@ -1,4 +1,5 @@
 import Codec
+import HTTP
 
 /// Why a request is not answered with 200. Made of fixed words, positions and the schema's words only.
 struct RequestRefusal: Error, Equatable, Sendable {
@@ -8,6 +9,8 @@ struct RequestRefusal: Error, Equatable, Sendable {
     var message: String
     /// For the metric, from a closed list.
     var reason: Reason
+    /// When to ask again; 1 for every 503.
+    private var waitSeconds: Int?
 
     enum Reason: String, CaseIterable, Sendable {
         case malformed
@@ -19,6 +22,7 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case conflict, unauthorised, forbidden
         case notFound = "not-found"
         case overloaded, timeout
+        case rateLimited = "rate-limited"
         case coding = "content-encoding"
         case logUnavailable = "log-unavailable"
         case recordsUnavailable = "records-unavailable"
@@ -29,6 +33,22 @@ struct RequestRefusal: Error, Equatable, Sendable {
 
     init(_ status: Int, _ reason: Reason, _ message: String) {
         (self.status, self.reason, self.message) = (status, reason, message)
+    }
+
+    static func tooMany(_ rate: RateLimit, retryAfterSeconds: Int) -> RequestRefusal {
+        var refusal = RequestRefusal(
+            429, .rateLimited,
+            "this caller may make \(rate.text) requests; ask again in \(retryAfterSeconds) s, or ask the node's operator for more")
+        refusal.waitSeconds = retryAfterSeconds
+        return refusal
+    }
+
+    /// The answer.
+    var response: HTTPResponse {
+        var response = HTTPResponse.error(status, message)
+        if status == 401 { response.headers.append("WWW-Authenticate", "Bearer") }
+        if let seconds = waitSeconds ?? (status == 503 ? 1 : nil) { response.headers.append("Retry-After", String(seconds)) }
+        return response
     }
 
     static func malformed(_ message: String) -> RequestRefusal {
@@ -55,12 +75,14 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case .nothingToRollBack:
             self.init(409, .conflict, "there is no earlier version to go back to")
         case .deployment(let problem): self.init(409, .conflict, problem)
+        case .unknownKey: self.init(404, .notFound, "there is no key of that id; GET /v1/node/keys lists them")
+        case .keyRequest(let problem): self = .malformed(problem)
         case .transition: self.init(409, .transition, "\(error)")
         case .role: self.init(403, .forbidden, "\(error); ask the node's operator")
         case .approval(let problem): self.init(409, .approval, problem)
         case .gates(let problem): self.init(409, .gates, problem)
         case .predictionsStopped: self.init(503, .stopped, "\(error)")
-        case .accessKeys, .unknownKey, .keyRequest:
+        case .accessKeys:
             self.init(
                 500, .unavailable, "the node's API keys cannot be used; tell the node's operator")
         }

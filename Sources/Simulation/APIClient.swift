@@ -13,15 +13,18 @@ package final class APIClient {
     private let key: String
 
     /// - Parameters:
-    ///   - url: `https://host:port`.
-    ///   - authorityPath: PEM file of the CA.
+    ///   - url: `https://host:port`, or `http://host:port` of a node behind a proxy that ends TLS.
+    ///   - authorityPath: PEM file of the CA; not read for `http`.
     ///   - key: bearer key.
     package init(url: String, authorityPath: String, key: String) throws {
-        let address = try ListenAddress(text: String(url.dropFirst("https://".count)), path: "url")
-        let authority = try Certificate(pem: String(decoding: DurableFile.read(authorityPath, maxBytes: 1 << 16), as: UTF8.self))
-        client = try HTTPClient(
-            configuration: HTTPClientConfiguration(
-                host: address.host, port: address.port, tls: try TLSContext.client(trust: .authority(authority))))
+        let isPlain = url.hasPrefix("http://")
+        let address = try ListenAddress(text: String(url.dropFirst((isPlain ? "http://" : "https://").count)), path: "url")
+        var tls: TLSContext?
+        if !isPlain {
+            let authority = try Certificate(pem: String(decoding: DurableFile.read(authorityPath, maxBytes: 1 << 16), as: UTF8.self))
+            tls = try TLSContext.client(trust: .authority(authority))
+        }
+        client = try HTTPClient(configuration: HTTPClientConfiguration(host: address.host, port: address.port, tls: tls))
         self.key = key
     }
 

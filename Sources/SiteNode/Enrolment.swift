@@ -46,7 +46,8 @@ package enum Enrolment {
         try KeyFile.write(SystemRandom.shared.bytes(32), to: keys + "/split.key")
         try makeServingCertificate(keys, site: token.site, hosts: hosts, listen: listen, now: now)
         let operators = try AccessKeys(directory: keys, clock: clock).create(
-            name: "operator at this machine", roles: [.operator, .overseer, .auditor], random: SystemRandom.shared)
+            AccessKeyRequest(name: "operator at this machine", roles: [.operator, .overseer, .auditor], rate: .unlimited),
+            random: SystemRandom.shared)
         try KeyFile.write(Array(operators.key.utf8), to: keys + "/operator.key")
         if !DurableFile.exists(path + "/policy.json5") {
             try DurableFile.writeAtomically(policy.documented, to: path + "/policy.json5")

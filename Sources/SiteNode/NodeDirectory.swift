@@ -12,9 +12,11 @@
 import AuditLog
 import Codec
 import Cryptography
+import Serving
 import Storage
 import Study
 import Tabular
+import Transport
 
 /// The node's configuration file.
 package struct NodeConfiguration: Equatable, Sendable {
@@ -32,6 +34,8 @@ package struct NodeConfiguration: Equatable, Sendable {
     package var data: [String: DataSource]
     /// Days for which the node's log gives its entries out.
     package var retentionDays = Retention.daysDefault
+    /// Requests of a caller whose key has no limit of its own.
+    package var rate = RateLimit.unlimited
 
     package init(
         site: String, federation: String, coordinator: ListenAddress, proxy: String?, listen: ListenAddress, hosts: [String],
@@ -62,6 +66,10 @@ package struct NodeConfiguration: Equatable, Sendable {
             data[study] = try DataSource(json: sources?.value(study) ?? .null, path: "config.data.\(study)")
         }
         retentionDays = try fields.optionalInteger("retentionDays", in: Retention.daysMin...Retention.daysMax) ?? Retention.daysDefault
+        if let text = try fields.optionalString("rate", maxBytes: 16) {
+            guard let rate = RateLimit(text) else { throw FieldError(path: "config.rate", problem: RateLimit.form) }
+            self.rate = rate
+        }
         try fields.finish()
         guard isName(site) else { throw FieldError(path: "config.site", problem: "must be 1 to 64 of a-z, 0-9 and -") }
         guard !hosts.isEmpty else { throw FieldError(path: "config.hosts", problem: "must name at least one host") }
@@ -75,6 +83,7 @@ package struct NodeConfiguration: Equatable, Sendable {
             "data": .object(data.mapValues(\.json)), "retentionDays": .integer(Int64(retentionDays)),
         ]
         if let proxy { object["proxy"] = .string(proxy) }
+        if rate != .unlimited { object["rate"] = .string(rate.text) }
         return .object(object)
     }
 
@@ -125,6 +134,13 @@ package struct NodeDirectory: Sendable {
     private static func read<Document>(_ path: String, _ parse: ([UInt8]) throws -> Document) throws -> Document {
         let text = try DurableFile.read(path, maxBytes: 1 << 16)
         do { return try parse(text) } catch { throw NodeError.configuration(path: path, problem: "\(error)") }
+    }
+
+    /// Whether callers may show certificates: when `keys/client-ca.crt.pem` holds the authorities that issue them.
+    static func clients(keys: String) throws -> TLSContext.ClientAuthentication {
+        let path = keys + "/client-ca.crt.pem"
+        guard DurableFile.exists(path) else { return .none }
+        return .optional(clientCAs: try Certificate.chain(pem: text(path)))
     }
 
     static func text(_ path: String) throws -> String {

@@ -1,4 +1,4 @@
-// The node's own endpoints beside those of `Serving`: status, plans, consent, data check, egress, keys, log.
+// The node's own endpoints beside those of `Serving`: status, plans, consent, data check, egress, log.
 // All of them are also commands of `consilium node`. `protocol/federation.md` §7.
 
 import AuditLog
@@ -12,13 +12,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, keys, createKey, revokeKey, manifest, signManifest, resume, evaluate, auditLog
+    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, evaluate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .createKey, .signManifest, .resume, .evaluate: "POST"
-        case .revokeKey: "DELETE"
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: "POST"
         default: "GET"
         }
     }
@@ -32,8 +31,6 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .withdraw: "/v1/node/studies/{study}/withdraw"
         case .check: "/v1/node/studies/{study}/check"
         case .egress: "/v1/node/egress"
-        case .keys, .createKey: "/v1/node/keys"
-        case .revokeKey: "/v1/node/keys/{id}"
         case .manifest: "/v1/node/manifest"
         case .signManifest: "/v1/node/manifest/{hash}/sign"
         case .resume: "/v1/node/resume"
@@ -45,7 +42,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .keys, .createKey, .revokeKey, .signManifest, .resume, .evaluate: [.operator]
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: [.operator]
         case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -58,12 +55,7 @@ extension NodeService {
         predictions.mount(on: &router)
         for endpoint in NodeEndpoint.allCases {
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
-                guard let principal = keys.principal(authorization: request.headers["authorization"]) else {
-                    return responder.respond(.error(401, "a valid API key is needed: Authorization: Bearer KEY"))
-                }
-                guard !endpoint.roles.isDisjoint(with: principal.roles) else {
-                    return responder.respond(.error(403, "this API key does not have a role for this endpoint; ask the node's operator"))
-                }
+                guard let principal = predictions.admit(request, endpoint.roles, endpoint: endpoint.rawValue, responder) else { return }
                 if endpoint == .auditLog { return responder.respond(auditFile(parameters["path"])) }
                 onNode { node in
                     do {
@@ -88,9 +80,6 @@ extension NodeService {
         case .withdraw: try withdraw(parameters["study"], principal)
         case .check: try check(parameters["study"], principal)
         case .egress: egressJSON()
-        case .keys: ["keys": .array(try keys.list().map(\.json))]
-        case .createKey: try createKey(request.body, principal)
-        case .revokeKey: try revokeKey(parameters["id"], principal)
         case .manifest: manifestJSON()
         case .signManifest: try signManifest(parameters["hash"], principal)
         case .resume: try resume(principal)
@@ -108,10 +97,6 @@ extension NodeService {
         switch error {
         case let error as NodeError:
             return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
-        case ServingError.keyRequest:
-            return .json(["error": .string("\(error)"), "code": "request.malformed"], status: 400)
-        case ServingError.unknownKey:
-            return .json(["error": "there is no key of that id", "code": "key.unknown"], status: 404)
         case ServingError.unknownVersion:
             return .json(["error": "no version with this digest is installed", "code": "version.unknown"], status: 404)
         case let error as ServingError where error.isRefusal:
@@ -192,27 +177,6 @@ extension NodeService {
         return ["study": .string(study), "report": report.json, "text": .string(report.text())]
     }
 
-    /// Makes an API key; the answer is the only place where it ever stands.
-    private func createKey(_ body: [UInt8], _ principal: Principal) throws -> JSONValue {
-        var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
-        let name = try fields.string("name", maxBytes: 64)
-        let words = try fields.strings("roles", maxCount: 16)
-        try fields.finish()
-        let roles = Set(words.compactMap(AccessRole.init(rawValue:)))
-        guard roles.count == Set(words).count, !roles.isEmpty else {
-            throw FieldError(path: "roles", problem: "must be some of \(AccessRole.allCases.map(\.rawValue).joined(separator: ", "))")
-        }
-        let (record, key) = try keys.create(name: name, roles: roles, random: SystemRandom.shared)
-        try perform([.log(.operated(.keyCreated, site: directory.configuration.site, by: principal.identifier, record.logged))])
-        return ["id": .string(record.id), "name": .string(name), "key": .string(key), "roles": .array(roles.sorted().map { .string($0.rawValue) })]
-    }
-
-    private func revokeKey(_ id: String, _ principal: Principal) throws -> JSONValue {
-        try keys.revoke(id: id)
-        try perform([.log(.operated(.keyRevoked, site: directory.configuration.site, by: principal.identifier, ["id": .string(id)]))])
-        return ["id": .string(id), "revoked": true]
-    }
-
     private func statusJSON() -> JSONValue {
         [
             "site": .string(directory.configuration.site), "federation": .string(directory.configuration.federation),
@@ -265,19 +229,5 @@ extension NodeState.Version {
             "study": .string(study), "version": .integer(Int64(version)), "package": .string(package.hex),
             "metrics": .object(metrics.mapValues { .number($0) }), "time": .string(time.iso8601),
         ]
-    }
-}
-
-extension AccessKeys.Record {
-    var json: JSONValue {
-        [
-            "id": .string(id), "name": .string(name), "created": .string(created.iso8601),
-            "roles": .array(roles.sorted().map { .string($0.rawValue) }),
-        ]
-    }
-
-    /// What the log holds of a key.
-    var logged: [String: JSONValue] {
-        ["id": .string(id), "name": .string(name), "roles": .array(roles.sorted().map { .string($0.rawValue) })]
     }
 }

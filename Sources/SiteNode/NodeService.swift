@@ -23,7 +23,6 @@ package final class NodeService: @unchecked Sendable {
     package let metrics = Metrics()
     let log: AuditLog
     let blobs: BlobStore
-    let keys: AccessKeys
     let egress: EgressRecord
     package let predictions: PredictionService
     let data: FileSiteData
@@ -59,14 +58,13 @@ package final class NodeService: @unchecked Sendable {
         let origin = LogKeys.origin(federation: configuration.federation, party: configuration.site)
         let log = try AuditLog.openOrCreate(directory: path + "/log", origin: origin, signer: directory.signingKey, clock: clock, pace: .serving)
         self.log = log
-        keys = try AccessKeys(directory: path + "/keys", clock: clock)
         egress = try EgressRecord(directory: path + "/records", clock: clock)
         let link = try CoordinatorLink(directory, egress: egress)
         self.link = link
         let predictions = try PredictionService(
-            .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey),
+            .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey, ownKey: directory.signingKey.publicKey, rate: configuration.rate),
             log: LogWriter(log, metrics: metrics),
-            replay: { take in try log.forEach(take) }, keys: keys, clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
+            replay: { take in try log.forEach(take) }, keys: AccessKeys(directory: path + "/keys", clock: clock), clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         self.predictions = predictions
         let data = FileSiteData(directory) { plan in
             try predictions.labelledRows(plan.schema).map { ($0.row, $0.label) }
@@ -101,7 +99,8 @@ package final class NodeService: @unchecked Sendable {
     /// Listens, and starts the node's threads.
     package func start() throws {
         let listen = directory.configuration.listen
-        let tls = try TLSContext.server(chain: directory.servingChain, key: directory.servingKey)
+        let tls = try TLSContext.server(
+            chain: directory.servingChain, key: directory.servingKey, clients: NodeDirectory.clients(keys: directory.path + "/keys"))
         var configuration = HTTPServerConfiguration(host: listen.host, port: listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
         configuration.observe = observer()
@@ -249,7 +248,7 @@ extension NodeService {
         let deployments = predictions.deployments
         try deployments.install(installation.package, intercept: installation.intercept, rules: installation.rules, by: node)
         try deployments.note(installation.evaluation, of: digest, by: node)
-        try deployments.beginIfAutomatic(digest, by: node)
+        deployments.beginIfAutomatic(digest)
     }
 
     private func note(_ entry: LogEntry) {

@@ -38,6 +38,10 @@ package final class StandaloneNode {
         package var hosts: [String]
         /// The name in log entries.
         package var site: String
+        /// Requests of a caller whose key has no limit of its own.
+        package var rate = RateLimit.unlimited
+        /// Days for which the log gives its entries out.
+        package var retentionDays = Retention.daysDefault
 
         package init(
             packages: [String], state: String, trustedKey: VerifyingKey, listen: ListenAddress, isPlain: Bool, hosts: [String],
@@ -69,11 +73,12 @@ package final class StandaloneNode {
         try DurableFile.createDirectory(keys)
         lock = try DirectoryLock(options.state)
         let access = try StandaloneNode.prepareKeys(keys, options, clock)
+        let signer = try SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem"))
         log = try AuditLog.openOrCreate(
-            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)",
-            signer: SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem")), clock: clock, pace: .serving)
+            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)", signer: signer, clock: clock,
+            pace: .serving)
         predictions = try PredictionService(
-            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey), log: LogWriter(log, metrics: metrics),
+            .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
         for release in releases {
@@ -85,10 +90,11 @@ package final class StandaloneNode {
             if version?.wasRolledBack ?? true || [.suspended, .retired].contains(version?.status) { continue }
             try predictions.deployments.makeLive(release.digest, actor: options.site)
         }
-        log.keep(try Retention(), clock: clock)
+        log.keep(try Retention(days: options.retentionDays), clock: clock)
         var router = Router()
         predictions.mount(on: &router)
-        router.add("GET", "/audit/{path...}") { [log] _, parameters, responder in
+        router.add("GET", "/audit/{path...}") { [log, predictions] request, parameters, responder in
+            guard predictions.admit(request, Set(AccessRole.allCases), endpoint: "auditLog", responder) != nil else { return }
             guard let file = try? log.file(parameters["path"]) else { return responder.respond(.error(404, "the log has no such file")) }
             responder.respond(HTTPResponse(contentType: file.contentType, body: file.bytes))
         }
@@ -117,7 +123,8 @@ package final class StandaloneNode {
             ("predict.key", "first caller", [.predict, .feedback]),
         ]
         for (file, name, roles) in first where !DurableFile.exists(keys + "/" + file) {
-            let made = try access.create(name: name, roles: roles, random: SystemRandom.shared)
+            let rate: RateLimit? = roles.contains(.operator) ? .unlimited : nil
+            let made = try access.create(AccessKeyRequest(name: name, roles: roles, rate: rate), random: SystemRandom.shared)
             try KeyFile.write(Array(made.key.utf8), to: keys + "/" + file)
         }
         return access
@@ -131,13 +138,13 @@ package final class StandaloneNode {
             let keys = options.state + "/keys"
             tls = try TLSContext.server(
                 chain: Certificate.chain(pem: NodeDirectory.text(keys + "/serving.crt.pem")),
-                key: CertificateKey(pem: KeyFile.read(keys + "/serving.key.pem")))
+                key: CertificateKey(pem: KeyFile.read(keys + "/serving.key.pem")), clients: NodeDirectory.clients(keys: keys))
         }
         var configuration = HTTPServerConfiguration(host: options.listen.host, port: options.listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
-        configuration.observe = { [metrics] event in
-            guard case .answered(let exchange) = event else { return }
-            metrics.count("consilium_http_requests_total", [("status", "\(exchange.status)")], help: "Requests by status")
+        let answered = AnswerCounters(metrics)
+        configuration.observe = { event in
+            if case .answered(let exchange) = event { answered.count(exchange.status) }
         }
         let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }

@@ -10,8 +10,11 @@ package struct AcceptanceFinding: Equatable, Sendable {
     package var gate: String
     /// What was measured; nil when it could not be.
     package var value: Double?
+    /// Bounds, one or both.
     package var atLeast: Double?
+    /// The upper one.
     package var atMost: Double?
+    /// Whether the value is within them.
     package var passed: Bool
 
     package init(gate: String, value: Double?, atLeast: Double? = nil, atMost: Double? = nil, passed: Bool) {

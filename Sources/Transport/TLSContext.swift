@@ -18,6 +18,8 @@ import Cryptography
         /// Every client must present a certificate of this CA with a site name (see
         /// ``PeerIdentity``).
         case required(clientCA: Certificate)
+        /// A client may present a certificate that one of these authorities issued itself; it names a caller, not a site.
+        case optional(clientCAs: [Certificate])
     }
 
     /// What a client believes.
@@ -34,7 +36,7 @@ import Cryptography
     ///   - chain: leaf first; the CA certificate last, so that clients that pin its fingerprint can
     ///     check it.
     ///   - key: the leaf's key.
-    ///   - clients: whether client certificates are required.
+    ///   - clients: whether client certificates are required, or may be shown.
     ///   - enrolmentProtocol: an ALPN name whose clients are not asked for a certificate.
     ///   - isRevoked: asked with the serial number (lower-case hexadecimal) of each client
     ///     certificate, on a loop thread.
@@ -47,6 +49,7 @@ import Cryptography
         isRevoked: @escaping @Sendable (String) -> Bool = { _ in false }
     ) throws(TransportError) -> TLSContext {
         var rules = TLSRules(isServer: true)
+        if case .optional = clients { rules.requiresSiteName = false }
         rules.protocols = ["http/1.1"]
         rules.isRevoked = isRevoked
         if let enrolmentProtocol {
@@ -55,9 +58,16 @@ import Cryptography
         }
         let context = try TLSContext(rules)
         try context.use(chain: chain, key: key)
-        if case .required(let authority) = clients {
+        switch clients {
+        case .none: break
+        case .required(let authority):
             try context.trust(authority, announce: true)
-            context.requirePeerCertificate()
+            context.verifyPeer()
+        case .optional(let authorities):
+            for authority in authorities { try context.trust(authority, announce: true) }
+            // An institution's issuing authority is often not a root.
+            unsafe X509_STORE_set_flags(SSL_CTX_get_cert_store(context.pointer), UInt(X509_V_FLAG_PARTIAL_CHAIN))
+            context.verifyPeer(isRequired: false)
         }
         context.selectProtocols()
         return context
@@ -83,7 +93,7 @@ import Cryptography
         case .authority(let authority): try context.trust(authority, announce: false)
         case .fingerprint: context.verifyByFingerprint()
         }
-        context.requirePeerCertificate()
+        context.verifyPeer()
         try context.offerProtocols()
         return context
     }
@@ -132,7 +142,7 @@ import Cryptography
         }
     }
 
-    /// Makes `authority` the only trust anchor.
+    /// Makes `authority` a trust anchor; there are no others than those given.
     private func trust(_ authority: Certificate, announce: Bool) throws(TransportError) {
         TLSErrorQueue.clear()
         let anchor = try X509Pointer(authority)
@@ -145,9 +155,10 @@ import Cryptography
     }
 
     /// Leaf directly under the CA, and every verdict passes ``TLSSession/judge(_:_:)``.
-    private func requirePeerCertificate() {
+    private func verifyPeer(isRequired: Bool = true) {
+        let mode = isRequired ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT : SSL_VERIFY_PEER
         unsafe SSL_CTX_set_verify_depth(pointer, 0)
-        unsafe SSL_CTX_set_verify(pointer, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT) {
+        unsafe SSL_CTX_set_verify(pointer, mode) {
             verdict, store in
             guard let store = unsafe store, let session = unsafe TLSSession.verifying(store) else {
                 return 0
@@ -202,6 +213,7 @@ struct TLSRules: Sendable {
     var enrolmentProtocol: String?
     var isRevoked: @Sendable (String) -> Bool = { _ in false }
     var pinnedFingerprint: Digest?
+    var requiresSiteName = true
 
     init(isServer: Bool) { self.isServer = isServer }
 }

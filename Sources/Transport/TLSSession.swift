@@ -216,7 +216,7 @@ import Glibc
         return false
     }
 
-    /// Nil for a CA certificate and for one without a site name.
+    /// Nil for a CA certificate, and for one without a site name where sites are expected.
     private func clientIdentity(_ store: OpaquePointer) -> PeerIdentity? {
         guard let leaf = unsafe X509_STORE_CTX_get_current_cert(store),
             unsafe X509_check_ca(leaf) == 0
@@ -227,7 +227,9 @@ import Glibc
         defer { unsafe CRYPTO_free(start, nil, 0) }
         // Safe: i2d allocated `count` bytes; they are copied.
         let der = unsafe Array(UnsafeBufferPointer(start: start, count: Int(count)))
-        guard let certificate = try? Certificate(der: der) else { return nil }
+        guard let certificate = try? Certificate(der: der),
+            !context.rules.requiresSiteName || certificate.siteName != nil
+        else { return nil }
         return PeerIdentity(certificate)
     }
 

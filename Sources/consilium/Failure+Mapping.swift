@@ -32,6 +32,7 @@ extension Failure {
         case let error as NodeError: self.init(error.code.hasPrefix("enrolment.token") ? .noPermission : .data, error.code, "\(error)")
         case let error as MessageError: self.init(.protocol, "message", "\(error)")
         case let error as PackageError: self.init(.data, "package", "\(error)")
+        case let error as ImportError: self.init(.data, "import", "\(error)")
         case AuditFinding.unreadable(.unreachable(let reason)): self.init(.unavailable, "connection", reason)
         case let error as AuditFinding: self.init(.data, "audit", "\(error)")
         case let error as AuditLogError: self.init(Failure.code(error), "log", "\(error)")

@@ -7,6 +7,7 @@ import Storage
 
 let modelCommands: [Command] = [
     predictCommand,
+    importCommand,
     Command(
         words: ["model", "verify"], summary: "check a model package directory against the key that must have signed it",
         operands: ["PACKAGE"],

@@ -114,37 +114,68 @@ let nodeCommands: [Command] = [
         Output(invocation).answer(answer, "Rolled back.")
     },
     Command(
-        words: ["node", "key", "create"], summary: "make an API key for a user or system of the site",
+        words: ["node", "key", "create"], summary: "make an API key for a user or system of the site, or let a client certificate in",
         options: [
             directory, .required("name", "NAME", "whose key it is"),
             .repeated("role", "ROLE", "predict, feedback, operator, overseer or auditor; several are allowed"),
+            .repeated("model", "NAME", "the key is for this model only; several are allowed"),
+            .value("rate", "N/s", "requests it may make, 429 beyond; N/m, N/h or none (default: the node's `rate`)"),
+            .value("certificate", "FILE", "let this client certificate in, instead of making a key"),
+            .value("certificate-subject", "DN", "let in every certificate of this subject that keys/client-ca.crt.pem vouches for"),
             .value("output", "FILE", "write the key to a file (0600) instead"),
         ]
-    ) { invocation in
-        let body: JSONValue = ["name": .string(try invocation.require("name")), "roles": .array(invocation.all("role").map { .string($0) })]
-        let answer = try RunningProcess.node(try invocation.require("dir")).call("POST", "/v1/node/keys", body: body.canonicalBytes())
-        if let file = invocation["output"] {
-            try KeyFile.write(Array((answer["key"]?.stringValue ?? "").utf8), to: file)
-            Output(invocation).answer(["id": answer["id"] ?? .null, "file": .string(file)], "Key \(answer["id"]?.stringValue ?? "") written to \(file).")
-        } else {
-            Output(invocation).answer(answer, "\(answer["key"]?.stringValue ?? "")\n(shown once; id \(answer["id"]?.stringValue ?? ""))")
-        }
-    },
+    ) { invocation in try createKey(invocation) },
     Command(words: ["node", "key", "list"], summary: "list API keys", options: [directory]) { invocation in
         let answer = try RunningProcess.node(try invocation.require("dir")).call("GET", "/v1/node/keys")
-        let lines = (answer["keys"]?.arrayValue ?? []).map { key in
-            "\(key["id"]?.stringValue ?? "")  \((key["roles"]?.arrayValue ?? []).compactMap(\.stringValue).joined(separator: ", "))  \(key["name"]?.stringValue ?? "")"
+        let lines = (answer["keys"]?.arrayValue ?? []).map { key -> String in
+            let kind = key["certificate"] != nil || key["subject"] != nil ? "certificate" : "key"
+            let models = (key["models"]?.arrayValue ?? []).compactMap(\.stringValue).joined(separator: ", ")
+            return [
+                key["id"]?.stringValue ?? "", kind, (key["roles"]?.arrayValue ?? []).compactMap(\.stringValue).joined(separator: ", "),
+                key["rate"]?.stringValue ?? "", models, key["name"]?.stringValue ?? "",
+            ].filter { !$0.isEmpty }.joined(separator: "  ")
         }
         Output(invocation).answer(answer, lines.joined(separator: "\n"))
     },
     Command(
-        words: ["node", "key", "revoke"], summary: "take an API key back", options: [directory, .required("id", "ID", "the key's id")]
+        words: ["node", "key", "revoke"], summary: "take an API key or a certificate back", options: [directory, .required("id", "ID", "the key's id")]
     ) { invocation in
         let id = try invocation.name("id")
         let answer = try RunningProcess.node(try invocation.require("dir")).call("DELETE", "/v1/node/keys/\(id)")
         Output(invocation).answer(answer, "Key \(id) is revoked.")
     },
 ]
+
+private func createKey(_ invocation: Invocation) throws {
+    let directory = try invocation.require("dir")
+    var body: [String: JSONValue] = [
+        "name": .string(try invocation.require("name")), "roles": .array(invocation.all("role").map { .string($0) }),
+    ]
+    if let rate = try rateLimit(invocation) { body["rate"] = .string(rate.text) }
+    if invocation.has("model") { body["models"] = .array(invocation.all("model").map { .string($0) }) }
+    if let file = invocation["certificate"] {
+        let certificate = try Certificate.chain(pem: String(decoding: DurableFile.read(file, maxBytes: 1 << 17), as: UTF8.self))[0]
+        body["certificate"] = .string(certificate.fingerprint.hex)
+    }
+    if let subject = invocation["certificate-subject"] { body["subject"] = .string(subject) }
+    let isCertificate = body["certificate"] != nil || body["subject"] != nil
+    guard !isCertificate || invocation["output"] == nil else {
+        throw Failure(.usage, "usage", "--output is for keys: a certificate's key stays with its owner")
+    }
+    let answer = try RunningProcess.node(directory).call("POST", "/v1/node/keys", body: JSONValue.object(body).canonicalBytes())
+    let id = answer["id"]?.stringValue ?? ""
+    if isCertificate {
+        let authority = directory + "/keys/client-ca.crt.pem"
+        let remark =
+            DurableFile.exists(authority) ? "" : "\nPut the certificates of the authorities that issue client certificates into \(authority) and start the node anew."
+        return Output(invocation).answer(answer, "The certificate is let in (id \(id)).\(remark)")
+    }
+    guard let file = invocation["output"] else {
+        return Output(invocation).answer(answer, "\(answer["key"]?.stringValue ?? "")\n(shown once; id \(id))")
+    }
+    try KeyFile.write(Array((answer["key"]?.stringValue ?? "").utf8), to: file)
+    Output(invocation).answer(["id": .string(id), "file": .string(file)], "Key \(id) written to \(file).")
+}
 
 private func join(_ invocation: Invocation) throws {
     var text = invocation["token"]

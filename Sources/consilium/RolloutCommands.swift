@@ -16,6 +16,28 @@ private let version = "DIGEST"
 
 let rolloutCommands: [Command] = [
     changing(words: ["node", "stage"], "make a version that was refused, suspended or retired a candidate again"),
+    changing(words: ["node", "shadow"], "let a version score what the live one scores, never shown"),
+    Command(
+        words: ["node", "canary"], summary: "let a version answer a share of the requests, step by step", operands: [version],
+        options: [
+            directory, keyFile, .value("steps", "P,P,…", "percentages of the requests (default: the plan's, or 1,5,25,50)"),
+            .value("rows-per-step", "N", "rows that it answers in a step before the next (default 500)"),
+            .value("minutes-per-step", "N", "minutes that a step lasts at least (default 0)"),
+            .flag("ab", "one share (default 50); outcomes that come back decide"),
+            .value("terms", "FILE", "JSON5 with these and the guardrails, as `deployment.rollout.canary` of a plan"),
+        ]
+    ) { invocation in
+        let terms = try canaryTerms(invocation)
+        let (client, shown) = try find(invocation)
+        try answer(invocation, client.call("POST", path(shown, "canary"), body: terms))
+    },
+    Command(
+        words: ["node", "rollout"], summary: "show what is seen of canary, shadow and standby", options: [directory, keyFile]
+    ) { invocation in
+        let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+        let answer = try client.call("GET", "/v1/rollout")
+        Output(invocation).answer(answer, String(decoding: answer.prettyBytes(), as: UTF8.self))
+    },
     changing(words: ["node", "standby"], "load a version so that it can go live at once"),
     changing(words: ["node", "unstage"], "end a shadow, canary or standby"),
     changing(words: ["node", "promote"], "let a version answer from the next request on", path: "live"),
@@ -72,6 +94,23 @@ private func stopping(words: [String], _ summary: String) -> Command {
 private func body(_ invocation: Invocation) throws -> [UInt8] {
     guard let reason = invocation["reason"] else { return [] }
     return JSONValue.object(["reason": .string(reason)]).canonicalBytes()
+}
+
+private func canaryTerms(_ invocation: Invocation) throws -> [UInt8] {
+    var terms: [String: JSONValue] = [:]
+    if let file = invocation["terms"] {
+        terms = try JSONValue.parse(DurableFile.read(file, maxBytes: 1 << 16), dialect: .json5).objectValue ?? [:]
+    }
+    if invocation.has("ab") { terms["kind"] = "ab" }
+    if let text = invocation["steps"] {
+        let steps = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
+        guard steps.allSatisfy({ $0 != nil }) else { throw Failure(.usage, "usage", "--steps takes whole percentages such as 5,25,50") }
+        terms["steps"] = .array(steps.compactMap { $0.map { .integer(Int64($0)) } })
+    }
+    for (option, member) in [("rows-per-step", "rowsPerStep"), ("minutes-per-step", "minutesPerStep")] where invocation.has(option) {
+        terms[member] = .integer(Int64(try invocation.integer(option, in: 0...100_000_000, default: 0)))
+    }
+    return terms.isEmpty ? [] : JSONValue.object(terms).canonicalBytes()
 }
 
 /// The version whose digest begins with the operand, as the node shows it.

@@ -16,23 +16,26 @@ enum RunningProcess {
             endpoint["operator"]?.stringValue ?? "", directory, authority: "ca.crt.pem", key: directory + "/keys/operator.key")
     }
 
+    /// The node of a directory: a site's, or the state directory of one without a coordinator.
     /// - Parameter keyFile: whose caller acts; nil for the operator at this machine.
     static func node(_ directory: String, keyFile: String? = nil) throws -> APIClient {
-        let endpoint = try endpoint(directory, role: "node")
+        let isStandalone = !DurableFile.exists(directory + "/config.json5") && DurableFile.exists(directory + "/keys/operator.key")
+        let endpoint = try endpoint(directory, role: isStandalone ? "standalone" : "node")
         return try client(
             endpoint["url"]?.stringValue ?? "", directory, authority: "serving-ca.crt.pem", key: keyFile ?? directory + "/keys/operator.key")
     }
 
     /// Where the process listens.
     static func endpoint(_ directory: String, role: String) throws -> JSONValue {
-        guard DurableFile.exists(directory + "/config.json5") else {
+        guard role == "standalone" || DurableFile.exists(directory + "/config.json5") else {
             throw Failure(.noInput, "no-directory", "\(directory) holds no \(role): make one with `consilium \(role == "node" ? "node join" : "coordinator init")`")
         }
         guard let bytes = try? DurableFile.read(directory + "/endpoint.json", maxBytes: 4096),
             let value = try? JSONValue.parse(bytes, dialect: .strict), value["role"]?.stringValue == role,
             let pid = value["pid"]?.intValue, isOurs(pid)
         else {
-            throw Failure(.unavailable, "not-running", "no \(role) runs in \(directory): start it with `consilium \(role) serve --dir \(directory)`")
+            let start = role == "standalone" ? "node serve --package DIR --state" : "\(role) serve --dir"
+            throw Failure(.unavailable, "not-running", "no \(role) runs in \(directory): start it with `consilium \(start) \(directory)`")
         }
         return value
     }

@@ -1,7 +1,9 @@
 // `consilium node serve --package …`: a node without a coordinator.
 
+import AuditLog
 import Codec
 import Cryptography
+import Serving
 import SiteNode
 import Storage
 import Study
@@ -16,7 +18,16 @@ let standaloneOptions: [Option] = [
     .flag("plain", "with --package: HTTP without TLS, on loopback or behind a proxy that ends TLS"),
     .repeated("host", "NAME", "with --package: name or address in the serving certificate"),
     .value("name", "NAME", "with --package: the site's name in log entries (default standalone)"),
+    .value("rate", "N/s", "with --package: requests of a caller whose key has no limit of its own (default none; N/m, N/h)"),
+    .value("retention-days", "N", "with --package: days for which the log gives its entries out (default \(Retention.daysDefault))"),
 ]
+
+/// A limit of requests, from `--rate`.
+func rateLimit(_ invocation: Invocation) throws -> RateLimit? {
+    guard let text = invocation["rate"] else { return nil }
+    guard let rate = RateLimit(text) else { throw Failure(.usage, "usage", "--rate \(RateLimit.form)") }
+    return rate
+}
 
 /// The key that signs packages, from `--key` or from a node's directory.
 func trustedKey(_ invocation: Invocation) throws -> VerifyingKey {
@@ -38,11 +49,13 @@ func serveStandalone(_ invocation: Invocation) throws {
     var first = packages[0]
     while first.count > 1, first.hasSuffix("/") { first.removeLast() }
     let hosts = invocation.all("host")
-    let options = StandaloneNode.Options(
+    var options = StandaloneNode.Options(
         packages: packages, state: invocation["state"] ?? first + ".state", trustedKey: try trustedKey(invocation),
         listen: try ListenAddress(text: invocation["listen"] ?? "127.0.0.1:8443", path: "--listen"),
         isPlain: invocation.has("plain"), hosts: hosts.isEmpty ? ["localhost", "127.0.0.1"] : hosts,
         site: invocation.has("name") ? try invocation.name("name") : "standalone")
+    options.rate = try rateLimit(invocation) ?? .unlimited
+    options.retentionDays = try invocation.integer("retention-days", in: Retention.daysMin...Retention.daysMax, default: Retention.daysDefault)
     RunningProcess.holdTermination()
     let node = try StandaloneNode(options, logger: RunningProcess.logger("node", invocation))
     try node.start()

@@ -162,7 +162,8 @@ import Testing
         let path = "/" + #filePath.split(separator: "/").dropLast(3).joined(separator: "/") + "/protocol/prediction-api.yaml"
         if rewrites { try DurableFile.writeAtomically(OpenAPIDocument.value.prettyBytes(), to: path, mode: 0o644) }
         let stored = try DurableFile.read(path, maxBytes: 1 << 20)
-        #expect(stored == OpenAPIDocument.value.prettyBytes(), "run with CONSILIUM_WRITE_OPENAPI=1")
+        let isTheSame = stored == OpenAPIDocument.value.prettyBytes()
+        #expect(isTheSame, "run with CONSILIUM_WRITE_OPENAPI=1")
         let node = try TestNode()
         #expect(node.send("GET", "/v1/openapi.json", key: nil).value == OpenAPIDocument.value)
     }

@@ -20,19 +20,21 @@ final class RealNode {
     let server: HTTPServer
     let client: HTTPClient
     let key: String
+    let keys: AccessKeys
+    private let authority: Certificate
     static let signer = SigningKey.generate(random: SeededRandom(seed: 21))
 
     /// - Parameter directory: of a node that was stopped with `stop(keeping: true)`; a new one unless given.
-    init(directory existing: String? = nil) throws {
+    init(directory existing: String? = nil, clients: TLSContext.ClientAuthentication = .none) throws {
         directory = existing ?? "/tmp/consilium-serving-\(SystemRandom.shared.word())"
         try DurableFile.createDirectory(directory + "/keys")
         let clock = SystemClock()
         log = try AuditLog.openOrCreate(
             directory: directory + "/log", origin: "basel.test/log", signer: Self.signer,
             clock: clock)
-        let keys = try AccessKeys(directory: directory + "/keys", clock: clock)
+        keys = try AccessKeys(directory: directory + "/keys", clock: clock)
         key = try keys.create(
-            name: "all", roles: Set(AccessRole.allCases), random: SystemRandom.shared
+            AccessKeyRequest(name: "all", roles: Set(AccessRole.allCases)), random: SystemRandom.shared
         ).key
         service = try PredictionService(
             .init(directory: directory, site: "basel", trustedKey: TestNode.key.publicKey),
@@ -51,17 +53,26 @@ final class RealNode {
             key: serverKey, hosts: ["127.0.0.1"], now: now, lifetimeSeconds: 3600)
         var configuration = HTTPServerConfiguration(
             host: "127.0.0.1", port: 0,
-            tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey))
+            tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey, clients: clients))
         configuration.bodyLimit = PredictionService.bodyLimit
         var router = Router()
         service.mount(on: &router)
         let routes = router
         server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
+        self.authority = authority.certificate
         client = try HTTPClient(
             configuration: HTTPClientConfiguration(
                 host: "127.0.0.1", port: server.port,
                 tls: try TLSContext.client(trust: .authority(authority.certificate))))
+    }
+
+    /// A client that shows a certificate.
+    func makeClient(_ identity: (chain: [Certificate], key: CertificateKey)?) throws -> HTTPClient {
+        try HTTPClient(
+            configuration: HTTPClientConfiguration(
+                host: "127.0.0.1", port: server.port,
+                tls: try TLSContext.client(trust: .authority(authority), identity: identity)))
     }
 
     func stop(keeping: Bool = false) {

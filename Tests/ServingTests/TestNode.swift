@@ -8,6 +8,7 @@ import Models
 import Storage
 import Tabular
 import Telemetry
+import Transport
 
 @testable import Serving
 
@@ -72,6 +73,7 @@ final class MemoryLog: Sendable {
 /// A service with a small model on a directory of its own, without a server.
 final class TestNode: Sendable {
     static let key = SigningKey.generate(random: SeededRandom(seed: 7))
+    static let ownKey = SigningKey.generate(random: SeededRandom(seed: 8))
     let directory: String
     let clock = ManualClock(Timestamp(milliseconds: 1_795_000_000_000))
     let log: MemoryLog
@@ -88,7 +90,10 @@ final class TestNode: Sendable {
         return service
     }
 
-    init() throws {
+    private let rate: RateLimit
+
+    init(rate: RateLimit = .unlimited) throws {
+        self.rate = rate
         directory = "/tmp/consilium-serving-\(SystemRandom.shared.word())"
         try DurableFile.createDirectory(directory + "/keys")
         log = MemoryLog(clock: clock)
@@ -96,7 +101,7 @@ final class TestNode: Sendable {
         var made: [AccessRole: String] = [:]
         for role in AccessRole.allCases {
             made[role] = try keys.create(
-                name: role.rawValue, roles: [role], random: SystemRandom.shared
+                AccessKeyRequest(name: role.rawValue, roles: [role]), random: SystemRandom.shared
             ).key
         }
         roleKeys = made
@@ -113,7 +118,7 @@ final class TestNode: Sendable {
             lines.withLock { $0.append(line) }
         }
         let service = try PredictionService(
-            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey),
+            .init(directory: directory, site: "basel", trustedKey: Self.key.publicKey, ownKey: Self.ownKey.publicKey, rate: rate),
             log: log.writer, replay: { entries.forEach($0) }, keys: keys,
             clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         var routes = Router()
@@ -145,21 +150,23 @@ final class TestNode: Sendable {
     /// Sends a request through the router and waits for its answer.
     func send(
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
-        headers: [(String, String)] = []
+        headers: [(String, String)] = [], peer: PeerIdentity? = nil
     ) -> HTTPResponse {
         HTTPResponder.answer { responder in
-            begin(method, path, body, key: key, headers: headers) { responder.respond($0) }
+            begin(method, path, body, key: key, headers: headers, peer: peer) { responder.respond($0) }
         }
     }
 
     func begin(
         _ method: String, _ path: String, _ body: [UInt8] = [], key: String?,
-        headers fields: [(String, String)] = [], _ completion: @escaping @Sendable (HTTPResponse) -> Void
+        headers fields: [(String, String)] = [], peer: PeerIdentity? = nil,
+        _ completion: @escaping @Sendable (HTTPResponse) -> Void
     ) {
         var headers = HTTPHeaders()
         if let key { headers.append("Authorization", "Bearer \(key)") }
         for (name, value) in fields { headers.append(name, value) }
-        let request = HTTPRequest(method: method, target: path, headers: headers, body: body)
+        var request = HTTPRequest(method: method, target: path, headers: headers, body: body)
+        request.peer = peer
         router.withLock { $0 }.handle(request, HTTPResponder(completion))
     }
 
@@ -227,13 +234,13 @@ enum TestModel {
     static func contents(
         _ version: Int, family: ModelFamily = linear, name: String = "heart",
         statistics: GlobalStatistics = statistics, abstain: ClosedRange<Double>? = nil,
-        calibration: PackageManifest.Calibration? = nil
+        calibration: PackageManifest.Calibration? = nil, weights: ((Int) -> Float)? = nil
     ) throws -> PackageContents {
         let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
         let blank = ModelParameters(
             family: family, inputs: preprocessor.columnCount, seed: [UInt8(version)])
         let parameters = try blank.replacing(
-            (0..<blank.count).map { Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
+            (0..<blank.count).map { weights?($0) ?? Float(($0 * 37 + version * 11) % 19) / 10 - 0.9 })
         let manifest = PackageManifest(
             name: name, version: version, created: "2026-11-24T21:00:00.000Z", study: "heart",
             planHash: SHA256.hash([1]), schema: schema,

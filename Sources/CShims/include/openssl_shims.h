@@ -153,6 +153,8 @@ typedef struct {
 consilium_certificate_facts consilium_certificate_read(const uint8_t *der, size_t count, const char *prefix,
                                                        uint8_t *serial, uint8_t *site_name);
 consilium_bytes consilium_certificate_write_pem(const uint8_t *der, size_t count);
+/* The subject as RFC 2253 text, as `openssl x509 -subject -nameopt RFC2253` prints it. */
+consilium_bytes consilium_certificate_subject(const uint8_t *der, size_t count);
 /* The DER of the `index`-th CERTIFICATE block; start is NULL when there is none. */
 consilium_bytes consilium_certificate_read_pem(const uint8_t *pem, size_t count, size_t index);
 int consilium_certificate_has_key(const uint8_t *der, size_t count, struct evp_pkey_st *key);

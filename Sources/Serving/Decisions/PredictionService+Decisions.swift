@@ -25,6 +25,7 @@ extension PredictionService {
                 guard let stored = try records.decision(id) else { throw notFound }
                 let context = stored.decision.context
                 let model = try deployments.version(context.digest, intercept: context.intercept)
+                guard principal.mayUse(model.package.name) else { throw notFound }
                 let body = decisionBody(stored.decision, model, records.outcome(of: id), try receipt(stored))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(

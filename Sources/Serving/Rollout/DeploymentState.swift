@@ -43,9 +43,13 @@ package struct DeploymentState: Equatable, Sendable {
 
     /// One installed version.
     package struct Version: Equatable, Sendable {
+        /// Of the package.
         package var digest: Digest
+        /// Its model's name.
         package var model: String
+        /// Its number.
         package var version: Int
+        /// When it came here.
         package var installed: Timestamp
         /// When it last became a candidate.
         package var staged: Timestamp

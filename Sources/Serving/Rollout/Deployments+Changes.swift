@@ -38,19 +38,25 @@ extension Deployments {
             try change(.approved(digest, configuration: configuration, evidence: evidence, expires: expires), by: actor)
         }
         guard current.versions[digest]?.status == .approved else { return }
-        // The approval stands whatever becomes of the step that follows it.
-        do { try beginIfAutomatic(digest, by: .node(site)) } catch {
-            logger.error("deployment.not-begun", [("digest", .name(digest.hex)), ("problem", .name("\(error)"))])
-        }
+        beginIfAutomatic(digest)
     }
 
-    /// Puts a version to use whose plan asks no person for it, when nothing is in its way.
-    package func beginIfAutomatic(_ digest: Digest, by actor: Actor) throws(ServingError) {
+    /// Puts a version to use whose plan asks no person for it, when nothing is in its way. What happened so far stands,
+    /// whatever becomes of this step.
+    package func beginIfAutomatic(_ digest: Digest) {
         let state = current
         guard let version = state.versions[digest], version.rules.isAutomatic, [.evaluated, .approved].contains(version.status),
             (try? state.checkClearance(version, at: clock.now())) != nil
         else { return }
-        try makeLive(digest, by: actor)
+        do {
+            if version.rules.rollout.canary != nil, state.live(version.model) != nil {
+                try beginCanary(digest, terms: nil, by: .node(site))
+            } else {
+                try makeLive(digest, by: .node(site))
+            }
+        } catch {
+            logger.error("deployment.not-begun", [("digest", .name(digest.hex)), ("problem", .name("\(error)"))])
+        }
     }
 
     /// An overseer lets a version through that missed a bound, where the site's policy allows it.
@@ -63,7 +69,10 @@ extension Deployments {
         try changes.withLock { () throws(ServingError) in
             let loaded = try load(digest)
             try change(.stoodBy(digest), by: actor)
-            table.withLock { $0.put(loaded, as: .standby) }
+            swap { table in
+                table.remove(digest)
+                table.standbys[loaded.package.name] = loaded
+            }
         }
     }
 
@@ -76,12 +85,16 @@ extension Deployments {
             if current.versions[digest]?.status != .live {
                 try change(.madeLive(digest, report: report), by: actor)
             }
-            table.withLock { $0.put(loaded, as: .live) }
+            swap { $0.putLive(loaded) }
         }
     }
 
-    private func loaded(_ digest: Digest) throws(ServingError) -> DeployedModel {
-        if let ready = live.standbys.values.first(where: { $0.package.digest == digest }) { return ready }
+    /// A version that is loaded already, else loaded. One that is live is loaded anew: its copy may be damaged.
+    func loaded(_ digest: Digest) throws(ServingError) -> DeployedModel {
+        let table = live
+        if let ready = (table.standbys.values + table.canaries.values.map(\.model)).first(where: { $0.package.digest == digest }) {
+            return ready
+        }
         return try load(digest)
     }
 
@@ -99,10 +112,16 @@ extension Deployments {
             guard let name = model ?? (state.models.count == 1 ? state.models.first : nil) else { throw .unknownModel }
             let event = DeploymentState.Event.rolledBack(model: name, report: report)
             try check(event, by: actor)
+            if let canary = state.version(of: name, in: .canary) {
+                guard let live = state.live(name) else { throw .nothingToRollBack }
+                try change(.rolledBack(model: name, report: report ?? self.report(on: canary.digest)), by: actor)
+                swap { $0.remove(canary.digest) }
+                return live.digest
+            }
             guard let target = state.rollbackTarget(name) else { throw .nothingToRollBack }
-            let loaded = try load(target)
+            let loaded = try loaded(target)
             try change(event, by: actor)
-            table.withLock { $0.put(loaded, as: .live) }
+            swap { $0.putLive(loaded) }
             return target
         }
     }
@@ -132,15 +151,15 @@ extension Deployments {
         try retire(digest, by: actor)
     }
 
-    /// Ends a standby.
-    package func unstage(_ digest: Digest, by actor: Actor) throws(ServingError) {
-        try takeOut(.unstaged(digest, report: nil), digest, by: actor)
+    /// Ends a shadow, canary or standby; what was seen of it goes into the log.
+    package func unstage(_ digest: Digest, by actor: Actor, reason: String? = nil) throws(ServingError) {
+        try takeOut(.unstaged(digest, report: report(on: digest, reason: reason)), digest, by: actor)
     }
 
     private func takeOut(_ event: DeploymentState.Event, _ digest: Digest, by actor: Actor) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             try change(event, by: actor)
-            table.withLock { $0.remove(digest) }
+            swap { $0.remove(digest) }
         }
     }
 
@@ -166,23 +185,5 @@ extension Deployments {
             }
             table.withLock { $0.stop = nil }
         }
-    }
-}
-
-extension LiveTable {
-    /// Puts a loaded version into its role; it leaves others.
-    mutating func put(_ model: DeployedModel, as role: DeploymentState.Status) {
-        remove(model.package.digest)
-        switch role {
-        case .live: models[model.package.name] = model
-        case .standby: standbys[model.package.name] = model
-        default: return
-        }
-    }
-
-    /// Takes a version out of every role.
-    mutating func remove(_ digest: Digest) {
-        models = models.filter { $0.value.package.digest != digest }
-        standbys = standbys.filter { $0.value.package.digest != digest }
     }
 }

@@ -15,7 +15,8 @@ import Telemetry
 package final class Deployments: Sendable {
     let directory: String
     let site: String
-    private let trustedKey: VerifyingKey
+    /// The coordinator's release key, and the node's own for what is imported here.
+    let trustedKeys: [VerifyingKey]
     let log: LogWriter
     let clock: any Clock
     let logger: Logger
@@ -25,17 +26,21 @@ package final class Deployments: Sendable {
     /// Every change that was, for the state at any time.
     let journal: Locked<DeploymentJournal>
     let table = Locked(LiveTable())
+    /// Gives requests to canaries.
+    let router: ArmRouter
 
     /// - Parameters:
     ///   - directory: the node's directory; packages and intercepts lie under it.
-    ///   - trustedKey: whose packages are accepted.
+    ///   - trustedKeys: whose packages are accepted.
     ///   - replay: calls its argument with the log's entries so far, in order; others than deployment entries are skipped.
     package init(
-        directory: String, site: String, trustedKey: VerifyingKey, log: LogWriter,
-        replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, logger: Logger
+        directory: String, site: String, trustedKeys: [VerifyingKey], log: LogWriter,
+        replay: ((StoredEntry) -> Void) throws -> Void, clock: any Clock, random: any RandomSource,
+        logger: Logger
     ) throws(ServingError) {
-        (self.directory, self.site, self.trustedKey, self.log) = (directory, site, trustedKey, log)
+        (self.directory, self.site, self.trustedKeys, self.log) = (directory, site, trustedKeys, log)
         (self.clock, self.logger) = (clock, logger)
+        router = ArmRouter(secret: try Self.routingSecret(directory, random))
         var found = DeploymentJournal()
         do { try replay { found.take($0) } } catch {
             throw .logUnavailable(problem: "it cannot be read back: \(error)")
@@ -51,29 +56,55 @@ package final class Deployments: Sendable {
         table.withLock { $0.stop = found.state.stop }
     }
 
+    /// `keys/routing.key`: the same after a restart, so that a person stays on an arm.
+    private static func routingSecret(_ directory: String, _ random: any RandomSource) throws(ServingError) -> [UInt8] {
+        let path = directory + "/keys/routing.key"
+        do {
+            if !DurableFile.exists(path) {
+                try DurableFile.createDirectory(directory + "/keys", mode: 0o700)
+                try KeyFile.write(random.bytes(32), to: path)
+            }
+            return try KeyFile.read(path).exposedCopy()
+        } catch {
+            throw .deployment(problem: "the key that gives requests to arms cannot be used: \(error)")
+        }
+    }
+
     private var packages: String { directory + "/packages" }
     private var intercepts: SiteIntercepts { SiteIntercepts(directory: directory) }
 
     /// A version in use whose package cannot be loaded does not answer, and is reported; the others do.
     private func restore(_ model: String, _ folded: DeploymentState) {
-        for role in [DeploymentState.Status.live, .standby] {
-            guard let version = folded.version(of: model, in: role) else { continue }
-            do {
-                let loaded = try load(version.digest)
-                table.withLock { $0.put(loaded, as: role) }
-            } catch {
-                logger.error(
-                    "model.unavailable",
-                    [("model", .name(model)), ("digest", .name(version.digest.hex)), ("problem", .name("\(error)"))])
-            }
+        report(model) { () throws(ServingError) in
+            guard let version = folded.live(model) else { return }
+            let loaded = try load(version.digest)
+            swap { $0.putLive(loaded) }
+        }
+        report(model) { () throws(ServingError) in
+            guard let version = folded.version(of: model, in: .standby) else { return }
+            let loaded = try load(version.digest)
+            swap { $0.standbys[model] = loaded }
+        }
+        report(model) { () throws(ServingError) in try restoreLanes(model, folded) }
+    }
+
+    private func report(_ model: String, _ body: () throws(ServingError) -> Void) {
+        do { try body() } catch {
+            logger.error("model.unavailable", [("model", .name(model)), ("problem", .name("\(error)"))])
         }
     }
+
+    /// Ends the threads of shadows.
+    func close() { swap { $0.shadows = [:] } }
 
     /// A consistent copy of the state.
     package var current: DeploymentState { state.withLock { $0 } }
 
     /// The state at a time, for every time the log covers.
     package func state(at time: Timestamp) -> DeploymentState { journal.withLock { $0 }.state(at: time) }
+
+    /// Whether nothing is predicted, by an overseer's word.
+    var isStopped: Bool { table.withLock { $0.stop != nil } }
 
     /// The versions that answer now.
     var live: LiveTable { table.withLock { $0 } }
@@ -85,12 +116,17 @@ package final class Deployments: Sendable {
         return stop == nil && answering.stop == nil && !wanted.isEmpty && wanted.allSatisfy { answering.models[$0] != nil }
     }
 
+    /// Whether a version is here and of a model that the caller may use.
+    func has(_ digest: Digest, for principal: Principal) -> Bool {
+        state.withLock { $0.versions[digest]?.model }.map(principal.mayUse) ?? false
+    }
+
     /// The live version of a model as it serves.
     package func liveModel(_ name: String) -> DeployedModel? { live.models[name] }
 
     /// A version with a given intercept: the live one when it is the same, else loaded and verified.
     func version(_ digest: Digest, intercept: Double) throws(ServingError) -> DeployedModel {
-        for model in live.models.values
+        for model in live.all
         where model.package.digest == digest && model.intercept == intercept { return model }
         return try load(digest, intercept: intercept)
     }
@@ -103,7 +139,7 @@ package final class Deployments: Sendable {
         guard state.withLock({ $0.versions[digest] != nil }) else { throw .unknownVersion }
         do {
             let release = try VerifiedPackage.verify(
-                directory: packages + "/" + digest.hex, trustedKey: trustedKey)
+                PackageContents(directory: packages + "/" + digest.hex), trustedKeys: trustedKeys)
             guard release.digest == digest else {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
@@ -146,7 +182,7 @@ package final class Deployments: Sendable {
     private func replaceIfLive(_ release: VerifiedPackage, _ intercept: Double) throws(ServingError) {
         do {
             let renewed = try DeployedModel(release, intercept: intercept)
-            table.withLock { table in
+            swap { table in
                 if table.models[release.name]?.package.digest == release.digest {
                     table.models[release.name] = renewed
                 }

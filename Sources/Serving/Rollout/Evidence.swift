@@ -66,12 +66,15 @@ package struct Approval: Equatable, Sendable {
     package var by: String
     /// Whose key it was; counts once.
     package var person: String
+    /// The version.
     package var package: Digest
     /// `DeploymentState.Version.configuration`.
     package var configuration: Digest
     /// `DeploymentState.Version.evidence`.
     package var evidence: Digest
+    /// When it was given.
     package var time: Timestamp
+    /// From when on it counts for nothing.
     package var expires: Timestamp
 
     package init(

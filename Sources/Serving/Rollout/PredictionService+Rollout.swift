@@ -9,15 +9,15 @@ import Telemetry
 extension PredictionService {
     /// - Throws: 503 while an overseer's stop is in force.
     func refuseIfStopped() throws(ServingError) {
-        guard deployments.live.stop == nil else { throw .predictionsStopped }
+        guard !deployments.isStopped else { throw .predictionsStopped }
     }
 
     /// `POST /v1/models/{digest}/…`. Each change waits for the disk, so it runs on the worker's thread.
-    func change(_ endpoint: Endpoint, _ hex: String, _ body: [UInt8], _ actor: Actor, _ responder: HTTPResponder) throws {
-        guard let digest = Digest(hex: hex) else {
+    func change(_ endpoint: Endpoint, _ hex: String, _ body: [UInt8], _ principal: Principal, _ responder: HTTPResponder) throws {
+        guard let digest = Digest(hex: hex), deployments.has(digest, for: principal) else {
             throw RequestRefusal(404, .notFound, "no version with this digest is installed")
         }
-        let act = try action(endpoint, digest, body, actor)
+        let act = try action(endpoint, digest, body, Actor(principal))
         try change(endpoint, responder) { () throws(ServingError) in
             try act()
             return digest
@@ -40,10 +40,14 @@ extension PredictionService {
         case .suspend:
             let reason = try Self.reason(body)
             return { () throws(ServingError) in try deployments.suspend(digest, reason: reason, by: actor) }
+        case .canary:
+            let terms = try Self.terms(body)
+            return { () throws(ServingError) in try deployments.beginCanary(digest, terms: terms, by: actor) }
         default: break
         }
         _ = try Self.object(body, [])
         switch endpoint {
+        case .shadow: return { () throws(ServingError) in try deployments.beginShadow(digest, by: actor) }
         case .stage: return { () throws(ServingError) in try deployments.restage(digest, by: actor) }
         case .standby: return { () throws(ServingError) in try deployments.standBy(digest, by: actor) }
         case .unstage: return { () throws(ServingError) in try deployments.unstage(digest, by: actor) }
@@ -91,6 +95,17 @@ extension PredictionService {
             throw .malformed("an approval names \"configuration\" and \"evidence\" as GET /v1/models shows them, 64 hex digits each")
         }
         return (configuration, evidence)
+    }
+
+    /// Steps and guardrails; nil for the plan's or the defaults.
+    private static func terms(_ body: [UInt8]) throws(RequestRefusal) -> CanaryPlan? {
+        guard !body.isEmpty else { return nil }
+        do {
+            let fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "canary")
+            return fields.names.isEmpty ? nil : try CanaryPlan(fields)
+        } catch {
+            throw .malformed("\(error)")
+        }
     }
 
     static func reason(_ body: [UInt8]) throws(RequestRefusal) -> String {

@@ -12,8 +12,9 @@ import Testing
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
+        .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
         .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
-        .stage: "operator", .standby: "operator", .unstage: "operator", .retire: "operator",
+        .stage: "operator", .standby: "operator", .shadow: "operator", .canary: "operator", .rollout: "operator overseer auditor", .unstage: "operator", .retire: "operator",
         .approve: "operator overseer", .suspend: "operator overseer",
         .override: "overseer", .stop: "overseer", .start: "overseer", .history: "operator overseer auditor",
         .metrics: "operator overseer auditor", .decision: "overseer auditor",
@@ -79,13 +80,14 @@ import Testing
         #expect(node.send("GET", "/v1/predict", key: node.roleKeys[.predict]).status == 405)
         #expect(node.send("POST", "/v1/predict/", key: node.roleKeys[.predict]).status == 404)
         #expect(node.send("GET", "/v1/keys", key: node.roleKeys[.operator]).status == 404)
+        #expect(node.send("DELETE", "/v1/node/keys", key: node.roleKeys[.operator]).status == 405)
     }
 
     @Test func aRevokedKeyStopsWorkingWithinASecondAndAnotherProcessesKeyStarts() throws {
         let node = try TestNode()
         let elsewhere = try AccessKeys(directory: node.directory + "/keys", clock: node.clock)
         let (record, key) = try elsewhere.create(
-            name: "ward 7", roles: [.auditor], random: SystemRandom.shared)
+            AccessKeyRequest(name: "ward 7", roles: [.auditor]), random: SystemRandom.shared)
         node.clock.advance(seconds: 1)
         #expect(node.send("GET", "/v1/models", key: key).status == 200)
         try elsewhere.revoke(id: record.id)
@@ -114,14 +116,60 @@ import Testing
 
     @Test func keysNeedANameAndARole() throws {
         let node = try TestNode()
-        #expect(throws: ServingError.self) {
-            try node.keys.create(name: "", roles: [.predict], random: SystemRandom.shared)
+        for (name, roles) in [("", [.predict]), ("a\nb", [.predict]), ("a", [])] as [(String, Set<AccessRole>)] {
+            #expect(throws: ServingError.self) {
+                try node.keys.create(AccessKeyRequest(name: name, roles: roles), random: SystemRandom.shared)
+            }
         }
-        #expect(throws: ServingError.self) {
-            try node.keys.create(name: "a\nb", roles: [.predict], random: SystemRandom.shared)
+    }
+
+    @Test func anOperatorMakesListsAndRevokesKeysOverTheAPIAndEachIsLogged() throws {
+        let node = try TestNode()
+        try node.deploy()
+        let made = node.post(
+            "/v1/node/keys", Array(#"{"name":"ward 7","roles":["predict"],"rate":"5/m","models":["heart"]}"#.utf8), as: .operator)
+        let (key, id) = (made.value["key"]?.stringValue ?? "", made.value["id"]?.stringValue ?? "")
+        #expect(made.status == 200 && key.hasPrefix("ck_") && id.count == 8)
+        let listed = node.get("/v1/node/keys", as: .operator)
+        #expect(!listed.string.contains(key) && listed.string.contains(id) && listed.string.contains("5/m"))
+        #expect(node.send("POST", "/v1/predict", Array(#"{"row":\#(TestModel.goodRow)}"#.utf8), key: key).status == 200)
+        #expect(node.send("DELETE", "/v1/node/keys/\(id)", key: node.roleKeys[.operator]).status == 200)
+        #expect(node.send("DELETE", "/v1/node/keys/\(id)", key: node.roleKeys[.operator]).status == 404)
+        #expect(node.send("GET", "/v1/models", key: key).status == 401)
+        #expect(node.log.entries(.keyCreated).first?.details["id"]?.stringValue == id)
+        #expect(node.log.entries(.keyRevoked).first?.details["id"]?.stringValue == id)
+        for entry in node.log.entries { #expect(!"\(entry)".contains(key.dropFirst(3))) }
+        for body in [
+            "", "{}", "[]", #"{"name":"x","roles":[]}"#, #"{"name":"x","roles":["king"]}"#, #"{"name":"","roles":["predict"]}"#,
+            #"{"name":"x","roles":["predict"],"rate":"5"}"#, #"{"name":"x","roles":["predict"],"models":[]}"#,
+            #"{"name":"x","roles":["predict"],"certificate":"12"}"#, #"{"name":"x","roles":["predict"],"subject":"ward"}"#,
+            #"{"name":"x","roles":["predict"],"subject":"CN=a","certificate":"\#(String(repeating: "a", count: 64))"}"#,
+            #"{"name":"x","roles":["predict"],"other":1}"#,
+        ] {
+            let answer = node.post("/v1/node/keys", Array(body.utf8), as: .operator)
+            #expect(answer.status == 400 && answer.value["error"] != nil, "\(body): \(answer.status)")
         }
-        #expect(throws: ServingError.self) {
-            try node.keys.create(name: "a", roles: [], random: SystemRandom.shared)
+    }
+
+    @Test func theKeyFileReadsWhatItWrites() throws {
+        let node = try TestNode()
+        let certificate = SHA256.hash([1])
+        let requests = [
+            AccessKeyRequest(name: "a", roles: [.predict], models: ["heart", "credit"], rate: .requests(7, per: .minute)),
+            AccessKeyRequest(name: "b", roles: [.auditor], rate: .unlimited, credential: .certificate(certificate)),
+            AccessKeyRequest(name: "c", roles: [.overseer], credential: .subject("CN=ward 7,O=Hospital")),
+        ]
+        var made: [AccessKeys.Record] = []
+        for request in requests {
+            if let credential = request.credential {
+                made.append(try node.keys.admit(request, credential, random: SystemRandom.shared))
+                // Twice the same certificate would have two sets of roles.
+                #expect(throws: ServingError.self) { try node.keys.admit(request, credential, random: SystemRandom.shared) }
+            } else {
+                made.append(try node.keys.create(request, random: SystemRandom.shared).0)
+            }
         }
+        let read = try AccessKeys(directory: node.directory + "/keys", clock: node.clock).list()
+        #expect(Array(read.suffix(3)) == made)
     }
 }
