@@ -16,12 +16,13 @@ import Telemetry
 import Transport
 
 enum ServingBenchmark {
-    private static let features = 30
+    static let features = 30
     private static let connections = 8
     private static let seconds = 10.0
     private static let repetitions = 3
 
     static func run(_ arguments: [String]) throws {
+        if arguments.first == "switches" { return try SwitchesBenchmark.run() }
         try Bench.inTemporaryDirectory { directory in
             let signer = SigningKey.generate(random: SeededRandom(seed: 30))
             let package = try VerifiedPackage.verify(try contents(signer), trustedKey: signer.publicKey)
@@ -68,7 +69,8 @@ enum ServingBenchmark {
             headers: ["Authorization": "Bearer \(key)", "Inference-Header-Content-Length": "0"], body: body)
     }
 
-    private static func contents(_ signer: SigningKey) throws -> PackageContents {
+    /// A version of the model that is measured; another number has other weights.
+    static func contents(_ signer: SigningKey, version: Int = 1) throws -> PackageContents {
         let schema = Schema(
             features: (0..<features).map { Feature(name: "f\($0)", kind: .numeric(unit: nil, range: -10...10, integer: false)) },
             label: Label(column: "y", positive: .greaterThan(0), range: 0...1))
@@ -77,10 +79,10 @@ enum ServingBenchmark {
         let preprocessor = try Preprocessor(schema: schema, statistics: statistics)
         let family = ModelFamily.perceptron(hidden: [64, 32], output: .sigmoid, l2: 0, perSiteIntercept: false)
         let manifest = PackageManifest(
-            name: "bench", version: 1, created: "2026-11-25T00:00:00.000Z", study: "bench", planHash: SHA256.hash([1]), schema: schema,
+            name: "bench", version: version, created: "2026-11-25T00:00:00.000Z", study: "bench", planHash: SHA256.hash([1]), schema: schema,
             preprocessor: preprocessor, family: family, thresholds: .init(decision: 0.5), background: preprocessor.expectedInputs(statistics),
             provenance: Provenance(run: "bench", roster: []))
-        return try PackageWriter.sign(manifest, parameters: ModelParameters(family: family, inputs: features, seed: [7]), with: signer)
+        return try PackageWriter.sign(manifest, parameters: ModelParameters(family: family, inputs: features, seed: [6 + UInt8(version)]), with: signer)
     }
 
     /// User and system time of a process so far.
@@ -95,7 +97,7 @@ enum ServingBenchmark {
         return total / 1000
     }
 
-    private static func pressure() -> String {
+    static func pressure() -> String {
         let text = (try? DurableFile.read("/proc/loadavg", maxBytes: 256)).map { String(decoding: $0, as: UTF8.self) } ?? "unknown"
         return text.split(separator: " ").prefix(3).joined(separator: " ")
     }

@@ -12,7 +12,7 @@ final class TestFederation: @unchecked Sendable {
     // Unchecked: the tests of a suite run one after another.
     let scratch: Scratch
     let names: [String]
-    private(set) var plan: JSONValue
+    var plan: JSONValue
     private(set) var coordinator: ChildProcess
     private(set) var nodes: [String: ChildProcess] = [:]
     let study = "heart-disease"

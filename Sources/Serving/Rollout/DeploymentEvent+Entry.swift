@@ -26,12 +26,14 @@ extension DeploymentState.Event {
 
     /// The entry of this event at a site.
     /// - Parameter state: the state that the event is about to change.
-    func entry(by actor: Actor, site: String, state: DeploymentState) -> LogEntry {
+    /// - Parameter time: when it was decided; the log dates the entry a little later, when it becomes durable.
+    func entry(by actor: Actor, site: String, state: DeploymentState, at time: Timestamp) -> LogEntry {
         let role = actor.roles.map { held in (roles.intersection(held).min() ?? held.min())?.rawValue ?? "none" } ?? "node"
         var entry = LogEntry(entryType, actor: actor.name, role: role, site: site)
         entry.model = digest.flatMap { state.versions[$0]?.model }
         entry.payloadDigest = digest
         entry.details = details(actor)
+        entry.details["at"] = .integer(time.milliseconds)
         switch self {
         case .installed(_, let model, _, _, _): entry.model = model
         case .rolledBack(let model, _):
@@ -69,6 +71,11 @@ extension DeploymentState.Event {
         case .unstaged(_, let report), .madeLive(_, let report), .rolledBack(_, let report): report.map { ["report": $0] } ?? [:]
         case .retired: [:]
         }
+    }
+
+    /// When the change was decided: what the state goes by, so that it is the same before and after a restart.
+    static func time(_ entry: StoredEntry) -> Timestamp {
+        entry.details["at"]?.intValue.map { Timestamp(milliseconds: Int64($0)) } ?? entry.time
     }
 
     /// The change that a log entry states; nil for entries of other kinds.

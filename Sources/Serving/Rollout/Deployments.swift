@@ -207,10 +207,12 @@ extension Deployments {
     func change(
         _ event: DeploymentState.Event, by actor: Actor, then effect: () throws(ServingError) -> Void = {}
     ) throws(ServingError) {
-        try check(event, by: actor)
-        try log.appendAndWait(event.entry(by: actor, site: site, state: current))
-        try effect()
         let now = clock.now()
+        try state.withLock { (state: inout DeploymentState) throws(ServingError) in
+            try state.check(event, by: actor, at: now)
+        }
+        try log.appendAndWait(event.entry(by: actor, site: site, state: current, at: now))
+        try effect()
         journal.withLock { $0.take(event, by: actor, at: now) }
         state.withLock { $0.apply(event, by: actor, at: now) }
         logger.info("deployment.changed", [("event", .name(event.name))])
@@ -226,7 +228,7 @@ struct DeploymentJournal: Sendable {
     /// Takes an entry; those of other kinds pass by.
     mutating func take(_ entry: StoredEntry) {
         guard let event = DeploymentState.Event(entry) else { return }
-        take(event, by: Actor(entry), at: entry.time)
+        take(event, by: Actor(entry), at: DeploymentState.Event.time(entry))
     }
 
     mutating func take(_ event: DeploymentState.Event, by actor: Actor, at time: Timestamp) {

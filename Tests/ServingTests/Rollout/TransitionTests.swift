@@ -152,9 +152,9 @@ import Testing
             .started(reason: "fixed"),
         ]
         for event in events {
-            let entry = event.entry(by: .person("ada"), site: "basel", state: Self.state(.evaluated))
+            let entry = event.entry(by: .person("ada"), site: "basel", state: Self.state(.evaluated), at: at(7))
             let stored = try AuditLogStored(entry)
-            #expect(Event(stored) == event, "\(event)")
+            #expect(Event(stored) == event && Event.time(stored) == at(7), "\(event)")
         }
     }
 }

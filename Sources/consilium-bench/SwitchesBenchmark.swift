@@ -1,0 +1,206 @@
+// Switches under constant load: 100 of them, 20 rollbacks, 20 steps of a canary, while requests come at a fixed rate over TLS.
+// Every answer is checked: version, digest and score belong together. Times count from when a request was due, so that a node
+// that stalls is not spared the requests it held up. Windows without a change, of the same length, lie between the others.
+
+import Codec
+import Cryptography
+import Glibc
+import HTTP
+import ModelPackage
+import Simulation
+import Storage
+import Study
+import Telemetry
+import Transport
+
+enum SwitchesBenchmark {
+    private static let rate = 400.0
+    private static let connections = 8
+    private static let repetitions = 3
+
+    static func run() throws {
+        try Bench.inTemporaryDirectory { directory in
+            let signer = SigningKey.generate(random: SeededRandom(seed: 30))
+            var paths: [String] = []
+            var digests: [String] = []
+            for version in 1...2 {
+                let package = try VerifiedPackage.verify(try ServingBenchmark.contents(signer, version: version), trustedKey: signer.publicKey)
+                paths.append(try package.write(under: directory))
+                digests.append(package.digest.hex)
+            }
+            let state = directory + "/state"
+            let process = try ChildProcess(
+                try Bench.consilium(),
+                ["node", "serve", "--key", Hex.encode(signer.publicKey.bytes), "--state", state, "--listen", "127.0.0.1:0"]
+                    + paths.flatMap { ["--package", $0] },
+                logPath: directory + "/node.log")
+            defer { process.stop() }
+            let node = try SwitchedNode(state, digests)
+            print("\(Int(rate)) requests a second of one row, 30 features, MLP 30-64-32-1, TLS 1.3, \(connections) connections, log durable:")
+            _ = try measure(node) { usleep(2_000_000) }
+            var ratios: [Double] = []
+            for _ in 0..<repetitions {
+                let steady = try measure(node) { usleep(6_000_000) }
+                let switched = try measure(node) { try node.switches(100, everyMicroseconds: 50_000) }
+                let rolled = try measure(node) { try node.rollbacks(20, everyMicroseconds: 100_000) }
+                let stepped = try measure(node) { try node.canary(steps: 20) }
+                let after = try measure(node) { usleep(6_000_000) }
+                print("  steady        \(steady.line)")
+                print("  100 switches  \(switched.line)")
+                print("  20 rollbacks  \(rolled.line); slowest rollback \(node.slowestRollback / 1000) ms")
+                print("  20 steps      \(stepped.line)")
+                print("  steady        \(after.line)")
+                let base = Double(steady.p99 + after.p99) / 2
+                ratios.append(Double(max(switched.p99, rolled.p99, stepped.p99)) / base)
+                print("  largest p99 over the mean of the steady ones: \(decimal(ratios.last ?? 0, places: 2))")
+            }
+            print("median of those ratios: \(decimal(ratios.sorted()[repetitions / 2], places: 2)); failed and mixed answers together: \(node.mistakes)")
+            print("load of the machine beside it: \(ServingBenchmark.pressure())")
+        }
+    }
+
+    /// Keeps the load up while `body` runs.
+    private static func measure(_ node: SwitchedNode, _ body: () throws -> Void) throws -> Window {
+        let (isDone, results) = (Locked(false), Locked<[Int]>([]))
+        let threads = try (0..<connections).map { number in
+            let client = try node.client()
+            return Thread.start(name: "load-\(number)") {
+                defer { client.close() }
+                let interval = UInt64(1e9 * Double(connections) / rate)
+                var due = EventLoop.monotonicNanoseconds() + UInt64(number) * interval / UInt64(connections)
+                var times: [Int] = []
+                while !isDone.withLock({ $0 }) {
+                    let now = EventLoop.monotonicNanoseconds()
+                    if due > now { usleep(UInt32((due - now) / 1000)) }
+                    node.check(try? client.send(node.request, timeoutSeconds: 30))
+                    times.append(Int(EventLoop.monotonicNanoseconds() - due) / 1000)
+                    due += interval
+                }
+                results.withLock { $0 += times }
+            }
+        }
+        let outcome = Result { try body() }
+        isDone.withLock { $0 = true }
+        for thread in threads { Thread.join(thread) }
+        try outcome.get()
+        let sorted = results.withLock { $0.sorted() }
+        guard let last = sorted.last else { throw ScenarioError.failed(step: "switches", "no request was answered") }
+        return Window(count: sorted.count, p50: sorted[sorted.count / 2], p99: sorted[sorted.count * 99 / 100], slowest: last)
+    }
+
+    struct Window {
+        var count: Int
+        var p50: Int
+        var p99: Int
+        var slowest: Int
+
+        var line: String { "\(count) answers, p50 \(p50) us, p99 \(p99) us, slowest \(slowest) us" }
+    }
+}
+
+/// The node whose versions change.
+private final class SwitchedNode: Sendable {
+    let request: HTTPRequest
+    private let operators: String
+    private let address: ListenAddress
+    private let authority: Certificate
+    private let digests: [String]
+    /// What each version says of the row.
+    private let scores = Locked<[JSONValue]>([])
+    private let wrong = Locked(0)
+    private let rollbackMicroseconds = Locked(0)
+
+    var mistakes: Int { wrong.withLock { $0 } }
+    var slowestRollback: Int { rollbackMicroseconds.withLock { $0 } }
+
+    init(_ state: String, _ digests: [String]) throws {
+        self.digests = digests
+        var url: String?
+        for _ in 0..<2000 where url == nil {
+            usleep(5000)
+            url = (try? DurableFile.read(state + "/endpoint.json", maxBytes: 4096)).flatMap { try? JSONValue.parse($0, dialect: .strict) }?["url"]?
+                .stringValue
+        }
+        guard let url else { throw ScenarioError.failed(step: "switches", "the node was not ready within 10 seconds") }
+        func key(_ name: String) throws -> String { String(decoding: try KeyFile.read(state + "/keys/" + name).exposedCopy(), as: UTF8.self) }
+        address = try ListenAddress(text: String(url.dropFirst("https://".count)), path: "url")
+        authority = try Certificate(pem: String(decoding: DurableFile.read(state + "/keys/serving-ca.crt.pem", maxBytes: 1 << 16), as: UTF8.self))
+        operators = try key("operator.key")
+        let row = (0..<ServingBenchmark.features).map { "\"f\($0)\":\(Double($0) / 10)" }.joined(separator: ",")
+        request = HTTPRequest(
+            method: "POST", target: "/v1/predict", headers: ["Authorization": "Bearer \(try key("predict.key"))"], body: Array("{\"row\":{\(row)}}".utf8))
+        for digest in digests {
+            try promote(digest)
+            let client = try client()
+            defer { client.close() }
+            let answer = try JSONValue.parse(client.send(request, timeoutSeconds: 10).body, dialect: .strict)
+            scores.withLock { $0.append(answer["predictions"]?.arrayValue?.first?["score"] ?? .null) }
+        }
+    }
+
+    func client() throws -> HTTPClient {
+        try HTTPClient(
+            configuration: HTTPClientConfiguration(host: address.host, port: address.port, tls: try TLSContext.client(trust: .authority(authority))))
+    }
+
+    /// Version, digest and score of an answer belong together.
+    func check(_ response: HTTPResponse?) {
+        guard let response, response.isSuccess, let answer = try? JSONValue.parse(response.body, dialect: .strict),
+            let version = answer["version"]?.intValue, digests.indices.contains(version - 1),
+            answer["digest"]?.stringValue == digests[version - 1],
+            answer["predictions"]?.arrayValue?.first?["score"] == scores.withLock({ $0[version - 1] })
+        else { return wrong.withLock { $0 += 1 } }
+    }
+
+    private func call(_ path: String, _ body: [UInt8] = []) throws -> JSONValue {
+        let client = try client()
+        defer { client.close() }
+        let response = try client.send(
+            HTTPRequest(method: "POST", target: path, headers: ["Authorization": "Bearer \(operators)"], body: body), timeoutSeconds: 30)
+        guard response.isSuccess else { throw ScenarioError.failed(step: "switches", "\(path): \(response.errorMessage ?? "\(response.status)")") }
+        return try JSONValue.parse(response.body, dialect: .strict)
+    }
+
+    private func promote(_ digest: String) throws { _ = try call("/v1/models/\(digest)/live") }
+
+    /// The version that is live, and the other one.
+    private func roles() throws -> (live: String, other: String) {
+        let client = try client()
+        defer { client.close() }
+        let answer = try client.send(
+            HTTPRequest(method: "GET", target: "/v1/models", headers: ["Authorization": "Bearer \(operators)"]), timeoutSeconds: 30)
+        let live = try JSONValue.parse(answer.body, dialect: .strict)["models"]?.arrayValue?.first?["live"]?.stringValue
+        return (live ?? "", digests.first { $0 != live } ?? "")
+    }
+
+    func switches(_ count: Int, everyMicroseconds: UInt32) throws {
+        for _ in 0..<count {
+            try promote(try roles().other)
+            usleep(everyMicroseconds)
+        }
+    }
+
+    func rollbacks(_ count: Int, everyMicroseconds: UInt32) throws {
+        for _ in 0..<count {
+            try promote(try roles().other)
+            usleep(everyMicroseconds)
+            let start = EventLoop.monotonicNanoseconds()
+            _ = try call("/v1/rollback")
+            let took = Int(EventLoop.monotonicNanoseconds() - start) / 1000
+            rollbackMicroseconds.withLock { $0 = max($0, took) }
+            usleep(everyMicroseconds)
+        }
+    }
+
+    /// From the first step to the switch after the last, by the node itself.
+    func canary(steps: Int) throws {
+        let digest = try roles().other
+        let terms: JSONValue = [
+            "steps": .array((1...steps).map { .integer(Int64($0 * 4)) }), "rowsPerStep": 10, "scoreShiftMax": 0.999, "errorShareMax": 0.5,
+            "slowerTimesMax": 1000, "alpha": 0.0001,
+        ]
+        _ = try call("/v1/models/\(digest)/canary", terms.canonicalBytes())
+        for _ in 0..<600 where try roles().live != digest { usleep(100_000) }
+        guard try roles().live == digest else { throw ScenarioError.failed(step: "switches", "the canary did not reach its last step in a minute") }
+    }
+}
