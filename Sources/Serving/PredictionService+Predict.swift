@@ -10,6 +10,7 @@ extension PredictionService {
     func predict(
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
+        try pending.refuseIfFull()
         let table = deployments.live
         let asked = try PredictRequest(request.body, live: table.visible(to: principal))
         let read = EventLoop.monotonicNanoseconds()
@@ -220,6 +221,14 @@ final class Pending: Sendable {
             state.requests += 1
             state.rows += rows
         }
+    }
+
+    /// Refuses before a request is read when not even one row could wait.
+    /// - Throws: as `enter`.
+    func refuseIfFull() throws(ServingError) {
+        let (requests, rows, isStopping) = state.withLock { $0 }
+        if isStopping { throw .stopped }
+        if requests >= ServingLimits.pendingRequests || rows >= ServingLimits.pendingRows { throw .overloaded }
     }
 
     func leave(rows: Int) {

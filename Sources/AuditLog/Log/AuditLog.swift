@@ -15,7 +15,7 @@ package struct CommitPace: Sendable {
     /// Each commit at once, and the files show every entry before it is acknowledged.
     package static let immediate = CommitPace(publicationDelay: .zero, gathering: .zero)
     /// For a node that answers thousands of requests a second.
-    package static let serving = CommitPace(publicationDelay: .milliseconds(10), gathering: .microseconds(250))
+    package static let serving = CommitPace(publicationDelay: .milliseconds(10), gathering: .microseconds(500))
 }
 
 /// An append-only, signed log on disk. Safe to use from many threads.
