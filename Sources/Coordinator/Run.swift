@@ -49,6 +49,8 @@ package struct Run: Sendable {
     private var modelBlob: Digest?
     private var optimizer = ServerOptimizer.State()
     private var provenance: Provenance
+    /// What the last evaluation says of the scores, where the plan asks.
+    private var calibration: PackageManifest.Calibration?
 
     var plan: Plan { published.plan }
     var deadline: Timestamp? { open?.deadline }
@@ -378,6 +380,9 @@ extension Run {
                 layout: plan.evaluationLayout(), meanShares: sum.weightedMean, rows: Int(sum.totalWeight))
             metrics = histogram.metrics.named
             groups = histogram.groupMetrics
+            if plan.evaluation.calibrates, !round.work.isCurve {
+                calibration = histogram.calibration.map { .init(slope: $0.slope, intercept: $0.intercept) }
+            }
         } catch {
             return end(.failed, reason: "the evaluation cannot be used: \(error)")
         }
@@ -424,7 +429,7 @@ extension Run {
                 PackageManifest(
                     name: plan.study, version: version, created: now.iso8601, study: plan.study, planHash: published.hash,
                     previous: previousPackage, schema: plan.schema, preprocessor: preprocessor, family: plan.family,
-                    thresholds: .init(decision: plan.evaluation.threshold),
+                    thresholds: .init(decision: plan.evaluation.threshold, abstain: plan.evaluation.abstain), calibration: calibration,
                     background: preprocessor.expectedInputs(statistics), provenance: provenance),
                 parameters: parameters, with: signingKey)
         } catch {

@@ -25,7 +25,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case model, modelReady, modelConfig, modelStats, infer
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
-    case keys, createKey, revokeKey, install
+    case keys, createKey, revokeKey, install, configure
     case stage, approve, override, shadow, canary, standby, unstage, suspend, retire, stop, start
     case history, rollout
 
@@ -33,7 +33,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload, .erase, .createKey, .install: "POST"
+        case .repositoryIndex, .load, .unload, .erase, .createKey, .install, .configure: "POST"
         case .revokeKey: "DELETE"
         case .stage, .approve, .override, .shadow, .canary, .standby, .unstage: "POST"
         case .suspend, .retire, .stop, .start: "POST"
@@ -73,6 +73,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .erase: "/v1/records/erase"
         case .keys, .createKey: "/v1/node/keys"
         case .revokeKey: "/v1/node/keys/{id}"
+        case .configure: "/v1/models/{digest}/configure"
         case .stage: "/v1/models/{digest}/stage"
         case .approve: "/v1/models/{digest}/approve"
         case .override: "/v1/models/{digest}/override"
@@ -95,7 +96,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install, .configure: .roles([.operator])
         case .stage, .shadow, .canary, .standby, .unstage, .retire: .roles([.operator])
         case .approve, .suspend: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
@@ -125,7 +126,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
             .versionConfig, .versionStats:
             .models
-        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
+        case .configure, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
         case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
         }
     }

@@ -12,13 +12,16 @@ package final class DeployedModel: Sendable {
     package let package: VerifiedPackage
     /// The site's own intercept, part of every score; 0 where the family has none.
     package let intercept: Double
+    /// Probability from which a row is of the positive class: the site's, else the package's.
+    package let threshold: Double
+    /// Probabilities at which a person should decide, if there is such a band.
+    let abstain: ClosedRange<Double>?
+    /// How scores become calibrated probabilities, if that is known.
+    let calibration: PackageManifest.Calibration?
     let rules: RowRules
     /// What the package says, at hand: its own accessors copy whole schemas.
     let name: String
     let version: Int
-    let threshold: Double
-    let abstainBand: ClosedRange<Double>?
-    private let calibration: PackageManifest.Calibration?
     private let preprocessor: Preprocessor
     private let predictor: Predictor
     private let background: [Float]
@@ -48,12 +51,14 @@ package final class DeployedModel: Sendable {
 
     /// - Throws: `ModelsError` when the parameters do not fit the family, which verification excludes, or the
     ///   intercept is not finite.
-    package init(_ package: VerifiedPackage, intercept: Double = 0) throws(ModelsError) {
+    package init(_ package: VerifiedPackage, _ settings: SiteSettings = SiteSettings()) throws(ModelsError) {
         self.package = package
-        let intercept = package.family.perSiteIntercept ? Float(intercept) : 0
+        threshold = settings.threshold ?? package.threshold
+        abstain = settings.abstain ?? package.manifest.thresholds.abstain
+        calibration = settings.calibration ?? package.manifest.calibration
+        let intercept = package.family.perSiteIntercept ? Float(settings.intercept) : 0
         self.intercept = Double(intercept)
-        (name, version, threshold) = (package.name, package.version, package.threshold)
-        (abstainBand, calibration) = (package.manifest.thresholds.abstain, package.manifest.calibration)
+        (name, version) = (package.name, package.version)
         preprocessor = package.preprocessor
         flagRules = Self.flagRules(package.manifest)
         rules = RowRules(package.schema)
@@ -66,7 +71,8 @@ package final class DeployedModel: Sendable {
         negativeClass = JSONBody.quoted(package.manifest.classes[0])
         positiveClass = JSONBody.quoted(package.manifest.classes[1])
         digestHex = package.digest.hex
-        configurationDigest = Self.configurationDigest(package.manifest, intercept: self.intercept)
+        configurationDigest = Self.configurationDigest(
+            package.preprocessor, .init(decision: threshold, abstain: abstain), calibration, intercept: self.intercept)
         configurationHex = configurationDigest.hex
         var head = JSONBody(reserving: 256)
         head.raw("{\"model\":")
@@ -76,7 +82,7 @@ package final class DeployedModel: Sendable {
         head.raw(",\"digest\":")
         head.string(digestHex)
         head.raw(",\"threshold\":")
-        head.number(package.threshold)
+        head.number(threshold)
         head.raw(",\"predictions\":[")
         answerHead = head.bytes
         var inferHead = JSONBody(reserving: 128)
@@ -91,17 +97,20 @@ package final class DeployedModel: Sendable {
         parameters.raw(",\"version\":")
         parameters.number(package.version)
         parameters.raw(",\"threshold\":")
-        parameters.number(package.threshold)
+        parameters.number(threshold)
         inferParameters = parameters.bytes
     }
 
-    private static func configurationDigest(_ manifest: PackageManifest, intercept: Double) -> Digest {
+    private static func configurationDigest(
+        _ preprocessor: Preprocessor, _ thresholds: PackageManifest.Thresholds, _ calibration: PackageManifest.Calibration?,
+        intercept: Double
+    ) -> Digest {
         let members: [String: JSONValue] = [
-            "calibration": manifest.calibration.map {
+            "calibration": calibration.map {
                 ["intercept": .number($0.intercept), "slope": .number($0.slope)]
             } ?? .null,
-            "intercept": .number(intercept), "preprocessor": manifest.preprocessor.json,
-            "thresholds": manifest.thresholds.json,
+            "intercept": .number(intercept), "preprocessor": preprocessor.json,
+            "thresholds": thresholds.json,
         ]
         return SHA256.hash(JSONValue.object(members).canonicalBytes())
     }
@@ -152,12 +161,10 @@ package final class DeployedModel: Sendable {
         return Explanation(base: base, contributions: contributions, residual: residual)
     }
 
-    /// Whether a probability lies in the package's abstain band.
-    func abstains(_ probability: Double) -> Bool {
-        abstainBand?.contains(probability) ?? false
-    }
+    /// Whether a probability lies in the abstain band.
+    func abstains(_ probability: Double) -> Bool { abstain?.contains(probability) ?? false }
 
-    /// The calibrated probability of a score, when the package has a calibration.
+    /// The calibrated probability of a score, when there is a calibration.
     func calibrated(_ score: Double) -> Double? {
         calibration.map { 1 / (1 + exp(-($0.slope * score + $0.intercept))) }
     }
@@ -190,7 +197,7 @@ extension DeployedModel {
         }
         var metrics: [String: Double] = ["rows": Double(table.rowCount)]
         metrics["auc"] = Metrics.auc(scores, table.labels)
-        metrics["accuracy"] = Metrics.accuracy(scores, table.labels, threshold: package.threshold)
+        metrics["accuracy"] = Metrics.accuracy(scores, table.labels, threshold: threshold)
         metrics["logLoss"] = Metrics.logLoss(scores, table.labels)
         metrics["brier"] = Metrics.brier(scores, table.labels)
         return metrics

@@ -40,6 +40,10 @@ struct InferAnswer {
             text.raw(",\"prediction_id\":")
             text.id(row.record.id)
             text.raw(row.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
+            if let calibrated = model.calibrated(row.record.score) {
+                text.raw(",\"calibrated_probability\":")
+                text.number(calibrated)
+            }
         }
         text.raw("},\"outputs\":[")
     }
@@ -52,7 +56,7 @@ struct InferAnswer {
         text.raw(Array(wanted.datatype.rawValue.utf8))
         text.raw("\",\"shape\":[")
         text.number(rows.count)
-        if width > 1 || wanted.classes != nil || wanted.output == .contributions {
+        if width > 1 || wanted.classes != nil || wanted.output == .contributions || wanted.output == .reasons {
             text.raw(",")
             text.number(width)
         }
@@ -83,7 +87,13 @@ struct InferAnswer {
         case .class: text.raw(row.record.positive ? model.positiveClass : model.negativeClass)
         case .predictionID: text.id(row.record.id)
         case .abstain: text.raw(row.abstains ? "true" : "false")
-        case .score, .base, .residual, .contributions:
+        case .flags: text.string(flags(row))
+        case .reasons:
+            for (index, reason) in reasons(row).enumerated() {
+                if index > 0 { text.raw(",") }
+                text.string(reason)
+            }
+        case .score, .base, .residual, .contributions, .calibratedProbability:
             for (index, number) in numbers(wanted.output, row).enumerated() {
                 if index > 0 { text.raw(",") }
                 text.number(number)
@@ -101,9 +111,11 @@ struct InferAnswer {
             appendLength(36, &data)
             row.record.id.appendText(to: &data)
         case .abstain: data.append(row.abstains ? 1 : 0)
+        case .flags: append(Array(flags(row).utf8), &data)
+        case .reasons: for reason in reasons(row) { append(Array(reason.utf8), &data) }
         case .probability: append(row.record.probability, &data)
         case .score: append(row.record.score, &data)
-        case .base, .residual, .contributions:
+        case .calibratedProbability, .base, .residual, .contributions:
             for number in numbers(wanted.output, row) { append(number, &data) }
         }
     }
@@ -131,8 +143,23 @@ struct InferAnswer {
         case .base: [row.explanation?.base ?? 0]
         case .residual: [row.explanation?.residual ?? 0]
         case .contributions: row.explanation?.contributions ?? []
-        case .class, .predictionID, .abstain: []
+        // NaN, in JSON null, where the version has no calibration.
+        case .calibratedProbability: [model.calibrated(row.record.score) ?? .nan]
+        case .class, .predictionID, .abstain, .flags, .reasons: []
         }
+    }
+
+    /// `feature:flag` with semicolons between; empty for a row without remarks.
+    private func flags(_ row: ScoredRow) -> String {
+        row.flags.map { "\(model.package.schema.features[$0.feature].name):\($0.kind.rawValue)" }.joined(separator: ";")
+    }
+
+    /// `code:feature:contribution`, the largest first, then empty texts.
+    private func reasons(_ row: ScoredRow) -> [String] {
+        let found = (row.reasons ?? []).map {
+            "R\($0.feature + 1):\(model.package.schema.features[$0.feature].name):\($0.contribution)"
+        }
+        return found + [String](repeating: "", count: InferOutput.reasonsWidth - found.count)
     }
 
     /// `value:index:label` of the likelier class, then of the other one.

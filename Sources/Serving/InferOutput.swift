@@ -10,6 +10,8 @@ enum InferOutput: String, CaseIterable {
     case predictionID = "prediction_id"
     case abstain
     case contributions, base, residual
+    case calibratedProbability = "calibrated_probability"
+    case flags, reasons
 
     /// Whether it is answered when the request names no outputs.
     var isDefault: Bool {
@@ -22,9 +24,12 @@ enum InferOutput: String, CaseIterable {
     /// Whether it needs an explanation of every row.
     var isExplanation: Bool { self == .contributions || self == .base || self == .residual }
 
+    /// Texts of a row's reasons: as many as there can be.
+    static let reasonsWidth = DeployedModel.reasonsMax
+
     var datatype: TensorDatatype {
         switch self {
-        case .class, .predictionID: .bytes
+        case .class, .predictionID, .flags, .reasons: .bytes
         case .abstain: .bool
         default: .float64
         }
@@ -32,7 +37,11 @@ enum InferOutput: String, CaseIterable {
 
     /// Elements of a row.
     func width(_ model: DeployedModel) -> Int {
-        self == .contributions ? model.package.schema.features.count : 1
+        switch self {
+        case .contributions: model.package.schema.features.count
+        case .reasons: Self.reasonsWidth
+        default: 1
+        }
     }
 
     /// Names for error messages.

@@ -14,6 +14,8 @@ struct InferRequest {
     private(set) var timeout: Int?
     /// What keeps requests on one arm of a trial.
     private(set) var routingKey: String?
+    /// Whom all rows of the request are about, as the site knows the person.
+    private(set) var subject: String?
     private(set) var outputs: [WantedOutput] = []
     private(set) var rows: [RequestRow] = []
     private var tensors: [TensorOutline] = []
@@ -25,6 +27,9 @@ struct InferRequest {
 
     /// Whether an explanation is needed for the outputs.
     var explains: Bool { outputs.contains { $0.output.isExplanation } }
+
+    /// What the outputs need of each row besides its score.
+    var wishes: RowWishes { RowWishes(explain: explains, reasons: wants(.reasons)) }
 
     /// - Parameter headerLength: the value of `Inference-Header-Content-Length`.
     /// - Throws: `RequestRefusal` when the body as a whole cannot be used.
@@ -105,7 +110,8 @@ extension InferRequest {
                     case ("binary_data_output", .bool(let flag)): wish.binary = flag
                     case ("timeout", .number(let number)): timeout = Self.whole(number)
                     case ("routing_key", .text(let text)): routingKey = text
-                    case ("binary_data_output", _), ("timeout", _), ("routing_key", _): return false
+                    case ("subject", .text(let text)) where (1...ServingLimits.subjectBytes).contains(text.utf8.count): subject = text
+                    case ("binary_data_output", _), ("timeout", _), ("routing_key", _), ("subject", _): return false
                     default: break
                     }
                     return name != "timeout" || timeout != nil
@@ -167,7 +173,7 @@ extension InferRequest {
             }
             guard take(reader.string(key), value) else {
                 throw RequestRefusal.malformed(
-                    "a parameter has not the value that its name needs: timeout is a whole number of microseconds, routing_key a text, binary_data and binary_data_output are bools, classification and binary_data_size whole numbers"
+                    "a parameter has not the value that its name needs: timeout is a whole number of microseconds, subject a text of 1 to 256 bytes, routing_key a text, binary_data and binary_data_output are bools, classification and binary_data_size whole numbers"
                 )
             }
         }

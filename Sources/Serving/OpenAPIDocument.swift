@@ -74,6 +74,7 @@ package enum OpenAPIDocument {
         case .infer, .versionInfer: json("InferRequest", required: true)
         case .erase: json("EraseRequest", required: true)
         case .createKey: json("KeyRequest", required: true)
+        case .configure: json("ConfigureRequest", required: true)
         case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
         case .repositoryIndex: json("IndexRequest", required: false)
@@ -122,6 +123,7 @@ package enum OpenAPIDocument {
         case .models: "Models, versions and what was live when."
         case .decision: "What was decided, by which version and why."
         case .erase: "Erase what is stored of predictions or of a person."
+        case .configure: "Set threshold, abstain band and calibration of a version at this site."
         case .install: "Store a signed package as a candidate."
         case .keys: "API keys and certificates, without the keys."
         case .createKey: "Make an API key, or let a certificate in."
@@ -204,6 +206,19 @@ extension OpenAPIDocument {
                     "subject": ["type": ["string", "null"], "pattern": "=", "maxLength": 512],
                 ], required: ["name", "roles"]),
             "RollbackRequest": object(["model": text]),
+            "ConfigureRequest": object([
+                "threshold": ["type": ["number", "null"], "minimum": 0, "maximum": 1],
+                "abstain": [
+                    "type": ["array", "null"], "items": ["type": "number", "minimum": 0, "maximum": 1], "minItems": 2, "maxItems": 2,
+                ],
+                "calibration": [
+                    "type": ["object", "null"], "additionalProperties": false, "required": ["slope", "intercept"],
+                    "properties": [
+                        "slope": ["type": "number", "minimum": 0, "maximum": 1000],
+                        "intercept": ["type": "number", "minimum": -1000, "maximum": 1000],
+                    ],
+                ],
+            ]),
             "ApproveRequest": object(["configuration": text, "evidence": text], required: ["configuration", "evidence"]),
             "ReasonRequest": object(
                 [

@@ -128,7 +128,7 @@ extension JSONBody {
             raw("\"}")
         }
         raw("]")
-        if model.abstainBand != nil {
+        if model.abstain != nil {
             raw(scored.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
         }
         if let calibrated = model.calibrated(scored.record.score) {

@@ -72,7 +72,7 @@ extension PredictionService {
                 }),
             "parameters": [
                 "digest": ["string_value": .string(model.digestHex)],
-                "threshold": ["string_value": .string(model.package.threshold.description)],
+                "threshold": ["string_value": .string(model.threshold.description)],
             ],
         ]
     }
@@ -114,12 +114,12 @@ extension PredictionService {
             throw error
         }
         let read = EventLoop.monotonicNanoseconds()
-        let key = asked.routingKey ?? routingKey(request) ?? asked.id
+        let key = asked.routingKey ?? routingKey(request) ?? asked.subject ?? asked.id
         let route = isPinned ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
-        let answers = score(asked.rows, route.model, RowWishes(explain: asked.explains), arm: route.arm)
+        let answers = score(asked.rows, route.model, asked.wishes, arm: route.arm)
         route.mirror(answers)
         let call = Commit(
-            model: route.model, principal: principal, endpoint: .infer, start: start, read: read,
+            model: route.model, principal: principal, endpoint: .infer, subject: asked.subject, start: start, read: read,
             timeout: asked.timeout,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(answers, call, responder) { scored in

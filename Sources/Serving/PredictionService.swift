@@ -174,7 +174,7 @@ package final class PredictionService: Sendable {
         case .keys: responder.respond(.json(try keysJSON()))
         case .createKey: try createKey(request.body, principal, responder)
         case .revokeKey: try revokeKey(parameters["id"], principal, responder)
-        case .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
+        case .configure, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
             try change(endpoint, parameters["digest"], request.body, principal, responder)
         case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
         case .rollout: responder.respond(.json(deployments.lanesJSON()))

@@ -28,7 +28,8 @@ struct ReasonCode: Equatable, Sendable {
 
 extension DeployedModel {
     private static let farDeviations = 4.0
-    private static let reasonsMax = 4
+    /// Reasons of one row, at most.
+    static let reasonsMax = 4
 
     /// What one column says of its feature's value: a remark when it is outside a range, or when it is the category.
     struct FlagRule: Sendable {

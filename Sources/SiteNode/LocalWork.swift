@@ -89,6 +89,13 @@ struct LocalWork {
         return try count(scores, layout)
     }
 
+    /// What the held-out rows say of a version's scores; nil when they say nothing.
+    func calibration(_ package: VerifiedPackage, intercept: Float) throws -> PlattScaling? {
+        let matrix = try package.preprocessor.transform(dataset.heldOut)
+        let scores = try Predictor(package.parameters, family: package.family, localIntercept: intercept).logOdds(matrix)
+        return PlattScaling(logOdds: scores, labels: dataset.heldOut.labels)
+    }
+
     private func count(_ scores: [Float], _ layout: EvaluationLayout) throws -> EvaluationHistogram {
         let groups = plan.sensitiveGroups.map { group in
             dataset.heldOut.columns[group.feature].map { $0 == Double(group.category) }

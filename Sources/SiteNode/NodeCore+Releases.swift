@@ -5,6 +5,7 @@ import Codec
 import Cryptography
 import Messages
 import ModelPackage
+import Models
 import Serving
 import Study
 import Telemetry
@@ -93,13 +94,33 @@ extension NodeCore {
     /// Measures a version that is here again, on the rows of today.
     /// - Throws: `NodeError.refused` when no plan of its study is known here.
     package func evaluate(_ package: VerifiedPackage, intercept: Double, at now: Timestamp) throws -> Evaluation {
+        try evaluation(of: package, intercept, work(for: package), at: now)
+    }
+
+    /// A calibration of a version's scores on the site's own held-out rows of today.
+    /// - Throws: `NodeError.refused` also when the rows are of one class, or rank the other way.
+    func calibration(_ package: VerifiedPackage, intercept: Double) throws -> PlattScaling {
+        let work = try work(for: package)
+        guard work.dataset.heldOut.rowCount >= NodeCore.calibrationRowsMin,
+            let found = try work.calibration(package, intercept: Float(intercept))
+        else {
+            throw NodeError.refused(
+                code: "version.no-calibration",
+                "the held-out rows cannot calibrate: there are fewer than \(NodeCore.calibrationRowsMin), or of one class only, or higher scores do not go with more positives")
+        }
+        return found
+    }
+
+    private static let calibrationRowsMin = 20
+
+    /// The rows of today that a version is measured on.
+    private func work(for package: VerifiedPackage) throws -> LocalWork {
         let study = package.manifest.study
         guard let offer = state.offers[package.manifest.planHash] ?? state.offer(study: study) else {
             throw NodeError.refused(code: "version.no-plan", "no plan of the version's study has been offered to this node: there are no bounds to hold it against")
         }
         let includesFeedback = state.offer(study: study)?.consent?.consent.includesFeedbackRows ?? false
-        let work = LocalWork(plan: offer.plan, site: site, dataset: try data.dataset(for: offer.plan, includingFeedback: includesFeedback))
-        return try evaluation(of: package, intercept, work, at: now)
+        return LocalWork(plan: offer.plan, site: site, dataset: try data.dataset(for: offer.plan, includingFeedback: includesFeedback))
     }
 
     private func evaluation(

@@ -12,12 +12,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, evaluate, auditLog
+    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, evaluate, calibrate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: "POST"
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate, .calibrate: "POST"
         default: "GET"
         }
     }
@@ -35,6 +35,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .signManifest: "/v1/node/manifest/{hash}/sign"
         case .resume: "/v1/node/resume"
         case .evaluate: "/v1/node/models/{digest}/evaluate"
+        case .calibrate: "/v1/node/models/{digest}/calibrate"
         case .auditLog: "/audit/{path...}"
         }
     }
@@ -42,7 +43,7 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate: [.operator]
+        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate, .calibrate: [.operator]
         case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
@@ -84,6 +85,7 @@ extension NodeService {
         case .signManifest: try signManifest(parameters["hash"], principal)
         case .resume: try resume(principal)
         case .evaluate: try evaluate(parameters["digest"], Actor(principal))
+        case .calibrate: try calibrate(parameters["digest"], Actor(principal))
         case .auditLog: .null
         }
     }
@@ -151,6 +153,16 @@ extension NodeService {
         let deployments = predictions.deployments
         let model = try deployments.load(digest)
         try deployments.note(core.evaluate(model.package, intercept: model.intercept, at: clock.now()), of: digest, by: actor)
+        return deployments.current.versions[digest]?.json ?? .null
+    }
+
+    /// Calibrates a version on the site's own held-out rows of today.
+    private func calibrate(_ hex: String, _ actor: Actor) throws -> JSONValue {
+        guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
+        let deployments = predictions.deployments
+        let model = try deployments.load(digest)
+        let found = try core.calibration(model.package, intercept: model.intercept)
+        try deployments.calibrate(digest, slope: found.slope, intercept: found.intercept, by: actor)
         return deployments.current.versions[digest]?.json ?? .null
     }
 

@@ -13,6 +13,10 @@ package struct EvaluationPlan: Equatable, Sendable {
     /// A secure evaluation round after every so many training rounds, for the learning curve; 0: only
     /// at the end of the run.
     package var everyRounds: Int
+    /// Probabilities at which a person should decide; nil for none.
+    package var abstain: ClosedRange<Double>?
+    /// Whether the last evaluation is used to calibrate probabilities.
+    package var calibrates = false
 
     init(_ source: JSONFields?) throws(FieldError) {
         (bins, threshold, everyRounds) = (1000, 0.5, 0)
@@ -20,14 +24,24 @@ package struct EvaluationPlan: Equatable, Sendable {
         bins = try fields.optionalInteger("bins", in: 10...10_000) ?? bins
         threshold = try fields.optionalNumber("threshold", in: 0.0001...0.9999) ?? threshold
         everyRounds = try fields.optionalInteger("everyRounds", in: 0...1000) ?? everyRounds
+        if let ends = try fields.optionalArray("abstain", maxCount: 2)?.compactMap(\.doubleValue) {
+            guard ends.count == 2, 0 <= ends[0], ends[0] <= ends[1], ends[1] <= 1 else {
+                throw FieldError(path: "evaluation.abstain", problem: "must be two probabilities, the lower one first")
+            }
+            abstain = ends[0]...ends[1]
+        }
+        calibrates = try fields.bool("calibrate", default: false)
         try fields.finish()
     }
 
     var json: JSONValue {
-        [
+        var members: [String: JSONValue] = [
             "bins": .integer(Int64(bins)), "threshold": .number(threshold),
             "everyRounds": .integer(Int64(everyRounds)),
         ]
+        members["abstain"] = abstain.map { [.number($0.lowerBound), .number($0.upperBound)] }
+        if calibrates { members["calibrate"] = true }
+        return .object(members)
     }
 }
 

@@ -41,7 +41,7 @@ private func export(_ invocation: Invocation) throws {
     let package = try VerifiedPackage.verify(directory: directory, trustedKey: try trustedKey(invocation))
     var written: [(option: String, path: String)] = []
     let siteIntercept =
-        try package.family.perSiteIntercept ? invocation["dir"].map { try SiteIntercepts(directory: $0).read(package.digest) } : nil
+        try package.family.perSiteIntercept ? invocation["dir"].map { try SiteSettingsFiles(directory: $0).read(package.digest).intercept } : nil
     let onnx = { (package: VerifiedPackage) in ONNXExport.model(package, siteIntercept: siteIntercept) }
     for (option, make) in [("onnx", onnx), ("card", ModelCard.markdown), ("bom", BillOfMaterials.json)] {
         guard let path = invocation[option] else { continue }

@@ -55,6 +55,15 @@ let rolloutCommands: [Command] = [
             measured, (["version \(measured["version"]?.intValue ?? 0) is \(measured["status"]?.stringValue ?? "")"] + findings).joined(separator: "\n"))
     },
     Command(
+        words: ["node", "configure"], summary: "set threshold, abstain band and calibration of a version at this site", operands: [version],
+        options: [
+            directory, keyFile, .value("threshold", "P", "probability from which a row is positive (default: the package's)"),
+            .value("abstain", "P,Q", "probabilities at which a person should decide (default: the package's)"),
+            .value("calibration", "SLOPE,INTERCEPT", "calibrated probability = 1 / (1 + e^-(SLOPE × score + INTERCEPT))"),
+            .flag("calibrate", "fit that on the site's own held-out rows; nothing else changes"),
+        ]
+    ) { invocation in try configure(invocation) },
+    Command(
         words: ["node", "approve"], summary: "approve a version with exactly the evidence that was looked at", operands: [version],
         options: [directory, keyFile, .required("evidence", "HEX", "the version's evidence as `node models` shows it")]
     ) { invocation in
@@ -81,6 +90,30 @@ private func changing(words: [String], _ summary: String, _ options: [Option] = 
         let (client, shown) = try find(invocation)
         try answer(invocation, client.call("POST", path(shown, last ?? words[1]), body: try body(invocation)))
     }
+}
+
+private func configure(_ invocation: Invocation) throws {
+    let (client, shown) = try find(invocation)
+    if invocation.has("calibrate") {
+        guard !invocation.has("threshold"), !invocation.has("abstain"), !invocation.has("calibration") else {
+            throw Failure(.usage, "usage", "--calibrate changes nothing else; set the rest with a second command")
+        }
+        return try answer(
+            invocation, client.call("POST", "/v1/node/models/\(shown["digest"]?.stringValue ?? "")/calibrate", timeoutSeconds: 3600))
+    }
+    func numbers(_ option: String, _ count: Int) throws -> [JSONValue]? {
+        guard let text = invocation[option] else { return nil }
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map { Double($0) }
+        guard parts.count == count, parts.allSatisfy({ $0?.isFinite ?? false }) else {
+            throw Failure(.usage, "usage", "--\(option) takes \(count == 1 ? "a number" : "two numbers with a comma between them")")
+        }
+        return parts.compactMap { $0.map { .number($0) } }
+    }
+    var settings: [String: JSONValue] = [:]
+    settings["threshold"] = try numbers("threshold", 1)?[0]
+    settings["abstain"] = try numbers("abstain", 2).map { .array($0) }
+    settings["calibration"] = try numbers("calibration", 2).map { ["slope": $0[0], "intercept": $0[1]] }
+    try answer(invocation, client.call("POST", path(shown, "configure"), body: JSONValue.object(settings).canonicalBytes()))
 }
 
 private func stopping(words: [String], _ summary: String) -> Command {

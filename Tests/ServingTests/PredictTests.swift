@@ -268,7 +268,7 @@ import Testing
     @Test func theConfigurationDigestIsOfWhatWasSet() throws {
         func digest(_ contents: PackageContents, intercept: Double = 0) throws -> Digest {
             try DeployedModel(
-                VerifiedPackage.verify(contents, trustedKey: TestNode.key.publicKey), intercept: intercept
+                VerifiedPackage.verify(contents, trustedKey: TestNode.key.publicKey), SiteSettings(intercept: intercept)
             ).configurationDigest
         }
         let plain = try digest(TestModel.contents(1))
@@ -288,7 +288,10 @@ import Testing
         for family in [TestModel.linear, TestModel.network, .perceptron(hidden: [64, 32], output: .softmax, l2: 0, perSiteIntercept: false)] {
             let model = try DeployedModel(TestModel.package(1, family: family))
             for count in [1, 2, 3, 7, 8, 16, 257, 300] {
-                let rows = (0..<count).map { [Double($0 % 90), $0 % 5 == 0 ? .nan : Double($0) + 0.5, Double($0 % 2), Double($0 % 3)] }
+                let rows: [[Double]] = (0..<count).map { (index: Int) -> [Double] in
+                    let second = index % 5 == 0 ? Double.nan : Double(index) + 0.5
+                    return [Double(index % 90), second, Double(index % 2), Double(index % 3)]
+                }
                 #expect(model.scores(rows) == rows.map(model.score))
             }
         }

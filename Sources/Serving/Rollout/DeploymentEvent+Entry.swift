@@ -53,7 +53,10 @@ extension DeploymentState.Event {
                 "version": .integer(Int64(version)), "role": "candidate", "intercept": .string(intercept.description),
                 "person": .string(actor.person), "rules": .string(rules.text),
             ]
-        case .configured(_, let intercept): ["intercept": .string(intercept.description), "person": .string(actor.person)]
+        case .configured(_, let settings):
+            ["intercept": .string(settings.intercept.description), "person": .string(actor.person)].merging(
+                settings.text.map { ["settings": .string($0)] } ?? [:]
+            ) { $1 }
         case .evaluated(_, let evaluation): ["scope": "site"].merging(evaluation.logged) { $1 }
         case .overridden(_, let reason), .suspended(_, let reason), .stopped(let reason), .started(let reason):
             ["reason": .string(reason)]
@@ -87,8 +90,9 @@ extension DeploymentState.Event {
             guard let event = Self.staged(digest, entry) else { return nil }
             self = event
         case (.configurationChanged, let digest?):
-            guard let intercept = details["intercept"]?.stringValue.flatMap(Double.init) else { return nil }
-            self = .configured(digest, intercept: intercept)
+            guard let settings = SiteSettings(intercept: details["intercept"]?.stringValue, text: details["settings"]?.stringValue)
+            else { return nil }
+            self = .configured(digest, settings)
         case (.gatesChecked, let digest?):
             guard details["scope"]?.stringValue == "site", let evaluation = Evaluation(logged: details, at: entry.time)
             else { return nil }

@@ -7,7 +7,7 @@ extension DeploymentState {
     /// A change, as a log entry states it.
     package enum Event: Equatable, Sendable {
         case installed(Digest, model: String, version: Int, rules: DeploymentRules = DeploymentRules(), intercept: Double = 0)
-        case configured(Digest, intercept: Double)
+        case configured(Digest, SiteSettings)
         case evaluated(Digest, Evaluation)
         case overridden(Digest, reason: String)
         case approved(Digest, configuration: Digest, evidence: Digest, expires: Timestamp)

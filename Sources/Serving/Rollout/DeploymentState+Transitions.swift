@@ -38,8 +38,8 @@ extension DeploymentState {
             guard models.contains(model) || models.count < ServingLimits.models else {
                 throw .deployment(problem: "\(ServingLimits.models) models are installed already")
             }
-        case .configured(let digest, let intercept):
-            guard intercept.isFinite else { throw .deployment(problem: "the site's intercept is not a finite number") }
+        case .configured(let digest, let settings):
+            guard settings.intercept.isFinite else { throw .deployment(problem: "the site's intercept is not a finite number") }
             guard let version = versions[digest] else { throw .unknownVersion }
             let isInUse = [.shadow, .canary, .standby, .live].contains(version.status)
             guard version.rules.rollout.approvals == 0 || !isInUse else {
@@ -128,9 +128,9 @@ extension DeploymentState {
             guard versions[digest] == nil else { return }
             versions[digest] = Version(
                 digest: digest, model: model, version: number, installed: time, staged: time, status: .candidate,
-                submitters: [actor.name, actor.person], rules: rules, intercept: intercept)
-        case .configured(let digest, let intercept):
-            versions[digest]?.intercept = intercept
+                submitters: [actor.name, actor.person], rules: rules, settings: SiteSettings(intercept: intercept))
+        case .configured(let digest, let settings):
+            versions[digest]?.settings = settings
             versions[digest]?.submitters.formUnion([actor.name, actor.person])
             settle(digest, at: time)
         case .evaluated(let digest, let evaluation):

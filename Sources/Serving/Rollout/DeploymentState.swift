@@ -57,8 +57,8 @@ package struct DeploymentState: Equatable, Sendable {
         /// Who brought it here or changed its configuration: names and persons. None of them approves it.
         package var submitters: Set<String> = []
         package var rules = DeploymentRules()
-        /// The site's own intercept.
-        package var intercept: Double = 0
+        /// What the site has set: its own intercept, and what differs from the package.
+        package var settings = SiteSettings()
         package var evaluation: Evaluation?
         package var override: Override?
         package var approvals: [Approval] = []

@@ -47,7 +47,7 @@ package final class Deployments: Sendable {
         }
         journal = Locked(found)
         state = Locked(found.state)
-        for path in [packages, intercepts.path] {
+        for path in [packages, settings.path] {
             do { try DurableFile.createDirectory(path, mode: 0o700) } catch {
                 throw .deployment(problem: "\(error)")
             }
@@ -71,7 +71,7 @@ package final class Deployments: Sendable {
     }
 
     private var packages: String { directory + "/packages" }
-    private var intercepts: SiteIntercepts { SiteIntercepts(directory: directory) }
+    private var settings: SiteSettingsFiles { SiteSettingsFiles(directory: directory) }
 
     /// A version in use whose package cannot be loaded does not answer, and is reported; the others do.
     private func restore(_ model: String, _ folded: DeploymentState) {
@@ -144,7 +144,9 @@ package final class Deployments: Sendable {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
             }
-            return try DeployedModel(release, intercept: try intercept ?? intercepts.read(digest))
+            var settings = try settings.read(digest)
+            if let intercept { settings.intercept = intercept }
+            return try DeployedModel(release, settings)
         } catch let error as ServingError {
             throw error
         } catch {
@@ -162,15 +164,17 @@ package final class Deployments: Sendable {
     ) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             let known = state.withLock { $0.versions[release.digest] != nil }
+            var settings = try settings.read(release.digest)
+            settings.intercept = intercept
             let event: DeploymentState.Event =
                 known
-                ? .configured(release.digest, intercept: intercept)
+                ? .configured(release.digest, settings)
                 : .installed(release.digest, model: release.name, version: release.version, rules: rules, intercept: intercept)
             try check(event, by: actor)
             do { try release.write(under: packages) } catch { throw .deployment(problem: "\(error)") }
-            if known, try intercepts.read(release.digest) == intercept { return }
-            try change(event, by: actor) { () throws(ServingError) in try intercepts.write(intercept, release.digest) }
-            if known { try replaceIfLive(release, intercept) }
+            if known, try self.settings.read(release.digest) == settings { return }
+            try change(event, by: actor) { () throws(ServingError) in try self.settings.write(settings, release.digest) }
+            if known { try replaceIfLive(release, settings) }
         }
     }
 
@@ -179,9 +183,37 @@ package final class Deployments: Sendable {
         try install(release, intercept: intercept, by: .node(actor))
     }
 
-    private func replaceIfLive(_ release: VerifiedPackage, _ intercept: Double) throws(ServingError) {
+    /// Sets threshold, abstain band and calibration of a version at this site; the intercept stays.
+    /// - Throws: `ServingError.unknownVersion`, `.approval` for a version in use that people approved as it was.
+    func configure(_ digest: Digest, _ wanted: SiteSettings, by actor: Actor) throws(ServingError) {
+        try configure(digest, by: actor) { settings in
+            settings = wanted
+        }
+    }
+
+    /// Sets only the calibration, to what rows of this site say.
+    package func calibrate(_ digest: Digest, slope: Double, intercept: Double, by actor: Actor) throws(ServingError) {
+        try configure(digest, by: actor) { $0.calibration = .init(slope: slope, intercept: intercept) }
+    }
+
+    private func configure(_ digest: Digest, by actor: Actor, _ edit: (inout SiteSettings) -> Void) throws(ServingError) {
+        try changes.withLock { () throws(ServingError) in
+            let before = try load(digest)
+            if let status = current.versions[digest]?.status, [.shadow, .canary, .standby].contains(status) {
+                throw .deployment(problem: "the version is \(status.rawValue) with the settings that it has; end that first (node unstage)")
+            }
+            var settings = try self.settings.read(digest)
+            let intercept = settings.intercept
+            edit(&settings)
+            settings.intercept = intercept
+            try change(.configured(digest, settings), by: actor) { () throws(ServingError) in try self.settings.write(settings, digest) }
+            try replaceIfLive(before.package, settings)
+        }
+    }
+
+    private func replaceIfLive(_ release: VerifiedPackage, _ settings: SiteSettings) throws(ServingError) {
         do {
-            let renewed = try DeployedModel(release, intercept: intercept)
+            let renewed = try DeployedModel(release, settings)
             swap { table in
                 if table.models[release.name]?.package.digest == release.digest {
                     table.models[release.name] = renewed

@@ -86,9 +86,9 @@ package struct Approval: Equatable, Sendable {
 }
 
 extension DeploymentState.Version {
-    /// What stands for the site's configuration of the version: its intercept and its rules.
+    /// What stands for the site's configuration of the version: its settings and its rules.
     package var configuration: Digest {
-        SHA256.hash(Array("consilium/configuration/v1/\(intercept)/\(rules.text)".utf8))
+        SHA256.hash(Array("consilium/configuration/v1/\(settings.intercept)/\(settings.text ?? "")\(rules.text)".utf8))
     }
 
     /// What stands for what was measured, or for nothing having been measured since it was staged.

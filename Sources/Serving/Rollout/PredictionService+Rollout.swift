@@ -40,6 +40,9 @@ extension PredictionService {
         case .suspend:
             let reason = try Self.reason(body)
             return { () throws(ServingError) in try deployments.suspend(digest, reason: reason, by: actor) }
+        case .configure:
+            let settings = try Self.settings(body)
+            return { () throws(ServingError) in try deployments.configure(digest, settings, by: actor) }
         case .canary:
             let terms = try Self.terms(body)
             return { () throws(ServingError) in try deployments.beginCanary(digest, terms: terms, by: actor) }
@@ -85,6 +88,17 @@ extension PredictionService {
             throw .malformed("at must be a time in UTC such as 2026-11-24T21:00:00Z")
         }
         return deployments.state(at: time).answerable(at: time, model: model)
+    }
+
+    private static func settings(_ body: [UInt8]) throws(RequestRefusal) -> SiteSettings {
+        do {
+            var fields = try JSONFields(try JSONValue.parse(body, dialect: .strict), path: "")
+            let settings = try SiteSettings(&fields, intercept: 0, path: "")
+            try fields.finish()
+            return settings
+        } catch {
+            throw .malformed("\(error)")
+        }
     }
 
     private static func hashes(_ body: [UInt8]) throws(RequestRefusal) -> (configuration: Digest, evidence: Digest) {

@@ -12,7 +12,7 @@ import Testing
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
-        .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
+        .configure: "operator", .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
         .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
         .stage: "operator", .standby: "operator", .shadow: "operator", .canary: "operator", .rollout: "operator overseer auditor", .unstage: "operator", .retire: "operator",
         .approve: "operator overseer", .suspend: "operator overseer",

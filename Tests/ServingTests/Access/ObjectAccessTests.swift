@@ -50,6 +50,7 @@ import Testing
             case .createKey: body = #"{"name":"x","roles":["operator"]}"#
             case .approve: body = #"{"configuration":"\#(digests[model] ?? "")","evidence":"\#(digests[model] ?? "")"}"#
             case .override, .suspend, .stop, .start: body = #"{"reason":"a test"}"#
+            case .configure: body = "{}"
             default: body = ""
             }
             return node.send(endpoint.method, path, Array(body.utf8), key: key)

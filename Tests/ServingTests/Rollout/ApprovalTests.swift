@@ -79,7 +79,7 @@ func AuditLogStored(_ entry: LogEntry, at time: Timestamp = at(9)) throws -> Sto
         #expect(throws: ServingError.self) { try approve(&state, .person("sam")) }
         #expect(throws: ServingError.self) { try approve(&state, Actor(name: "key:other", person: "sam", roles: [.overseer])) }
         // Nor does whoever configured it.
-        state.apply(.configured(digest(1), intercept: 0.5), by: .person("cleo"), at: at(3))
+        state.apply(.configured(digest(1), SiteSettings(intercept: 0.5)), by: .person("cleo"), at: at(3))
         #expect(throws: ServingError.self) { try approve(&state, .person("cleo")) }
         // Nor do both together, written into a log by other means.
         state.apply(approval(state, expires: at(hour)), by: .person("sam"), at: at(11))
@@ -93,7 +93,7 @@ func AuditLogStored(_ entry: LogEntry, at time: Timestamp = at(9)) throws -> Sto
         try approve(&approved, .person("ben"))
         // Another configuration, other evidence: the approvals stand for nothing any more.
         for change in [
-            DeploymentState.Event.configured(digest(1), intercept: 1),
+            DeploymentState.Event.configured(digest(1), SiteSettings(intercept: 1)),
             .evaluated(digest(1), Evaluation(metrics: ["auc": 0.99], time: at(12))),
         ] {
             var state = approved
@@ -150,7 +150,7 @@ func AuditLogStored(_ entry: LogEntry, at time: Timestamp = at(9)) throws -> Sto
         try approve(&state, .person("ada"))
         try approve(&state, .person("ben"))
         state.apply(.madeLive(digest(1)), at: at(20))
-        #expect(throws: ServingError.self) { try state.check(.configured(digest(1), intercept: 3)) }
+        #expect(throws: ServingError.self) { try state.check(.configured(digest(1), SiteSettings(intercept: 3))) }
     }
 
     @Test func aCanaryGoesOnAfterTheApprovalsItWasBegunOnHaveExpired() throws {

@@ -61,7 +61,7 @@ import Testing
         return [
             (.evaluated(digest(2), Evaluation(metrics: ["auc": 0.91], time: at(6))), measured),
             (.evaluated(digest(2), bad), missed),
-            (.configured(digest(2), intercept: 0.25), same.filter { $0.key != .suspended }.merging([.approved: .evaluated]) { $1 }),
+            (.configured(digest(2), SiteSettings(intercept: 0.25)), same.filter { $0.key != .suspended }.merging([.approved: .evaluated]) { $1 }),
             (.overridden(digest(2), reason: "known shift"), [.refused: .evaluated]),
             (approval(state), approved),
             (.restaged(digest(2)), [.refused: .candidate, .suspended: .candidate, .retired: .candidate]),
@@ -107,7 +107,7 @@ import Testing
     }
 
     static let authority: [(event: Event, who: String)] = [
-        (.evaluated(digest(2), good), "node operator"), (.configured(digest(2), intercept: 1), "node operator"),
+        (.evaluated(digest(2), good), "node operator"), (.configured(digest(2), SiteSettings(intercept: 1)), "node operator"),
         (.installed(digest(3), model: "heart", version: 3), "node operator"),
         (.shadowed(digest(2)), "node operator"), (.canaried(digest(2), CanaryPlan()), "node operator"),
         (.stoodBy(digest(2)), "node operator"), (.madeLive(digest(2)), "node operator"), (.retired(digest(2)), "node operator"),
