@@ -180,6 +180,7 @@ package final class PredictionService: Sendable {
         case .rollout: responder.respond(.json(deployments.lanesJSON()))
         case .history: responder.respond(.json(try historyJSON(request)))
         case .metrics:
+            deployments.setMetrics(metrics)
             responder.respond(
                 HTTPResponse(
                     contentType: "text/plain; version=0.0.4; charset=utf-8",

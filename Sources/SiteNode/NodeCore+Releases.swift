@@ -93,8 +93,9 @@ extension NodeCore {
 
     /// Measures a version that is here again, on the rows of today.
     /// - Throws: `NodeError.refused` when no plan of its study is known here.
-    package func evaluate(_ package: VerifiedPackage, intercept: Double, at now: Timestamp) throws -> Evaluation {
-        try evaluation(of: package, intercept, work(for: package), at: now)
+    /// - Parameter plan: the plan whose bounds hold for the version.
+    package func evaluate(_ package: VerifiedPackage, intercept: Double, plan: Digest?, at now: Timestamp) throws -> Evaluation {
+        try evaluation(of: package, intercept, work(for: package, plan: plan), at: now)
     }
 
     /// A calibration of a version's scores on the site's own held-out rows of today.
@@ -114,12 +115,14 @@ extension NodeCore {
     private static let calibrationRowsMin = 20
 
     /// The rows of today that a version is measured on.
-    private func work(for package: VerifiedPackage) throws -> LocalWork {
-        let study = package.manifest.study
-        guard let offer = state.offers[package.manifest.planHash] ?? state.offer(study: study) else {
+    private func work(for package: VerifiedPackage, plan: Digest? = nil) throws -> LocalWork {
+        guard let offer = state.offers[plan ?? package.manifest.planHash] ?? state.offer(study: package.manifest.study) else {
             throw NodeError.refused(code: "version.no-plan", "no plan of the version's study has been offered to this node: there are no bounds to hold it against")
         }
-        let includesFeedback = state.offer(study: study)?.consent?.consent.includesFeedbackRows ?? false
+        guard package.schema.features == offer.plan.schema.features else {
+            throw NodeError.refused(code: "version.schema", "the version has other features than the plan that governs its model: this site's rows do not fit it")
+        }
+        let includesFeedback = state.offer(study: offer.plan.study)?.consent?.consent.includesFeedbackRows ?? false
         return LocalWork(plan: offer.plan, site: site, dataset: try data.dataset(for: offer.plan, includingFeedback: includesFeedback))
     }
 

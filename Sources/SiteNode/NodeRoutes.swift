@@ -152,7 +152,9 @@ extension NodeService {
         guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
         let deployments = predictions.deployments
         let model = try deployments.load(digest)
-        try deployments.note(core.evaluate(model.package, intercept: model.intercept, at: clock.now()), of: digest, by: actor)
+        let plan = deployments.current.versions[digest]?.rules.plan
+        try deployments.note(
+            core.evaluate(model.package, intercept: model.intercept, plan: plan, at: clock.now()), of: digest, by: actor)
         return deployments.current.versions[digest]?.json ?? .null
     }
 

@@ -168,6 +168,15 @@ package struct DeploymentState: Equatable, Sendable {
         }
     }
 
+    /// The rules that a model's plan has, for a version that comes by another way: nobody gets round evaluation and approvals by
+    /// importing. Such a version takes no step by itself.
+    package func rules(of model: String) -> DeploymentRules {
+        let planned = versions.values.filter { $0.model == model && $0.rules.plan != nil }
+        guard var rules = planned.max(by: { ($0.installed, $0.digest) < ($1.installed, $1.digest) })?.rules else { return DeploymentRules() }
+        rules.isAutomatic = false
+        return rules
+    }
+
     /// Installed versions of a model, newest release first.
     package func versions(of model: String) -> [Version] {
         versions.values.filter { $0.model == model }.sorted {

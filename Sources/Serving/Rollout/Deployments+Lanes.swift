@@ -110,6 +110,31 @@ extension Deployments {
         return table.shadows.values.first { $0.model.package.digest == digest }?.report
     }
 
+    /// What is seen of shadows and canaries, as metrics.
+    func setMetrics(_ metrics: Telemetry.Metrics) {
+        let table = live
+        for (name, lane) in table.shadows {
+            let (summary, dropped) = lane.figures
+            set(metrics, "shadow", name, summary)
+            metrics.set("consilium_shadow_dropped_rows", [("model", name)], to: Double(dropped), help: "Rows that a shadow had no time for.")
+        }
+        for (name, lane) in table.canaries { set(metrics, "canary", name, lane.trial.withLock { $0.differences }) }
+    }
+
+    private func set(_ metrics: Telemetry.Metrics, _ role: String, _ model: String, _ summary: DifferenceSummary) {
+        let labels = [("model", model), ("role", role)]
+        metrics.set("consilium_trial_rows", labels, to: Double(summary.rows), help: "Rows that a version on trial scored beside the live one.")
+        metrics.set("consilium_trial_errors", labels, to: Double(summary.errors), help: "Rows on which it gave no usable score.")
+        metrics.set("consilium_trial_flips", labels, to: Double(summary.flips), help: "Rows on which it decides otherwise.")
+        var total = 0
+        for (bound, count) in zip(DifferenceSummary.bounds, summary.counts) {
+            total += count
+            metrics.set(
+                "consilium_trial_difference_rows", labels + [("le", "\(bound)")], to: Double(total),
+                help: "Rows on which its probability is within so much of the live version's.")
+        }
+    }
+
     /// `GET /v1/rollout`: what is seen of the versions beside the live ones, now.
     func lanesJSON() -> JSONValue {
         let (table, state) = (live, current)

@@ -158,9 +158,10 @@ package final class Deployments: Sendable {
     /// intercept if that differs, and nothing else.
     /// - Parameters:
     ///   - intercept: the site's own intercept for this version, for families that have one.
-    ///   - rules: what the version needs before it is put to use; those of the first time hold.
+    ///   - rules: what the version needs before it is put to use; those of the first time hold. nil for one that comes by
+    ///     another way than its plan: then those of the model's plan, if it has one.
     package func install(
-        _ release: VerifiedPackage, intercept: Double = 0, rules: DeploymentRules = DeploymentRules(), by actor: Actor
+        _ release: VerifiedPackage, intercept: Double = 0, rules: DeploymentRules? = nil, by actor: Actor
     ) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             let known = state.withLock { $0.versions[release.digest] != nil }
@@ -169,7 +170,8 @@ package final class Deployments: Sendable {
             let event: DeploymentState.Event =
                 known
                 ? .configured(release.digest, settings)
-                : .installed(release.digest, model: release.name, version: release.version, rules: rules, intercept: intercept)
+                : .installed(
+                    release.digest, model: release.name, version: release.version, rules: rules ?? current.rules(of: release.name), intercept: intercept)
             try check(event, by: actor)
             do { try release.write(under: packages) } catch { throw .deployment(problem: "\(error)") }
             if known, try self.settings.read(release.digest) == settings { return }

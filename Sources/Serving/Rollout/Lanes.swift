@@ -26,16 +26,20 @@ final class CanaryLane: Sendable {
     func report(_ reason: String? = nil) -> JSONValue { trial.withLock { $0.report(reason: reason) } }
 
     /// Both versions on the same rows, with the time each took.
-    func pairs(_ rows: [[Double]], live: DeployedModel, slowerTimesMax: Double) -> [PairedScore] {
-        rows.map { values in
+    ///
+    /// The second to read a row finds it warm, so they take turns to be first.
+    func pairs(_ rows: [[Double]], live: DeployedModel, startsWithCanary: Bool) -> [PairedScore] {
+        rows.enumerated().map { index, values in
+            let isFirst = startsWithCanary == (index % 2 == 0)
             let start = EventLoop.monotonicNanoseconds()
-            let other = model.score(values)
+            let first = (isFirst ? model : live).score(values)
             let middle = EventLoop.monotonicNanoseconds()
-            let known = live.score(values)
-            let end = EventLoop.monotonicNanoseconds()
+            let second = (isFirst ? live : model).score(values)
+            let (one, two) = (Double(middle - start), Double(EventLoop.monotonicNanoseconds() - middle))
+            let (other, known) = isFirst ? (first, second) : (second, first)
             return PairedScore(
                 live: known.probability, other: other.usable, flips: other.positive != known.positive,
-                isSlow: Double(middle - start) > slowerTimesMax * Double(end - middle))
+                isSlow: isFirst ? one > plan.slowerTimesMax * two : two > plan.slowerTimesMax * one)
         }
     }
 }
@@ -85,10 +89,13 @@ final class ShadowLane: Sendable {
     /// Scores what waits and ends the thread.
     func stop() { worker.stop() }
 
+    /// Differences so far, and rows that there was no time for.
+    var figures: (DifferenceSummary, dropped: Int) { (summary.withLock { $0 }, dropped.withLock { $0 }) }
+
     /// - Parameter number: how fractions are written.
     func members(_ number: (Double) -> JSONValue) -> [String: JSONValue] {
-        var members = summary.withLock { $0 }.members(number)
-        members["dropped"] = .integer(Int64(dropped.withLock { $0 }))
+        var members = figures.0.members(number)
+        members["dropped"] = .integer(Int64(figures.dropped))
         return members
     }
 

@@ -43,8 +43,8 @@ extension PredictionService {
             return Route(model: live, arm: DeploymentArm(name: ArmName.live, propensity: 1 - lane.share), shadow: shadow)
         }
         let values = rows.compactMap { row in if case .valid(let values) = row { values } else { nil } }
-        let (now, plan) = (clock.now(), lane.plan)
-        let pairs = lane.pairs(values, live: live, slowerTimesMax: plan.slowerTimesMax)
+        let now = clock.now()
+        let pairs = lane.pairs(values, live: live, startsWithCanary: start % 2 == 0)
         carryOut(lane.trial.withLock { $0.observe(pairs, at: now) }, lane)
         metrics.count("consilium_canary_rows_total", [("model", name)], by: Double(pairs.count), help: "Rows that were given to a canary.")
         // Nobody is left without an answer because a version on trial has none.

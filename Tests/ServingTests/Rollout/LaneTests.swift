@@ -8,6 +8,7 @@ import Study
 import Tabular
 import Telemetry
 import Testing
+import Transport
 
 @testable import Serving
 
@@ -187,6 +188,56 @@ import Testing
         #expect(node.service.deployments.current.versions[package.digest]?.status == .canary)
     }
 
+    /// Switches, rollbacks and a canary's steps while requests run: each answer is of one version through and through, none fails.
+    /// The long form, with times, is `consilium-bench serving switches`.
+    @Test func nothingFailsAndNothingIsMixedUnderLoad() throws {
+        let node = try TestNode()
+        let packages = try [node.deploy(1), node.deploy(2)]
+        let body = "{\"rows\":[\(TestModel.goodRow),\(TestModel.goodRow)]}"
+        var expected: [Int: JSONValue] = [:]
+        for package in packages {
+            try node.service.deployments.makeLive(package.digest, actor: "test")
+            expected[package.version] = node.predict(body).rows[0]["score"]
+        }
+        let (scores, isDone, mistakes, count) = (expected, Locked(false), Locked<[String]>([]), Locked(0))
+        let threads = (0..<3).map { number in
+            Thread.start(name: "client") {
+                var turn = 0
+                while !isDone.withLock({ $0 }) {
+                    turn += 1
+                    let key = "\"routing_key\":\"c\(number)-\(turn)\","
+                    let response = node.predict("{" + key + body.dropFirst())
+                    let version = response.value["version"]?.intValue ?? 0
+                    let isRight =
+                        response.status == 200 && response.rows.count == 2 && response.rows.allSatisfy { $0["score"] == scores[version] }
+                        && (1...2).contains(version) && response.value["digest"]?.stringValue == packages[version - 1].digest.hex
+                    if !isRight { mistakes.withLock { $0.append(response.string) } }
+                    count.withLock { $0 += 1 }
+                }
+            }
+        }
+        let deployments = node.service.deployments
+        func other() -> VerifiedPackage { deployments.current.live("heart")?.version == 1 ? packages[1] : packages[0] }
+        for turn in 0..<60 {
+            if turn % 3 == 0 { try deployments.standBy(other().digest, by: .site) }
+            try deployments.makeLive(other().digest, actor: "test")
+            if turn % 4 == 3 { try deployments.rollback(nil, actor: "test") }
+        }
+        let canary = other()
+        var terms = CanaryPlan()
+        (terms.steps, terms.rowsPerStep, terms.scoreShiftMax) = (Array(stride(from: 30, through: 87, by: 3)), 2, 0.999)
+        (terms.slowerTimesMax, terms.alpha) = (1000, 0.0001)
+        try deployments.beginCanary(canary.digest, terms: terms, by: .site)
+        while deployments.current.live("heart")?.digest != canary.digest, count.withLock({ $0 }) < 100_000 {
+            _ = node.predict(body)
+        }
+        isDone.withLock { $0 = true }
+        for thread in threads { Thread.join(thread) }
+        #expect(mistakes.withLock { $0 }.isEmpty)
+        #expect(deployments.current.live("heart")?.digest == canary.digest)
+        #expect(node.log.entries(.deploymentStaged).count { $0.details["role"]?.stringValue == "canary" } == terms.steps.count)
+    }
+
     // MARK: shadow
 
     @Test func aShadowIsNeverShownAndItsDifferencesAreCounted() throws {
@@ -210,6 +261,9 @@ import Testing
         let histogram = (shown["histogram"]?.arrayValue ?? []).compactMap { $0["rows"]?.intValue }
         #expect(histogram.reduce(0, +) == 60)
         #expect((shown["mean_absolute_difference"]?.doubleValue ?? 0) > 0)
+        let metrics = node.get("/metrics").string
+        #expect(metrics.contains("consilium_trial_rows{model=\"heart\",role=\"shadow\"} 60"))
+        #expect(metrics.contains("consilium_trial_difference_rows{model=\"heart\",role=\"shadow\",le=\"1.0\"} 60"))
         // No decision of it is anywhere.
         #expect(node.log.entries(.prediction).allSatisfy { $0.details["version"] == 1 && $0.details["arm"] == "live" })
         try node.restart()

@@ -60,6 +60,26 @@ import Testing
         #expect(history.state(at: nil) == node.service.deployments.current)
     }
 
+    /// Whoever brings a version by another way does not get round the plan that governs its model.
+    @Test func anImportedVersionIsUnderTheRulesOfItsModelsPlan() throws {
+        let node = try TestNode()
+        var rules = ApprovalTests.rules()
+        (rules.plan, rules.isAutomatic) = (digest(1), true)
+        let planned = try TestModel.package(1)
+        try node.service.deployments.install(planned, rules: rules, by: .site)
+        let imported = try TestModel.package(2)
+        try node.service.deployments.install(imported, by: .person("eve"))
+        let version = try #require(node.service.deployments.current.versions[imported.digest])
+        #expect(version.rules.needsEvaluation && version.rules.rollout.approvals == 2 && !version.rules.isAutomatic)
+        for word in ["live", "standby", "shadow", "canary"] {
+            #expect(node.post("/v1/models/\(imported.digest.hex)/\(word)", [], as: .operator).status == 409)
+        }
+        // Another model is another matter.
+        let other = try TestModel.package(1, name: "lung")
+        try node.service.deployments.install(other, by: .person("eve"))
+        #expect(node.post("/v1/models/\(other.digest.hex)/live", [], as: .operator).status == 200)
+    }
+
     @Test func standbyIsOneSwitchAwayAndEachRoleEnds() throws {
         let node = try TestNode()
         try node.deploy(1)
