@@ -9,20 +9,32 @@ enum RowAnswer: Sendable {
     case refused([RowViolation])
 }
 
-/// One scored row.
-struct ScoredRow: Sendable {
-    var record: DecisionRecord
+/// One scored row. A reference, since it goes through several hands.
+final class ScoredRow: Sendable {
+    let record: DecisionRecord
     /// Remarks on its features.
-    var flags: [RowFlag]
+    let flags: [RowFlag]
     /// Present when the request asked for it.
-    var explanation: Explanation?
+    let explanation: Explanation?
     /// Whether the score lies in the package's abstain band, so that a person should decide.
-    var abstains = false
+    let abstains: Bool
     /// Present when the request asked for them.
-    var reasons: [ReasonCode]?
+    let reasons: [ReasonCode]?
     /// What the request asked for and was found.
-    var counterfactual: Counterfactual?
-    var wantsCounterfactual = false
+    let counterfactual: Counterfactual?
+    let wantsCounterfactual: Bool
+
+    init(_ record: DecisionRecord, _ model: DeployedModel, _ wishes: RowWishes) {
+        self.record = record
+        flags = model.flags(record.values)
+        abstains = model.abstains(record.probability)
+        let explanation = wishes.explain || wishes.reasons ? model.explain(record.values) : nil
+        self.explanation = wishes.explain ? explanation : nil
+        reasons = wishes.reasons ? explanation.map { model.reasons($0, positive: record.positive) } : nil
+        let wish = wishes.counterfactual ?? .nothing
+        wantsCounterfactual = wish != .nothing
+        counterfactual = wantsCounterfactual ? model.counterfactual(record.values, wish) : nil
+    }
 }
 
 /// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.

@@ -47,27 +47,9 @@ extension PredictionService {
                     id: first.advanced(by: count), context: context, score: score.score,
                     probability: score.probability, positive: score.positive, values: values)
                 count += 1
-                return .scored(scored(record, model, wishes))
+                return .scored(ScoredRow(record, model, wishes))
             }
         }
-    }
-
-    private func scored(_ record: DecisionRecord, _ model: DeployedModel, _ wishes: RowWishes)
-        -> ScoredRow
-    {
-        let explanation = wishes.explain || wishes.reasons ? model.explain(record.values) : nil
-        var row = ScoredRow(
-            record: record, flags: model.flags(record.values),
-            explanation: wishes.explain ? explanation : nil,
-            abstains: model.abstains(record.probability))
-        if wishes.reasons, let explanation {
-            row.reasons = model.reasons(explanation, positive: record.positive)
-        }
-        if let wish = wishes.counterfactual, wish != .nothing {
-            row.wantsCounterfactual = true
-            row.counterfactual = model.counterfactual(record.values, wish)
-        }
-        return row
     }
 
     /// Makes the scored rows durable, then answers with `body`.
