@@ -26,6 +26,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case version, versionReady, versionConfig, versionStats, versionInfer
     case erase
     case keys, createKey, revokeKey, install, configure
+    case pipelines, setPipeline, removePipeline
     case stage, approve, override, shadow, canary, standby, unstage, suspend, retire, stop, start
     case history, rollout
 
@@ -33,8 +34,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
     package var method: String {
         switch self {
         case .predict, .feedback, .makeLive, .rollback, .infer, .versionInfer: "POST"
-        case .repositoryIndex, .load, .unload, .erase, .createKey, .install, .configure: "POST"
-        case .revokeKey: "DELETE"
+        case .repositoryIndex, .load, .unload, .erase, .createKey, .install, .configure, .setPipeline: "POST"
+        case .revokeKey, .removePipeline: "DELETE"
         case .stage, .approve, .override, .shadow, .canary, .standby, .unstage: "POST"
         case .suspend, .retire, .stop, .start: "POST"
         default: "GET"
@@ -73,6 +74,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .erase: "/v1/records/erase"
         case .keys, .createKey: "/v1/node/keys"
         case .revokeKey: "/v1/node/keys/{id}"
+        case .pipelines, .setPipeline: "/v1/pipelines"
+        case .removePipeline: "/v1/pipelines/{name}"
         case .configure: "/v1/models/{digest}/configure"
         case .stage: "/v1/models/{digest}/stage"
         case .approve: "/v1/models/{digest}/approve"
@@ -96,11 +99,11 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .live, .ready, .openAPI: .anyone
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
-        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install, .configure: .roles([.operator])
+        case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install, .configure, .setPipeline, .removePipeline: .roles([.operator])
         case .stage, .shadow, .canary, .standby, .unstage, .retire: .roles([.operator])
         case .approve, .suspend: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
-        case .metrics, .history, .rollout: .roles([.operator, .overseer, .auditor])
+        case .metrics, .history, .rollout, .pipelines: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
@@ -127,7 +130,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .versionConfig, .versionStats:
             .models
         case .configure, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
-        case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install: .everything
+        case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install, .pipelines, .setPipeline, .removePipeline: .everything
         }
     }
 

@@ -7,6 +7,8 @@ struct InferAnswer {
     let request: InferRequest
     let rows: [ScoredRow]
     let model: DeployedModel
+    /// The pipeline that was asked, if it was one.
+    var pipeline: DeployedPipeline?
 
     /// The whole response.
     var response: HTTPResponse {
@@ -36,6 +38,12 @@ struct InferAnswer {
         }
         text.raw(",\"parameters\":{")
         text.raw(model.inferParameters)
+        if let pipeline {
+            text.raw(",\"pipeline\":")
+            text.string(pipeline.document.name)
+            text.raw(",\"pipeline_digest\":")
+            text.string(pipeline.document.digest.hex)
+        }
         if rows.count == 1, let row = rows.first {
             text.raw(",\"prediction_id\":")
             text.id(row.record.id)

@@ -33,17 +33,17 @@ struct InferRequest {
 
     /// - Parameter headerLength: the value of `Inference-Header-Content-Length`.
     /// - Throws: `RequestRefusal` when the body as a whole cannot be used.
-    init(_ body: [UInt8], headerLength: String?, _ model: DeployedModel) throws(RequestRefusal) {
+    init(_ body: [UInt8], headerLength: String?, _ rules: RowRules) throws(RequestRefusal) {
         do {
             let length = try Self.headerLength(headerLength, body)
             if length == 0, headerLength != nil {
-                try readRaw(body, model)
+                try readRaw(body, rules)
             } else {
                 let header = length == body.count ? body : Array(body[..<length])
                 var wish = OutputWish()
-                try readHeader(header, model.rules, &wish)
+                try readHeader(header, rules, &wish)
                 outputs = wish.outputs
-                rows = try readRows(body, from: length, model.rules)
+                rows = try readRows(body, from: length, rules)
             }
         } catch {
             throw RequestRefusal(reading: error)
@@ -63,8 +63,8 @@ struct InferRequest {
     }
 
     /// Rows of FP64 in schema order and nothing else.
-    private mutating func readRaw(_ body: [UInt8], _ model: DeployedModel) throws {
-        let width = model.package.schema.features.count
+    private mutating func readRaw(_ body: [UInt8], _ rules: RowRules) throws {
+        let width = rules.schema.features.count
         guard !body.isEmpty, body.count % (8 * width) == 0 else {
             throw RequestRefusal.malformed(
                 "a body without JSON must be rows of \(width) FP64 values, \(8 * width) bytes each")
@@ -77,7 +77,7 @@ struct InferRequest {
                 width: width, binaryBytes: body.count)
         ]
         outputs = OutputWish(binary: true).outputs
-        rows = try readRows(body, from: 0, model.rules)
+        rows = try readRows(body, from: 0, rules)
     }
 
     static var tooManyRows: RequestRefusal {

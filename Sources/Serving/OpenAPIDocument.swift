@@ -58,6 +58,7 @@ package enum OpenAPIDocument {
     private static func parameters(_ endpoint: Endpoint) -> [JSONValue] {
         let patterns: [(name: String, schema: JSONValue)] = [
             ("model", ["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"]),
+            ("name", ["type": "string", "pattern": "^[a-z0-9._-]{1,64}$"]),
             ("version", ["type": "string", "pattern": "^[0-9]{1,9}$"]),
             ("digest", ["type": "string", "pattern": "^[0-9a-f]{64}$"]),
             ("id", endpoint == .revokeKey ? ["type": "string", "pattern": "^[0-9a-f]{8}$"] : ["type": "string", "format": "uuid"]),
@@ -74,6 +75,7 @@ package enum OpenAPIDocument {
         case .infer, .versionInfer: json("InferRequest", required: true)
         case .erase: json("EraseRequest", required: true)
         case .createKey: json("KeyRequest", required: true)
+        case .setPipeline: ["required": true, "content": ["application/json": ["schema": ["type": "object"]]]]
         case .configure: json("ConfigureRequest", required: true)
         case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
@@ -123,6 +125,9 @@ package enum OpenAPIDocument {
         case .models: "Models, versions and what was live when."
         case .decision: "What was decided, by which version and why."
         case .erase: "Erase what is stored of predictions or of a person."
+        case .pipelines: "Pipelines in force, with their documents."
+        case .setPipeline: "Put a pipeline in force."
+        case .removePipeline: "Take a pipeline out of service."
         case .configure: "Set threshold, abstain band and calibration of a version at this site."
         case .install: "Store a signed package as a candidate."
         case .keys: "API keys and certificates, without the keys."

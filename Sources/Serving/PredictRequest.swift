@@ -22,17 +22,31 @@ struct PredictRequest: Sendable {
     /// What keeps the requests of one person, ward or device on one arm of a trial.
     var routingKey: String?
     var rows: [RequestRow]
+    /// How the rows came to the model, if by a pipeline.
+    var pipeline: PipelineRows?
 
-    /// - Parameter live: the versions that answer; the one that is picked here answers the whole request.
+    /// - Parameters:
+    ///   - live: the versions that answer; the one that is picked here answers the whole request.
+    ///   - find: the pipeline of a name that no model has.
     /// - Throws: `RequestRefusal` when the body as a whole cannot be used.
-    init(_ body: [UInt8], live: LiveTable) throws(RequestRefusal) {
+    init(
+        _ body: [UInt8], live: LiveTable, pipeline find: (String) throws(RequestRefusal) -> DeployedPipeline? = { _ in nil }
+    ) throws(RequestRefusal) {
         do {
             var outline = try RequestOutline(body)
-            model = try Self.model(outline.model, live)
             wishes = outline.wishes
             subject = outline.subject
             routingKey = outline.routingKey
-            rows = try outline.readRows(body, model.rules)
+            if let name = outline.model, live.models[name] == nil, let found = try find(name) {
+                let run = PipelineRows(found, try outline.readRows(body, found.rules))
+                (pipeline, model, rows) = (run, found.final, run.rows)
+                guard wishes.counterfactual == nil else {
+                    throw RequestRefusal.malformed("a pipeline has no counterfactuals: what a step makes of a change is not a change of the inputs")
+                }
+            } else {
+                model = try Self.model(outline.model, live)
+                rows = try outline.readRows(body, model.rules)
+            }
             guard wishes.counterfactual == nil || rows.count <= ServingLimits.counterfactualRows
             else {
                 throw RequestRefusal.malformed(

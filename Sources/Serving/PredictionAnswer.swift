@@ -24,16 +24,17 @@ final class ScoredRow: Sendable {
     let counterfactual: Counterfactual?
     let wantsCounterfactual: Bool
 
-    init(_ record: DecisionRecord, _ model: DeployedModel, _ wishes: RowWishes) {
+    /// - Parameter values: what the version scored; a pipeline's record has more.
+    init(_ record: DecisionRecord, _ values: [Double], _ model: DeployedModel, _ wishes: RowWishes) {
         self.record = record
-        flags = model.flags(record.values)
+        flags = model.flags(values)
         abstains = model.abstains(record.probability)
-        let explanation = wishes.explain || wishes.reasons ? model.explain(record.values) : nil
+        let explanation = wishes.explain || wishes.reasons ? model.explain(values) : nil
         self.explanation = wishes.explain ? explanation : nil
         reasons = wishes.reasons ? explanation.map { model.reasons($0, positive: record.positive) } : nil
         let wish = wishes.counterfactual ?? .nothing
         wantsCounterfactual = wish != .nothing
-        counterfactual = wantsCounterfactual ? model.counterfactual(record.values, wish) : nil
+        counterfactual = wantsCounterfactual ? model.counterfactual(values, wish) : nil
     }
 }
 
@@ -47,6 +48,8 @@ struct RowViolation: Equatable, Sendable {
     var rule: String
     /// A sentence made from the schema.
     var message: String
+    /// The step of a pipeline that has no value.
+    var step: String?
 }
 
 /// How much each feature moved the score away from the base value. Values are in log-odds.
@@ -104,7 +107,7 @@ struct JSONBody {
 
 extension JSONBody {
     /// The body for a request whose model was `model`.
-    static func answer(_ rows: [RowAnswer], model: DeployedModel) -> [UInt8] {
+    static func answer(_ rows: [RowAnswer], model: DeployedModel, pipeline: DeployedPipeline? = nil) -> [UInt8] {
         var text = JSONBody(reserving: 256 + rows.count * 256)
         text.raw(model.answerHead)
         for (index, row) in rows.enumerated() {
@@ -114,8 +117,22 @@ extension JSONBody {
             case .refused(let violations): text.append(violations, row: index)
             }
         }
-        text.raw("]}")
+        text.raw("]")
+        if let pipeline {
+            text.raw(",")
+            text.append(pipeline)
+        }
+        text.raw("}")
         return text.bytes
+    }
+
+    /// `"pipeline":{"name","digest"}`
+    private mutating func append(_ pipeline: DeployedPipeline) {
+        raw("\"pipeline\":{\"name\":")
+        string(pipeline.document.name)
+        raw(",\"digest\":")
+        string(pipeline.document.digest.hex)
+        raw("}")
     }
 
     private mutating func append(_ scored: ScoredRow, row: Int, model: DeployedModel) {
@@ -237,6 +254,11 @@ extension JSONBody {
             if let member = violation.member {
                 raw("\"member\":")
                 number(member)
+                raw(",")
+            }
+            if let step = violation.step {
+                raw("\"step\":")
+                string(step)
                 raw(",")
             }
             raw("\"rule\":")

@@ -28,12 +28,7 @@ extension PredictionService {
             "versions": .array([.string(String(model.package.version))]),
             "platform": .string(Self.platform),
             "inputs": .array(
-                model.package.schema.features.map { feature in
-                    [
-                        "name": .string(feature.name),
-                        "datatype": .string(Self.datatype(feature).rawValue), "shape": [-1],
-                    ]
-                }),
+                model.package.schema.features.map(Self.inputJSON)),
             "outputs": .array(
                 InferOutput.allCases.map { output in
                     let width = output.width(model)
@@ -43,6 +38,12 @@ extension PredictionService {
                         "shape": width > 1 ? [-1, .integer(Int64(width))] : [-1],
                     ]
                 }),
+        ]
+    }
+
+    static func inputJSON(_ feature: Feature) -> JSONValue {
+        [
+            "name": .string(feature.name), "datatype": .string(datatype(feature).rawValue), "shape": [-1],
         ]
     }
 
@@ -100,14 +101,14 @@ extension PredictionService {
     /// - Parameter isPinned: the caller named the version, so no trial gets the request.
     func infer(
         _ model: DeployedModel, _ request: HTTPRequest, _ principal: Principal,
-        _ responder: HTTPResponder, _ start: UInt64, isPinned: Bool
+        _ responder: HTTPResponder, _ start: UInt64, isPinned: Bool, pipeline: DeployedPipeline? = nil
     ) throws {
         let asked: InferRequest
         do {
             try pending.refuseIfFull()
             asked = try InferRequest(
                 request.body, headerLength: request.headers["Inference-Header-Content-Length"],
-                model)
+                pipeline?.rules ?? model.rules)
             try refuseBadRow(asked.rows)
         } catch {
             countFailure(model, start, error)
@@ -115,15 +116,20 @@ extension PredictionService {
         }
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject ?? asked.id
-        let route = isPinned ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
-        let answers = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        let run = pipeline.map { PipelineRows($0, asked.rows) }
+        do { try refuseBadRow(run?.rows ?? []) } catch {
+            countFailure(model, start, error)
+            throw error
+        }
+        let route = isPinned || run != nil ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
+        let answers = score(run?.rows ?? asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: run)
         route.mirror(answers)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .infer, subject: asked.subject, start: start, read: read,
             timeout: asked.timeout,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(answers, call, responder) { scored in
-            InferAnswer(request: asked, rows: scored, model: route.model).response
+            InferAnswer(request: asked, rows: scored, model: route.model, pipeline: pipeline).response
         }
     }
 

@@ -12,42 +12,46 @@ extension PredictionService {
     ) throws {
         try pending.refuseIfFull()
         let table = deployments.live
-        let asked = try PredictRequest(request.body, live: table.visible(to: principal))
+        let asked = try PredictRequest(request.body, live: table.visible(to: principal)) { (name) throws(RequestRefusal) in
+            try pipeline(name, principal, table)
+        }
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject
-        let route = route(asked.rows, asked.model, table, key: key, start)
-        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm)
+        // A pipeline's steps use live versions: what is on trial is tried on whole requests of its own model.
+        let route = asked.pipeline == nil ? route(asked.rows, asked.model, table, key: key, start) : Route(model: asked.model)
+        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: asked.pipeline)
         route.mirror(rows)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(rows, call, responder) { _ in
             HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: route.model))
+                contentType: "application/json", body: JSONBody.answer(rows, model: route.model, pipeline: asked.pipeline?.pipeline))
         }
     }
 
     /// Scores every valid row with one version.
     /// - Parameter arm: of which part of a deployment the version is.
     func score(
-        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live
+        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live, pipeline: PipelineRows? = nil
     ) -> [RowAnswer] {
         let now = clock.now().milliseconds
         let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
         let context = DecisionContext(
-            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm)
+            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
+            pipeline: pipeline?.use)
         let scores = model.scores(rows.compactMap { if case .valid(let values) = $0 { values } else { nil } })
         var count = 0
-        return rows.map { row in
+        return rows.enumerated().map { place, row in
             switch row {
             case .refused(let violations): return .refused(violations)
             case .valid(let values):
                 let score = scores[count]
                 let record = DecisionRecord(
                     id: first.advanced(by: count), context: context, score: score.score,
-                    probability: score.probability, positive: score.positive, values: values)
+                    probability: score.probability, positive: score.positive, values: pipeline.map { values + $0.inputs[place] } ?? values)
                 count += 1
-                return .scored(ScoredRow(record, model, wishes))
+                return .scored(ScoredRow(record, values, model, wishes))
             }
         }
     }
@@ -128,6 +132,7 @@ extension PredictionService {
             details["rows"] = .integer(Int64(sealed.record.count))
             details["root"] = .string(sealed.record.root.hex)
         }
+        if let pipeline = first.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: call.model.name,

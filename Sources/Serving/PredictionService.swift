@@ -32,6 +32,7 @@ package final class PredictionService: Sendable {
     }
 
     package let deployments: Deployments
+    let pipelines: Pipelines
     let configuration: Configuration
     let gate: AccessGate
     let records: DecisionRecords
@@ -61,6 +62,7 @@ package final class PredictionService: Sendable {
         gate = AccessGate(keys, defaultRate: configuration.rate)
         statistics = ServingStatistics(metrics)
         var erased: [PredictionID] = []
+        var named: [String: Digest] = [:]
         deployments = try Deployments(
             directory: configuration.directory, site: configuration.site,
             trustedKeys: [configuration.trustedKey] + (configuration.ownKey.map { [$0] } ?? []), log: log,
@@ -68,10 +70,12 @@ package final class PredictionService: Sendable {
                 try withoutActuallyEscaping(take) { take in
                     try replay { stored in
                         erased += Self.erasedPredictions(stored)
+                        Pipelines.fold(stored, into: &named)
                         take(stored)
                     }
                 }
             }, clock: clock, random: random, logger: logger)
+        pipelines = try Pipelines(directory: configuration.directory, named)
         records = try DecisionRecords(directory: configuration.directory + "/records")
         // An erasure that a crash cut off between its entry and its end.
         _ = try records.erase(erased)
@@ -203,7 +207,15 @@ package final class PredictionService: Sendable {
         case .repositoryIndex: responder.respond(.json(try repositoryIndex(request.body, principal)))
         case .load: try loadModel(parameters["model"], request.body, principal, responder)
         case .unload: try unloadModel(parameters["model"], request.body, principal, responder)
+        case .pipelines: responder.respond(.json(pipelinesJSON()))
+        case .setPipeline: try setPipeline(request.body, principal, responder)
+        case .removePipeline: try removePipeline(parameters["name"], principal, responder)
         case .model, .modelReady, .modelConfig, .modelStats, .infer:
+            if deployments.liveModel(parameters["model"]) == nil,
+                let pipeline = try pipeline(parameters["model"], principal, deployments.live)
+            {
+                return try answer(endpoint, pipeline, request, principal, responder, start)
+            }
             let model = try liveModel(parameters["model"], principal)
             try answer(endpoint, model, request, principal, responder, start)
         case .version, .versionReady, .versionConfig, .versionStats, .versionInfer:
@@ -224,6 +236,22 @@ package final class PredictionService: Sendable {
         default:
             try refuseIfStopped()
             try infer(model, request, principal, responder, start, isPinned: endpoint == .versionInfer)
+        }
+    }
+
+    private func answer(
+        _ endpoint: Endpoint, _ pipeline: DeployedPipeline, _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder,
+        _ start: UInt64
+    ) throws {
+        switch endpoint {
+        case .model: responder.respond(.json(pipelineJSON(pipeline)))
+        case .modelReady:
+            guard isReady else { throw RequestRefusal(503, .unavailable, "the node is not ready; see /v2/health/ready") }
+            responder.respond(.json(["name": .string(pipeline.document.name), "ready": true]))
+        case .infer:
+            try refuseIfStopped()
+            try infer(pipeline.final, request, principal, responder, start, isPinned: false, pipeline: pipeline)
+        default: throw RequestRefusal(404, .unknownModel, "a pipeline has no configuration or statistics of its own; ask for those of its models")
         }
     }
 

@@ -8,7 +8,7 @@ enum Consilium {
     static let version = "0.1.0"
 
     static let commands: [Command] =
-        coordinatorCommands + nodeCommands + rolloutCommands + manifestCommands + auditCommands + witnessCommands + recordsCommands + privacyCommands + modelCommands
+        coordinatorCommands + nodeCommands + rolloutCommands + pipelineCommands + manifestCommands + auditCommands + witnessCommands + recordsCommands + privacyCommands + modelCommands
         + scenarioCommands + [
             Command(words: ["version"], summary: "print the version") { invocation in
                 Output(invocation).answer(["version": .string(version)], "consilium \(version)")

@@ -5,7 +5,7 @@
 // and its salt are erased, the entry says nothing about the person any more.
 //
 // Record of kind `decision`, big-endian:
-//   shared    package digest 32 | configuration digest 32 | intercept f64 | propensity f64 | arm
+//   shared    package digest 32 | configuration digest 32 | intercept f64 | propensity f64 | arm | of a pipeline: `PipelineUse`
 //   payload   score f64 | probability f64 | positive u8 | value f64 …
 // Values are the validated features in the schema order of the package: numbers, category indices, NaN when missing.
 // Records of kind `prediction` are of earlier versions, with one row and no shared part:
@@ -25,14 +25,20 @@ package final class DecisionContext: Equatable, Sendable {
     package let intercept: Double
     /// Which arm of a roll-out the request was given to.
     package let arm: DeploymentArm
+    /// How the row came to the version, if by a pipeline.
+    let pipeline: PipelineUse?
 
-    init(digest: Digest, configuration: Digest? = nil, intercept: Double, arm: DeploymentArm = .live) {
+    init(
+        digest: Digest, configuration: Digest? = nil, intercept: Double, arm: DeploymentArm = .live,
+        pipeline: PipelineUse? = nil
+    ) {
         (self.digest, self.configuration, self.intercept, self.arm) = (digest, configuration, intercept, arm)
+        self.pipeline = pipeline
     }
 
     package static func == (left: DecisionContext, right: DecisionContext) -> Bool {
         left.digest == right.digest && left.configuration == right.configuration && left.intercept == right.intercept
-            && left.arm == right.arm
+            && left.arm == right.arm && left.pipeline == right.pipeline
     }
 }
 
@@ -61,8 +67,13 @@ package struct DecisionRecord: Equatable, Sendable {
     package var probability: Double
     /// Whether the answer was the positive class.
     package var positive: Bool
-    /// `ValidRow.values`.
+    /// `ValidRow.values`; for a pipeline the values of its own inputs come after them.
     package var values: [Double]
+
+    /// The features of the version that decided.
+    package var features: [Double] {
+        context.pipeline.map { Array(values.dropLast($0.inputs)) } ?? values
+    }
 
     /// NaN marks a missing value, so two missing values are equal here.
     package static func == (left: DecisionRecord, right: DecisionRecord) -> Bool {
@@ -136,6 +147,7 @@ extension DecisionContext {
         writer.u64(intercept.bitPattern)
         writer.u64(arm.propensity.bitPattern)
         writer.text(arm.name)
+        pipeline?.append(to: &writer)
         return writer.bytes
     }
 
@@ -145,11 +157,12 @@ extension DecisionContext {
         let intercept = Double(bitPattern: try reader.u64())
         let propensity = Double(bitPattern: try reader.u64())
         let arm = DeploymentArm(name: try reader.text(maxBytes: DeploymentArm.nameBytesMax), propensity: propensity)
+        let pipeline = reader.remaining > 0 ? try PipelineUse(&reader) : nil
         try reader.finish()
         // 32 bytes were read, so these are digests.
         self.init(
             digest: Digest(bytes: package) ?? SHA256.hash(package), configuration: Digest(bytes: configuration),
-            intercept: intercept, arm: arm)
+            intercept: intercept, arm: arm, pipeline: pipeline)
     }
 }
 

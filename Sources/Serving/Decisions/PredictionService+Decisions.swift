@@ -26,7 +26,8 @@ extension PredictionService {
                 let context = stored.decision.context
                 let model = try deployments.version(context.digest, intercept: context.intercept)
                 guard principal.mayUse(model.package.name) else { throw notFound }
-                let body = decisionBody(stored.decision, model, records.outcome(of: id), try receipt(stored))
+                let body = decisionBody(
+                    stored.decision, model, records.outcome(of: id), try receipt(stored), try pipelineJSON(stored.decision))
                 let role = principal.roles.contains(.auditor) ? AccessRole.auditor : .overseer
                 let entry = LogEntry(
                     .recordsRead, actor: principal.identifier, role: role.rawValue,
@@ -48,7 +49,8 @@ extension PredictionService {
     }
 
     private func decisionBody(
-        _ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?, _ receipt: JSONValue
+        _ record: DecisionRecord, _ model: DeployedModel, _ outcome: OutcomeRecord?, _ receipt: JSONValue,
+        _ pipeline: JSONValue?
     ) -> [UInt8] {
         var body = JSONBody(reserving: 1024)
         body.raw("{\"id\":")
@@ -75,14 +77,18 @@ extension PredictionService {
         body.raw(record.positive ? model.positiveClass : model.negativeClass)
         body.raw(record.positive ? ",\"positive\":true" : ",\"positive\":false")
         body.raw(",\"features\":{")
-        for (index, value) in record.values.enumerated() {
+        for (index, value) in record.features.enumerated() {
             if index > 0 { body.raw(",") }
             body.raw(model.quotedNames[index])
             body.raw(":")
             body.feature(value, model.package.schema.features[index])
         }
         body.raw("},\"explanation\":")
-        body.append(model.explain(record.values), names: model.quotedNames)
+        body.append(model.explain(record.features), names: model.quotedNames)
+        if let pipeline {
+            body.raw(",\"pipeline\":")
+            body.raw(pipeline.canonicalBytes())
+        }
         body.raw(",\"outcome\":")
         body.append(outcome)
         body.raw(",\"receipt\":")

@@ -12,7 +12,7 @@ import Testing
     /// Endpoint × role, written out a second time: a changed rule has to be changed in two places.
     static let expected: [Endpoint: String] = [
         .predict: "predict", .infer: "predict", .versionInfer: "predict", .feedback: "feedback",
-        .configure: "operator", .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
+        .pipelines: "operator overseer auditor", .setPipeline: "operator", .removePipeline: "operator", .configure: "operator", .install: "operator", .keys: "operator", .createKey: "operator", .revokeKey: "operator",
         .erase: "operator", .makeLive: "operator", .rollback: "operator", .load: "operator", .unload: "operator",
         .stage: "operator", .standby: "operator", .shadow: "operator", .canary: "operator", .rollout: "operator overseer auditor", .unstage: "operator", .retire: "operator",
         .approve: "operator overseer", .suspend: "operator overseer",
@@ -50,7 +50,7 @@ import Testing
     /// Every endpoint × every role, over the router: 401 without a key, 403 with another role, neither with the right one.
     @Test(arguments: Endpoint.allCases) func theRouterHoldsTheTable(_ endpoint: Endpoint) throws {
         let node = try TestNode()
-        let path = endpoint.path.replacing("{id}", with: "x").replacing("{digest}", with: "x")
+        let path = endpoint.path.replacing("{id}", with: "x").replacing("{digest}", with: "x").replacing("{name}", with: "x")
             .replacing("{model}", with: "x").replacing("{version}", with: "1")
         for key in [nil, "", "ck_wrong", String(repeating: "a", count: 500)] as [String?] {
             let response = node.send(endpoint.method, path, key: key)

@@ -38,7 +38,7 @@ import Testing
             let id = endpoint == .revokeKey ? "00000000" : try #require(predictions[model])
             let version = model == "heart" ? "3" : "4"
             let path = endpoint.path.replacing("{id}", with: id).replacing("{digest}", with: digests[model] ?? "")
-                .replacing("{model}", with: model).replacing("{version}", with: version)
+                .replacing("{model}", with: model).replacing("{version}", with: version).replacing("{name}", with: model)
             let row = TestModel.goodRow
             let body: String
             switch endpoint {
