@@ -23,7 +23,8 @@ package final class AppendFile: @unchecked Sendable {
     /// - Parameter zeroAheadBytes: how much is zeroed at a time; 0 for nothing.
     package init(_ path: String, mode: UInt32 = 0o600, zeroAheadBytes: Int = 0) throws(StorageError) {
         let isNew = !DurableFile.exists(path)
-        file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_NOFOLLOW, mode: mode)
+        let position = zeroAheadBytes == 0 ? O_APPEND : 0
+        file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_NOFOLLOW | position, mode: mode)
         size = try file.size()
         self.zeroAheadBytes = zeroAheadBytes
         allocated = size
@@ -34,9 +35,11 @@ package final class AppendFile: @unchecked Sendable {
     package func append(_ bytes: [UInt8]) throws(StorageError) {
         try refuseIfPoisoned()
         do {
-            if size + bytes.count <= allocated || zeroAheadBytes == 0 {
+            if zeroAheadBytes == 0 {
+                try file.write(bytes)
+                allocated = size + bytes.count
+            } else if size + bytes.count <= allocated {
                 try file.write(bytes, at: size)
-                allocated = max(allocated, size + bytes.count)
             } else {
                 try file.write(bytes + [UInt8](repeating: 0, count: zeroAheadBytes), at: size)
                 allocated = size + bytes.count + zeroAheadBytes
