@@ -39,7 +39,9 @@ package enum ModelsLimits {
     package static let binsMax = 10_000
     /// Sensitive groups of an evaluation histogram.
     package static let groupsMax = 64
-    /// Steps of integrated gradients.
+    /// Pieces of a path on which integrated gradients are exact.
+    package static let attributionPiecesMax = 4096
+    /// Equal steps that stand for more pieces than that.
     package static let attributionSteps = 128
 }
 

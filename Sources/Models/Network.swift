@@ -45,12 +45,13 @@ struct Network: Sendable {
     }
 
     /// Runs rows through one layer.
-    func run(layer index: Int, rows: Int, _ input: [Float], into output: inout [Float]) {
+    /// - Parameter rectified: nil for what the layer does: all but the last one are.
+    func run(layer index: Int, rows: Int, _ input: [Float], into output: inout [Float], rectified: Bool? = nil) {
         let (weights, biases) = (tensors[2 * index], tensors[2 * index + 1])
         var target = output.mutableSpan
         denseForward(
             rows: rows, input.span, weights: weights.span, bias: biases.span, into: &target,
-            rectified: !plan.layers[index].isLast, path: path)
+            rectified: rectified ?? !plan.layers[index].isLast, path: path)
     }
 
     /// Adds the gradients of all tensors to `gradient`, given the loss's derivatives by the last layer's outputs in the

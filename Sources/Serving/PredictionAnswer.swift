@@ -58,7 +58,7 @@ package struct Explanation: Equatable, Sendable {
     package var base: Double
     /// One value per feature of the schema, in its order.
     package var contributions: [Double]
-    /// score − (base + Σ contributions): rounding for linear models, the quadrature error for networks.
+    /// score − (base + Σ contributions): rounding, and for networks of thousands of pieces the error of the sum.
     package var residual: Double
 }
 

@@ -131,6 +131,9 @@ package struct NodeDirectory: Sendable {
         splitKey = try KeyFile.read(keys + "/split.key").exposedCopy()
     }
 
+    /// Whose packages the node takes: the coordinator's release key, and its own for models that the site imported.
+    package var trustedKeys: [VerifyingKey] { [coordinatorKey, signingKey.publicKey] }
+
     private static func read<Document>(_ path: String, _ parse: ([UInt8]) throws -> Document) throws -> Document {
         let text = try DurableFile.read(path, maxBytes: 1 << 16)
         do { return try parse(text) } catch { throw NodeError.configuration(path: path, problem: "\(error)") }

@@ -81,15 +81,7 @@ package final class StandaloneNode {
             .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
-        for release in releases {
-            if predictions.deployments.current.versions[release.digest] == nil {
-                try predictions.deployments.install(release, actor: options.site)
-            }
-            // What a person has taken out stays out, also over a restart with the same packages.
-            let version = predictions.deployments.current.versions[release.digest]
-            if version?.wasRolledBack ?? true || [.suspended, .retired].contains(version?.status) { continue }
-            try predictions.deployments.makeLive(release.digest, actor: options.site)
-        }
+        for release in releases { try StandaloneNode.begin(release, predictions.deployments, options.site) }
         log.keep(try Retention(days: options.retentionDays), clock: clock)
         var router = Router()
         predictions.mount(on: &router)
@@ -104,6 +96,19 @@ package final class StandaloneNode {
     /// Answers a request without a port: for batch scoring in the same process. Waits; not for a loop thread.
     package func answer(_ request: HTTPRequest) -> HTTPResponse {
         HTTPResponder.answer { routes.handle(request, $0) }
+    }
+
+    /// A package that is new here goes live. One that was here before is what the log says it is: a restart with the same
+    /// packages neither brings back what a person took out nor ends what a person began.
+    private static func begin(_ release: VerifiedPackage, _ deployments: Deployments, _ site: String) throws {
+        let state = deployments.current
+        if let known = state.versions[release.digest] {
+            let isIdle = [.candidate, .evaluated, .approved, .superseded].contains(known.status) && !known.wasRolledBack
+            guard known.status == .live || (state.live(release.name) == nil && isIdle) else { return }
+        } else {
+            try deployments.install(release, actor: site)
+        }
+        try deployments.makeLive(release.digest, actor: site)
     }
 
     /// Makes what a first start needs and leaves what is there.

@@ -13,8 +13,7 @@ let modelCommands: [Command] = [
         operands: ["PACKAGE"],
         options: [.value("key", "HEX", "the coordinator's Ed25519 key"), .value("dir", "DIR", "a node's directory: its pinned coordinator key is used")]
     ) { invocation in
-        let key = try trustedKey(invocation)
-        let package = try VerifiedPackage.verify(directory: invocation.operands[0], trustedKey: key)
+        let package = try VerifiedPackage.verify(PackageContents(directory: invocation.operands[0]), trustedKeys: try trustedKeys(invocation))
         Output(invocation).answer(
             [
                 "package": .string(package.digest.hex), "name": .string(package.name), "version": .integer(Int64(package.version)),
@@ -38,7 +37,7 @@ let modelCommands: [Command] = [
 
 private func export(_ invocation: Invocation) throws {
     let directory = invocation.operands[0]
-    let package = try VerifiedPackage.verify(directory: directory, trustedKey: try trustedKey(invocation))
+    let package = try VerifiedPackage.verify(PackageContents(directory: directory), trustedKeys: try trustedKeys(invocation))
     var written: [(option: String, path: String)] = []
     let siteIntercept =
         try package.family.perSiteIntercept ? invocation["dir"].map { try SiteSettingsFiles(directory: $0).read(package.digest).intercept } : nil

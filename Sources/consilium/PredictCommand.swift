@@ -125,7 +125,7 @@ private final class Scorer {
             while state.count > 1, state.hasSuffix("/") { state.removeLast() }
             state = invocation["state"] ?? state + ".state"
             let options = StandaloneNode.Options(
-                packages: [path], state: state, trustedKey: try trustedKey(invocation), listen: ListenAddress(host: "127.0.0.1", port: 0),
+                packages: [path], state: state, trustedKey: try trustedKeys(invocation)[0], listen: ListenAddress(host: "127.0.0.1", port: 0),
                 isPlain: true, hosts: ["127.0.0.1"], site: invocation.has("name") ? try invocation.name("name") : "standalone")
             package = try VerifiedPackage.verify(directory: path, trustedKey: options.trustedKey)
             let node = try StandaloneNode(options, logger: Logger(source: "predict", level: .warning))
@@ -172,6 +172,6 @@ private final class Scorer {
                 .usage, "which-model", live.isEmpty ? "no such model is live at this node; see `consilium node models`" : "several models are live: say which with --model")
         }
         return try VerifiedPackage.verify(
-            directory: directory + "/packages/" + digest, trustedKey: try NodeDirectory(opening: directory).coordinatorKey)
+            PackageContents(directory: directory + "/packages/" + digest), trustedKeys: try NodeDirectory(opening: directory).trustedKeys)
     }
 }

@@ -29,18 +29,18 @@ func rateLimit(_ invocation: Invocation) throws -> RateLimit? {
     return rate
 }
 
-/// The key that signs packages, from `--key` or from a node's directory.
-func trustedKey(_ invocation: Invocation) throws -> VerifyingKey {
+/// The keys that sign packages, from `--key` or from a node's directory: the coordinator's, and the node's own for what it imported.
+func trustedKeys(_ invocation: Invocation) throws -> [VerifyingKey] {
     if let text = invocation["key"] {
         guard let given = Hex.decode(text).flatMap(VerifyingKey.init(bytes:)) else {
             throw Failure(.usage, "usage", "--key must be 64 hexadecimal digits")
         }
-        return given
+        return [given]
     }
     guard let directory = invocation["dir"] else {
         throw Failure(.usage, "usage", "give --key or --dir: a package is only as good as the key you trust")
     }
-    return try NodeDirectory(opening: directory).coordinatorKey
+    return try NodeDirectory(opening: directory).trustedKeys
 }
 
 /// Runs until SIGTERM.
@@ -50,7 +50,7 @@ func serveStandalone(_ invocation: Invocation) throws {
     while first.count > 1, first.hasSuffix("/") { first.removeLast() }
     let hosts = invocation.all("host")
     var options = StandaloneNode.Options(
-        packages: packages, state: invocation["state"] ?? first + ".state", trustedKey: try trustedKey(invocation),
+        packages: packages, state: invocation["state"] ?? first + ".state", trustedKey: try trustedKeys(invocation)[0],
         listen: try ListenAddress(text: invocation["listen"] ?? "127.0.0.1:8443", path: "--listen"),
         isPlain: invocation.has("plain"), hosts: hosts.isEmpty ? ["localhost", "127.0.0.1"] : hosts,
         site: invocation.has("name") ? try invocation.name("name") : "standalone")

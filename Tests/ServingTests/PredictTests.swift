@@ -210,7 +210,7 @@ import Testing
         { $0 + (try #require($1.doubleValue)) }
         let residual = try #require(explanation["residual"]?.doubleValue)
         #expect(abs(total + residual - (try #require(row["score"]?.doubleValue))) < 1e-6)
-        #expect(abs(residual) < (family.isLinear ? 1e-5 : 0.05))
+        #expect(abs(residual) < 1e-5)
     }
 
     @Test func theSitesInterceptMovesTheScoreOnlyWhereTheFamilyHasOne() throws {

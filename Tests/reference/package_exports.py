@@ -64,6 +64,7 @@ def run_site_intercept(workspace):
     with workspace.site_node() as site:
         run("node", "key", "create", "--dir", site, "--name", "batch", "--role", "predict", "--output", key)
         answer = json.loads(run("predict", "--dir", site, "--key-file", key, "--input", source, "--output", scored, "--json"))
+        import_linear(workspace, site, run, key, source)
     exported = workspace.path / "site.onnx"
     said = json.loads(run("model", "export", site / "packages" / answer["package"], "--dir", site, "--onnx", exported, "--json"))
     stored = json.loads((site / "intercepts" / (answer["package"] + ".json")).read_text())["intercept"]
@@ -78,6 +79,26 @@ def run_site_intercept(workspace):
     worst_p = max(abs(probability[:, 0] - [float(r["probability"]) for r in ours]))
     check("onnxruntime with the site's intercept", len(ours) == len(rows) and worst_p <= 1e-6 and worst <= 1e-5, (worst_p, worst))
     print(f"onnx with the site's intercept: largest difference {worst_p:.1e} in probability, {worst:.1e} in log-odds")
+
+
+def import_linear(workspace, site, run, key, source):
+    """A model from elsewhere becomes a candidate of a running site, goes live and scores a file."""
+    tensors, document = workspace.path / "linear.safetensors", workspace.path / "linear.json5"
+    safetensors.numpy.save_file({"output.weight": np.array([[0.5]]), "output.bias": np.array([-25.0])}, str(tensors))
+    age = next(f for f in workspace.manifest["schema"]["features"] if f["name"] == "age")
+    document.write_text(json.dumps({
+        "consilium": "import/1", "name": "elsewhere", "version": 1, "schema": {"features": [age], "label": {"column": "y", "positive": {"greaterThan": 0}}},
+        "inputs": [{"feature": "age", "mean": 50}], "origin": {"by": "a test"}}))
+    made = json.loads(run("model", "import", tensors, "--document", document, "--dir", site, "--json"))
+    listed = json.loads(run("node", "models", "--dir", site))["models"]
+    mine = next(m for m in listed if m["name"] == "elsewhere")
+    check("an imported model is a candidate", mine["live"] is None and mine["versions"][0]["status"] == "candidate", mine)
+    run("node", "promote", made["package"], "--dir", site)
+    scored = workspace.path / "elsewhere.csv"
+    run("predict", "--dir", site, "--key-file", key, "--model", "elsewhere", "--input", source, "--output", scored)
+    found = [float(r["score"]) for r in csv.DictReader(open(scored))]
+    check("an imported model scores", np.allclose(found, [0.5 * r["age"] - 25 for r in workspace.rows], atol=1e-5))
+    check("an imported package verifies with the node's directory", "OK elsewhere" in run("model", "verify", site / "packages" / made["package"], "--dir", site))
 
 
 def run_signing(workspace):

@@ -38,7 +38,7 @@ extension DeploymentState.Event {
         case .installed(_, let model, _, _, _): entry.model = model
         case .rolledBack(let model, _):
             entry.model = model
-            let canary = state.version(of: model, in: .canary)
+            let canary = state.canaryToEnd(model)
             entry.payloadDigest = canary == nil ? state.rollbackTarget(model) : state.live(model)?.digest
             if let canary { entry.details["ended"] = .string(canary.digest.hex) }
         default: break

@@ -61,7 +61,7 @@ extension DeploymentState {
             }
         case .rolledBack(let model, _):
             guard models.contains(model) else { throw .unknownModel }
-            guard version(of: model, in: .canary) != nil || rollbackTarget(model) != nil else { throw .nothingToRollBack }
+            guard canaryToEnd(model) != nil || rollbackTarget(model) != nil else { throw .nothingToRollBack }
         case .stopped: guard stop == nil else { throw .deployment(problem: "predictions are stopped already") }
         case .started: guard stop != nil else { throw .deployment(problem: "predictions are not stopped") }
         case .evaluated, .restaged, .unstaged, .madeLive, .suspended, .retired: return
@@ -210,7 +210,7 @@ extension DeploymentState {
     }
 
     private mutating func rollBack(_ model: String, _ report: JSONValue?, by actor: Actor, at time: Timestamp) {
-        if let canary = version(of: model, in: .canary) {
+        if let canary = canaryToEnd(model) {
             leaveService(canary.digest, .suspended, at: time)
             versions[canary.digest]?.wasRolledBack = true
             versions[canary.digest]?.reason = report?["reason"]?.stringValue ?? "rolled back by \(actor.name)"

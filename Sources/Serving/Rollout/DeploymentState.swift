@@ -146,6 +146,9 @@ package struct DeploymentState: Equatable, Sendable {
         stacks[model]?.last.flatMap { versions[$0] }.flatMap { $0.status == .live ? $0 : nil }
     }
 
+    /// The canary that a rollback of `model` would end; without a live version a rollback brings one back instead.
+    func canaryToEnd(_ model: String) -> Version? { live(model) == nil ? nil : version(of: model, in: .canary) }
+
     /// The version of a model that is in a role of which there is one at a time.
     package func version(of model: String, in status: Status) -> Version? {
         versions.values.first { $0.model == model && $0.status == status }

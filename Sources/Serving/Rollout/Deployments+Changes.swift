@@ -112,8 +112,7 @@ extension Deployments {
             guard let name = model ?? (state.models.count == 1 ? state.models.first : nil) else { throw .unknownModel }
             let event = DeploymentState.Event.rolledBack(model: name, report: report)
             try check(event, by: actor)
-            if let canary = state.version(of: name, in: .canary) {
-                guard let live = state.live(name) else { throw .nothingToRollBack }
+            if let canary = state.canaryToEnd(name), let live = state.live(name) {
                 try change(.rolledBack(model: name, report: report ?? self.report(on: canary.digest)), by: actor)
                 swap { $0.remove(canary.digest) }
                 return live.digest

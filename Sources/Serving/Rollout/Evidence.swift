@@ -10,15 +10,22 @@ import Telemetry
 package struct Evaluation: Equatable, Sendable {
     /// By name: `auc`, `accuracy`, `logLoss`, `brier`, `rows`.
     package var metrics: [String: Double]
-    /// The plan's bounds, one by one.
-    package var findings: [AcceptanceFinding]
+    /// The plan's bounds, one by one; of more than 24 those that are missed come first and the rest is left out.
+    package let findings: [AcceptanceFinding]
     /// Whether all bounds hold.
     package var passed: Bool { findings.allSatisfy(\.passed) }
     /// When it was measured.
     package var time: Timestamp
 
+    /// Findings that an entry of the log has room for.
+    static let findingsMax = 24
+
+    /// - Parameter findings: of many, those that are missed are kept first.
     package init(metrics: [String: Double], findings: [AcceptanceFinding] = [], time: Timestamp) {
-        (self.metrics, self.findings, self.time) = (metrics, findings, time)
+        (self.metrics, self.time) = (metrics, time)
+        self.findings =
+            findings.count <= Self.findingsMax
+            ? findings : Array((findings.filter { !$0.passed } + findings.filter(\.passed)).prefix(Self.findingsMax))
     }
 
     /// Every bound that is missed, for people.

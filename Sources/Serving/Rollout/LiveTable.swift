@@ -29,11 +29,13 @@ struct LiveTable: Sendable {
         Array(models.values) + canaries.values.map(\.model) + standbys.values + shadows.values.map(\.model)
     }
 
-    /// A version goes live; what was held against the one before ends.
+    /// A version goes live; what was held against the one before ends. The same one loaded anew changes nothing else.
     mutating func putLive(_ model: DeployedModel) {
         let name = model.package.name
-        remove(model.package.digest)
-        (canaries[name], shadows[name]) = (nil, nil)
+        if models[name]?.package.digest != model.package.digest {
+            remove(model.package.digest)
+            (canaries[name], shadows[name]) = (nil, nil)
+        }
         models[name] = model
     }
 

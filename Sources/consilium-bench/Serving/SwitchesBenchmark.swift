@@ -38,18 +38,20 @@ enum SwitchesBenchmark {
             defer { process.stop() }
             let node = try SwitchedNode(state, digests)
             print("\(Int(rate)) requests a second of one row, 30 features, MLP 30-64-32-1, TLS 1.3, \(connections) connections, log durable:")
-            _ = try measure(node) { usleep(2_000_000) }
-            var (steady, switched, rolled, stepped): ([Int], [Int], [Int], [Int]) = ([], [], [], [])
+            let load = try Load(node, rate: rate, connections: connections)
+            defer { load.stop() }
+            usleep(2_000_000)
             for _ in 0..<rounds {
-                steady += try measure(node) { usleep(1_500_000) }
-                switched += try measure(node) { try node.switches(10, everyMicroseconds: 100_000) }
-                steady += try measure(node) { usleep(1_500_000) }
-                rolled += try measure(node) { try node.rollbacks(2, everyMicroseconds: 300_000) }
-                steady += try measure(node) { usleep(1_500_000) }
-                stepped += try measure(node) { try node.canary(steps: 2) }
+                load.window("steady") { usleep(1_500_000) }
+                try load.window("100 switches") { try node.switches(10, everyMicroseconds: 100_000) }
+                load.window("steady") { usleep(1_500_000) }
+                try load.window("20 rollbacks") { try node.rollbacks(2, everyMicroseconds: 300_000) }
+                load.window("steady") { usleep(1_500_000) }
+                try load.window("20 canary steps") { try node.canary(steps: 2) }
             }
-            let base = percentile(steady, 99)
-            for (name, times) in [("steady", steady), ("100 switches", switched), ("20 rollbacks", rolled), ("20 canary steps", stepped)] {
+            let base = percentile(load.times("steady"), 99)
+            for name in ["steady", "100 switches", "20 rollbacks", "20 canary steps"] {
+                let times = load.times(name)
                 let p99 = percentile(times, 99)
                 print(
                     "  \(name): \(times.count) answers, p50 \(percentile(times, 50)) us, p99 \(p99) us = \(decimal(Double(p99) / Double(base), places: 2)) x steady, slowest \(times.max() ?? 0) us")
@@ -60,37 +62,51 @@ enum SwitchesBenchmark {
         }
     }
 
-    /// Keeps the load up while `body` runs.
-    /// - Returns: microseconds of every answer.
-    private static func measure(_ node: SwitchedNode, _ body: () throws -> Void) throws -> [Int] {
-        let (isDone, results) = (Locked(false), Locked<[Int]>([]))
-        let threads = try (0..<connections).map { number in
-            let client = try node.client()
-            return Thread.start(name: "load-\(number)") {
-                defer { client.close() }
-                let interval = UInt64(1e9 * Double(connections) / rate)
-                var due = EventLoop.monotonicNanoseconds() + UInt64(number) * interval / UInt64(connections)
-                var times: [Int] = []
-                while !isDone.withLock({ $0 }) {
-                    let now = EventLoop.monotonicNanoseconds()
-                    if due > now { usleep(UInt32((due - now) / 1000)) }
-                    node.check(try? client.send(node.request, timeoutSeconds: 30))
-                    times.append(Int(EventLoop.monotonicNanoseconds() - due) / 1000)
-                    due += interval
-                }
-                results.withLock { $0 += times }
-            }
-        }
-        let outcome = Result { try body() }
-        isDone.withLock { $0 = true }
-        for thread in threads { Thread.join(thread) }
-        try outcome.get()
-        return results.withLock { $0 }
-    }
-
     private static func percentile(_ times: [Int], _ percent: Int) -> Int {
         let sorted = times.sorted()
         return sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, sorted.count * percent / 100)]
+    }
+}
+
+/// Requests at a fixed rate over kept connections, each counted for the window in which it was due.
+private final class Load: Sendable {
+    private let isDone = Locked(false)
+    private let label = Locked("warm-up")
+    private let results = Locked<[String: [Int]]>([:])
+    private let threads = Locked<[pthread_t]>([])
+
+    init(_ node: SwitchedNode, rate: Double, connections: Int) throws {
+        for number in 0..<connections {
+            let client = try node.client()
+            let thread = Thread.start(name: "load-\(number)") { [self] in
+                defer { client.close() }
+                let interval = UInt64(1e9 * Double(connections) / rate)
+                var due = EventLoop.monotonicNanoseconds() + UInt64(number) * interval / UInt64(connections)
+                while !isDone.withLock({ $0 }) {
+                    let now = EventLoop.monotonicNanoseconds()
+                    if due > now { usleep(UInt32((due - now) / 1000)) }
+                    let window = label.withLock { $0 }
+                    node.check(try? client.send(node.request, timeoutSeconds: 30))
+                    let took = Int(EventLoop.monotonicNanoseconds() - due) / 1000
+                    results.withLock { $0[window, default: []].append(took) }
+                    due += interval
+                }
+            }
+            threads.withLock { $0.append(thread) }
+        }
+    }
+
+    /// Answers from here to the end of `body` count for a window.
+    func window(_ name: String, _ body: () throws -> Void) rethrows {
+        label.withLock { $0 = name }
+        try body()
+    }
+
+    func times(_ window: String) -> [Int] { results.withLock { $0[window] ?? [] } }
+
+    func stop() {
+        isDone.withLock { $0 = true }
+        for thread in threads.withLock({ $0 }) { Thread.join(thread) }
     }
 }
 

@@ -117,6 +117,31 @@ import Transport
         #expect(Set((0..<20).map { predict(node, key: $0).value["version"]?.intValue ?? 0 }) == [1])
     }
 
+    @Test func theLiveVersionLoadedAnewLeavesItsCanaryAlone() throws {
+        let node = try TestNode()
+        let package = try begin(node, 2, ["steps": [50], "rowsPerStep": 100_000, "scoreShiftMax": 0.999])
+        let live = try #require(node.service.deployments.current.live("heart"))
+        #expect(node.post("/v1/models/\(live.digest.hex)/live", [], as: .operator).status == 200)
+        #expect(node.service.deployments.current.versions[package.digest]?.status == .canary)
+        #expect(Set((0..<20).map { predict(node, key: $0).value["version"]?.intValue ?? 0 }) == [1, 2])
+    }
+
+    /// With the live version suspended a canary answers nobody, and a rollback brings a version back rather than ending it.
+    @Test func aRollbackWithoutALiveVersionBringsOneBack() throws {
+        let node = try TestNode()
+        try node.deploy(3)
+        let package = try begin(node, 2, ["steps": [50], "rowsPerStep": 100_000, "scoreShiftMax": 0.999])
+        let live = try #require(node.service.deployments.current.live("heart"))
+        #expect(node.post("/v1/models/\(live.digest.hex)/suspend", Array(#"{"reason":"leak"}"#.utf8), as: .overseer).status == 200)
+        #expect(predict(node, key: 1).status == 503)
+        #expect(node.post("/v1/rollback", [], as: .operator).value["version"] == 3)
+        #expect(node.service.deployments.current.versions[package.digest]?.status == .candidate)
+        #expect(Set((0..<20).map { predict(node, key: $0).value["version"]?.intValue ?? 0 }) == [3])
+        let state = node.service.deployments.current
+        try node.restart()
+        #expect(node.service.deployments.current == state)
+    }
+
     /// Weights that overflow give no number. Nobody is left without an answer for that, and the canary ends.
     @Test func aCanaryWithoutUsableScoresNeverAnswers() throws {
         let node = try TestNode()

@@ -145,6 +145,19 @@ import Testing
         #expect(state.versions[digest(2)]?.evaluation?.refusal == "auc is 0.500000, must be at least 0.800000, missed by 0.300000")
     }
 
+    /// An entry has room for so many findings; those that are missed are what has to be explained.
+    @Test func manyFindingsKeepThoseThatAreMissedAndFitIntoAnEntry() throws {
+        let name = String(repeating: "n", count: 100)
+        let findings = (0..<80).map {
+            AcceptanceFinding(gate: "truePositiveRate gap of \(name)", value: 0.1 + Double($0) / 3, atMost: 0.1234567890123, passed: $0 < 70)
+        }
+        let evaluation = Evaluation(metrics: ["auc": 0.9], findings: findings, time: at(2))
+        #expect(evaluation.findings.count == Evaluation.findingsMax && !evaluation.passed)
+        #expect(evaluation.findings.count { !$0.passed } == 10)
+        let stored = try AuditLogStored(Event.evaluated(digest(2), evaluation).entry(by: .site, site: "basel", state: Self.state(.candidate), at: at(7)))
+        #expect(Event(stored) == .evaluated(digest(2), evaluation))
+    }
+
     @Test func rulesAndEventsComeBackFromTheirEntries() throws {
         let events: [Event] = Self.table(Self.state(.evaluated)).map(\.event) + [
             .installed(digest(3), model: "heart", version: 3, rules: Self.rules, intercept: -0.5), .rolledBack(model: "heart"),
