@@ -30,7 +30,7 @@ enum NginxComparison {
                 print("requests a second beside nginx, file of 200 bytes, TLS 1.3 for both, \(connections) kept connections:")
                 var shares: [Int] = []
                 for _ in 0..<rounds {
-                    let theirs = try Load.run(address, authority, file, connections: connections, seconds: 5)
+                    let theirs = try ClosedLoad.run(address, authority, file, connections: connections, seconds: 5)
                     let ours = try node.load(ServingBenchmark.single(node.key), connections: connections, seconds: 5)
                     shares.append(100 * ours.times.count / max(1, theirs.times.count))
                     print("  nginx      \(theirs.line)")

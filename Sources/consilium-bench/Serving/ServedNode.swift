@@ -33,15 +33,15 @@ final class ServedNode: Sendable {
         key = String(decoding: try KeyFile.read(state + "/keys/predict.key").exposedCopy(), as: UTF8.self)
         authority = isPlain
             ? nil : try Certificate(pem: String(decoding: DurableFile.read(state + "/keys/serving-ca.crt.pem", maxBytes: 1 << 16), as: UTF8.self))
-        let first = try Load.client(address, authority)
+        let first = try ClosedLoad.client(address, authority)
         _ = try first.send(HTTPRequest(method: "GET", target: "/v2/health/ready"), timeoutSeconds: 10)
         startMilliseconds = Int((EventLoop.monotonicNanoseconds() - started) / 1_000_000)
         first.close()
     }
 
     /// Sends one request again and again.
-    func load(_ request: HTTPRequest, connections: Int, seconds: Double, accepting refused: Int? = nil) throws -> Load.Result {
-        try Load.run(address, authority, request, connections: connections, seconds: seconds, accepting: refused)
+    func load(_ request: HTTPRequest, connections: Int, seconds: Double, accepting refused: Int? = nil) throws -> ClosedLoad.Result {
+        try ClosedLoad.run(address, authority, request, connections: connections, seconds: seconds, accepting: refused)
     }
 
     /// Resident memory, KiB.
@@ -53,7 +53,7 @@ final class ServedNode: Sendable {
 }
 
 /// Closed-loop load: a thread and a kept connection each, one request at a time.
-enum Load {
+enum ClosedLoad {
     struct Result {
         /// Microseconds of every request that was answered with 200, ascending.
         var times: [Int]
