@@ -40,7 +40,7 @@ let modules: [Module] = [
     module("SecureAggregation", floor: 2, imports: ["Kernels", "Codec", "Cryptography"]),
     module("AuditLog", floor: 2, imports: ["Codec", "Cryptography", "Storage", "Telemetry"]),
     module("Study", floor: 2.5, imports: ["Tabular", "Models", "DifferentialPrivacy", "SecureAggregation", "Codec", "Cryptography"]),
-    module("ModelPackage", floor: 2.5, imports: ["Tabular", "Models", "Codec", "Cryptography", "Storage"]),
+    module("ModelPackage", floor: 2.5, imports: ["Tabular", "Models", "DifferentialPrivacy", "Codec", "Cryptography", "Storage"]),
     module("Messages", floor: 3, imports: ["Codec", "Cryptography", "SecureAggregation", "AuditLog", "Study"]),
     module("Transport", floor: 3, imports: ["Cryptography", "COpenSSL", "CShims", "Telemetry"]),
     module("HTTP", floor: 3.5, imports: ["Transport", "Codec", "Cryptography", "Telemetry"]),

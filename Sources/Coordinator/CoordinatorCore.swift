@@ -330,7 +330,8 @@ extension CoordinatorCore {
             identifier: String(identifier.suffix(64)), published: published, sites: sites,
             version: (federation.releases.last { $0.study == study }?.version ?? 0) + 1,
             previousPackage: federation.releases.last { $0.study == study }?.package,
-            ordinal: federation.runOrder.count + 1, manifest: manifest, signingKey: signingKey, random: random)
+            ordinal: federation.runOrder.count + 1, manifest: manifest, ledgerHeads: federation.ledgerHeads,
+            signingKey: signingKey, random: random)
         let actions = try settle(run.start(by: actor, at: now), at: now)
         runs[study] = run.isOver ? nil : run
         return (run.identifier, actions)

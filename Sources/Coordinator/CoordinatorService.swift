@@ -251,7 +251,8 @@ extension CoordinatorService {
     /// fold over the log, so the process ends and the next one starts from what is durable.
     func giveUp(_ error: any Error) -> Never {
         logger.error("coordinator.stopping", [("reason", .name("\(error)"))])
-        exit(74)
+        // Not `exit`: it would take OpenSSL apart under the threads that still use it.
+        _exit(74)
     }
 
     private func cutOff(_ site: String) {

@@ -68,6 +68,9 @@ package struct Federation: Sendable {
     /// Evidence of forks that was taken: digests of the files.
     package private(set) var forks: Set<Digest> = []
 
+    /// Heads of the sites' privacy ledgers, by site, as last seen in a round.
+    package private(set) var ledgerHeads: [String: LedgerHead] = [:]
+
     package init() {}
 
     /// The current plan of a study: the newest that is not withdrawn.
@@ -177,6 +180,9 @@ extension Federation {
         guard var run = runs[identifier] else { throw CoordinatorError.corrupt("round of an unknown run") }
         try run.apply(type, details, at: time)
         runs[identifier] = run
+        for (site, head) in details.value("ledgers")?.objectValue ?? [:] {
+            if let head = head.stringValue.flatMap(LedgerHead.init(text:)) { ledgerHeads[site] = head }
+        }
     }
 }
 

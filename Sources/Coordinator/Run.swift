@@ -6,6 +6,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import Messages
 import ModelPackage
 import Models
@@ -49,6 +50,10 @@ package struct Run: Sendable {
     private var modelBlob: Digest?
     private var optimizer = ServerOptimizer.State()
     private var provenance: Provenance
+    /// Heads of the sites' privacy ledgers as last seen, over all runs.
+    private var ledgerHeads: [UInt32: LedgerHead]
+    /// Training rounds that were given up after their sites may have been charged.
+    private var droppedRounds = 0
     /// What the last evaluation says of the scores, where the plan asks.
     private var calibration: PackageManifest.Calibration?
 
@@ -59,7 +64,8 @@ package struct Run: Sendable {
 
     init(
         identifier: String, published: Federation.PublishedPlan, sites: [Federation.Site], version: Int,
-        previousPackage: Digest?, ordinal: Int, manifest: Manifest, signingKey: SigningKey, random: any RandomSource
+        previousPackage: Digest?, ordinal: Int, manifest: Manifest, ledgerHeads: [String: LedgerHead], signingKey: SigningKey,
+        random: any RandomSource
     ) throws {
         self.identifier = identifier
         self.published = published
@@ -70,6 +76,7 @@ package struct Run: Sendable {
         self.signingKey = signingKey
         self.random = random
         self.manifest = manifest
+        self.ledgerHeads = Dictionary(uniqueKeysWithValues: sites.compactMap { site in ledgerHeads[site.name].map { (site.index, $0) } })
         provenance = Provenance(run: identifier, roster: sites.map { .init(site: $0.name, rounds: 0) })
     }
 
@@ -153,6 +160,7 @@ extension Run {
         var session = ServerSession(
             descriptor: descriptor, manifest: manifest, signingKey: signingKey, invited: invited,
             now: UInt64(max(0, now.milliseconds / 1000)))
+        session.knownLedgerHeads = ledgerHeads
         let opened = session.open()
         let sites = session.invited.compactMap(name)
         var details = RoundStart.details(work, descriptor)
@@ -271,6 +279,8 @@ extension Run {
 
     private mutating func aborted(_ round: OpenRound, _ code: String, at now: Timestamp) throws -> [CoordinatorAction] {
         let entry = LogEntry.coordinator(.roundAborted, self.round(round, ["code": .string(code)]))
+        // Before it opened nobody had reserved anything.
+        if round.work.kind == .training, round.pending == nil { droppedRounds += 1 }
         open = nil
         guard round.attempt < plan.cohort.attempts else {
             return [.log(entry)] + end(.failed, reason: "round \(round.work.kind.rawValue) after step \(step): \(code)")
@@ -279,12 +289,14 @@ extension Run {
     }
 
     /// The sum is known: take the step, tell the sites, go on.
-    private mutating func completed(_ round: OpenRound, _ sum: AggregateSum, at now: Timestamp) throws -> [CoordinatorAction] {
+    private mutating func completed(_ round: OpenRound, _ exact: AggregateSum, at now: Timestamp) throws -> [CoordinatorAction] {
+        let sum: AggregateSum
+        do { sum = try noised(exact, round) } catch { return fail("the sum cannot be noised: \(error)", at: now) }
         var model: [CoordinatorAction] = []
         if round.work.kind == .training {
             do { model = [adopt(try nextModel(sum))] } catch { return fail("the update cannot be applied: \(error)", at: now) }
         }
-        let published = open?.session.publish(nextModelHash: model.isEmpty ? nil : modelBlob) ?? []
+        let published = open?.session.publish(sum, nextModelHash: model.isEmpty ? nil : modelBlob) ?? []
         let hash = open?.session.resultHash ?? .zero
         let document = open?.session.publishedResult?.encoded
         let sends = try follow(published, at: now)
@@ -293,7 +305,12 @@ extension Run {
             "participants": .array(names.map { .string($0) }), "weight": .integer(Int64(sum.totalWeight)),
             "sum": .string(hash.hex), "clipped": .string(decimal(sum.clippedShare, places: 6)),
         ]
-        if round.work.kind == .training { details["loss"] = .string(decimal(sum.weightedLoss, places: 6)) }
+        if plan.privacy.guarantee == nil {
+            if round.work.kind == .training { details["loss"] = .string(decimal(sum.weightedLoss, places: 6)) }
+        } else {
+            ledgerHeads.merge(open?.session.ledgerHeads ?? [:]) { _, newer in newer }
+            details["ledgers"] = .object(ledgers(ledgerHeads.filter { sum.roster.contains($0.key) }).mapValues { .string($0) })
+        }
         let entry = CoordinatorAction.log(.coordinator(.roundCompleted, self.round(round, details)))
         remember(round, names, sum)
         open = nil
@@ -307,6 +324,14 @@ extension Run {
         case .training: return before + (try stepped(hash, at: now))
         case .evaluation: return before + (try evaluated(sum, round, at: now))
         }
+    }
+
+    /// In mode central, the sum with the coordinator's noise; from here on nothing sees the exact one.
+    private func noised(_ sum: AggregateSum, _ round: OpenRound) throws -> AggregateSum {
+        guard round.work.kind == .training,
+            let noise = try plan.releaseNoise(fractionBits: round.session.descriptor.vector.tensors.first?.fractionBits ?? 0)
+        else { return sum }
+        return sum.replacing(signedSums: noise.noised(sum.signedSums, random: random))
     }
 
     /// Makes parameters the run's model: encoded and hashed once.
@@ -323,11 +348,17 @@ extension Run {
             try plan.training.server.apply(previous: parameters.flattened, meanUpdate: sum.weightedMeanFloats, state: &optimizer))
     }
 
+    private func ledgers(_ heads: [UInt32: LedgerHead]) -> [String: String] {
+        Dictionary(uniqueKeysWithValues: heads.compactMap { index, head in name(index).map { ($0, head.text) } })
+    }
+
     private mutating func remember(_ round: OpenRound, _ names: [String], _ sum: AggregateSum) {
+        // Every site of a private training round has the plan's weight: it counts nothing.
+        let counts = round.work.kind != .training || plan.privacy.guarantee == nil
         provenance.rounds.append(
             .init(
                 number: Int(round.work.number & 0xff_ffff), kind: round.work.kind.rawValue, sites: names.sorted(),
-                rows: Int(sum.totalWeight)))
+                rows: counts ? Int(sum.totalWeight) : nil))
         guard round.work.kind == .training else { return }
         for index in provenance.roster.indices where names.contains(provenance.roster[index].site) {
             provenance.roster[index].rounds += 1
@@ -421,10 +452,19 @@ extension Run {
         return [entry] + (try release(at: now))
     }
 
+    /// What the run says about the rows behind it so far; nil without differential privacy.
+    private func privacyStatement() throws(PrivacyParameterError) -> PrivacyStatement? {
+        let training = provenance.rounds.filter { $0.kind == RoundWork.Kind.training.rawValue }
+        let sizes = training.map(\.sites.count)
+        return try plan.privacyStatement(
+            rounds: training.count, dropped: droppedRounds, cohort: (sizes.min() ?? 0)...(sizes.max() ?? 0), ledgers: ledgers(ledgerHeads))
+    }
+
     private mutating func release(at now: Timestamp) throws -> [CoordinatorAction] {
         guard let preprocessor, let statistics, let parameters else { return end(.failed, reason: "no model") }
         let contents: PackageContents
         do {
+            provenance.privacy = try privacyStatement()
             contents = try PackageWriter.sign(
                 PackageManifest(
                     name: plan.study, version: version, created: now.iso8601, study: plan.study, planHash: published.hash,
@@ -454,11 +494,13 @@ extension Run {
     private mutating func end(_ status: RunHistory.Status, reason: String?) -> [CoordinatorAction] {
         isOver = true
         open = nil
+        // A failed run has been paid for too.
+        let privacy = provenance.privacy ?? (try? privacyStatement())
         let entry = LogEntry.coordinator(
             status == .failed ? .runAborted : .runCompleted,
             [
                 "run": .string(identifier), "status": .string(status.rawValue),
-                "reason": reason.map { .string(String($0.prefix(500))) } ?? .null,
+                "reason": reason.map { .string(String($0.prefix(500))) } ?? .null, "privacy": privacy?.json ?? .null,
             ])
         return [.log(entry)] + sites.map { .send(to: $0.name, .runEnded(run: identifier, released: status == .released)) }
     }

@@ -52,6 +52,8 @@ package struct RunHistory: Sendable {
     package internal(set) var metrics: [String: Double] = [:]
     package internal(set) var gates: [JSONValue] = []
     package internal(set) var version: Int?
+    /// What the run says about the rows behind it, once it is over; null without differential privacy.
+    package internal(set) var privacy: JSONValue = .null
 
     init(identifier: String, study: String, planHash: Digest, sites: [String], started: Timestamp) {
         self.identifier = identifier
@@ -93,6 +95,7 @@ package struct RunHistory: Sendable {
             ended = time
             status = Status(rawValue: try details.text("status")) ?? .failed
             reason = details.value("reason")?.stringValue
+            privacy = details.value("privacy") ?? .null
         default: break
         }
     }
@@ -113,7 +116,7 @@ package struct RunHistory: Sendable {
             "sites": .array(sites.map { .string($0) }), "started": .string(started.iso8601),
             "ended": ended.map { .string($0.iso8601) } ?? .null,
             "metrics": .object(metrics.mapValues { .number($0) }), "gates": .array(gates),
-            "version": version.map { .integer(Int64($0)) } ?? .null,
+            "version": version.map { .integer(Int64($0)) } ?? .null, "privacy": privacy,
             "rounds": .array(rounds.map(\.json)),
         ]
     }

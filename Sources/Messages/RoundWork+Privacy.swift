@@ -30,13 +30,13 @@ extension PrivacyTerms {
             self = .none
             return
         }
-        let isDistributed = mode == .recordDistributed
+        let isDistributed = mode == .recordDistributed || mode == .siteDistributed
         let bits = TensorSpec.fractionBits(clip: work.bound(plan), cohortMax: sites)
         self.init(
             // A plan whose ε no σ keeps is refused when it is read; 0 is refused by every node.
             mode: mode, noiseMultiplier: (try? plan.noiseMultiplier()) ?? 0, samplingRate: guarantee.samplingRate,
             clippingNorm: guarantee.clippingNorm,
-            grid: isDistributed ? Double(sign: .plus, exponent: -bits, significand: 1) : 0,
+            grid: mode != .recordLocal ? Double(sign: .plus, exponent: -bits, significand: 1) : 0,
             minimumHonest: isDistributed ? plan.honestSites : 0, delta: guarantee.delta)
     }
 }

@@ -3,6 +3,7 @@
 
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import Models
 import Tabular
 
@@ -58,8 +59,30 @@ package enum ModelCard {
         }
         if !manifest.provenance.roster.isEmpty { text += "\n## Who trained it\n\n| site | rounds |\n|---|---|\n" }
         for member in manifest.provenance.roster { text += "| \(member.site) | \(member.rounds) |\n" }
+        text += "\n## Privacy\n\n" + privacy(manifest.provenance.privacy)
         text += "\nA site's own intercept, where the family has one, is not in the package. Nothing here replaces a check on the rows of the place that uses the model.\n"
         return Array(text.utf8)
+    }
+
+    /// What the model promises about the rows behind it, or that it promises nothing.
+    private static func privacy(_ statement: PrivacyStatement?) -> String {
+        guard let statement else {
+            return "No differential privacy: what the model says about single rows is not bounded. Sites sent updates inside secure sums only.\n"
+        }
+        var text = """
+            \(statement.sentence). \(statement.trust)
+            Neighbouring data: \(statement.neighbouring).
+
+            | sampling rate | noise multiplier | clipping norm | steps | rounds | dropped rounds, charged too | sites in a sum |
+            |---|---|---|---|---|---|---|
+            | \(statement.samplingRate) | \(statement.noiseMultiplier) | \(statement.clippingNorm) | \(statement.steps) | \(statement.rounds) | \(statement.droppedRounds) | \(statement.cohortMin) to \(statement.cohortMax) |
+
+            Outside this guarantee:
+
+
+            """
+        for (what, why) in statement.outside.sorted(by: { $0.key < $1.key }) { text += "* \(what): \(why)\n" }
+        return text
     }
 
     private static func trained(_ provenance: Provenance) -> String {
@@ -161,6 +184,7 @@ package enum BillOfMaterials {
     private static func properties(_ manifest: PackageManifest) -> [JSONValue] {
         var properties = [
             ("plan", manifest.planHash.hex), ("run", manifest.provenance.run), ("sites", String(manifest.provenance.roster.count)),
+            ("privacy", manifest.provenance.privacy?.sentence ?? "no differential privacy"),
         ]
         if let origin = manifest.provenance.origin {
             properties += [("origin", origin.by), ("origin-form", origin.form), ("origin-sha256", origin.sha256.hex)]

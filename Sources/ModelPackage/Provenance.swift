@@ -2,6 +2,7 @@
 
 import Codec
 import Cryptography
+import DifferentialPrivacy
 
 /// The run that made a version: who took part, how often, and what was measured before release.
 package struct Provenance: Equatable, Sendable {
@@ -59,6 +60,9 @@ package struct Provenance: Equatable, Sendable {
     /// Metrics of the secure evaluation, by name (`auc`, `accuracy`, `logLoss`, `brier`, `rows` …).
     package var metrics: [String: Double]
     package var gates: [Gate]
+    /// The guarantee of differential privacy; nil for a model without one.
+    package var privacy: PrivacyStatement?
+
     /// Where a model that was trained elsewhere came from.
     package var origin: Origin?
 
@@ -81,10 +85,10 @@ package struct Provenance: Equatable, Sendable {
 
     package init(
         run: String, roster: [Member], rounds: [Round] = [], metrics: [String: Double] = [:],
-        gates: [Gate] = [], origin: Origin? = nil
+        gates: [Gate] = [], origin: Origin? = nil, privacy: PrivacyStatement? = nil
     ) {
-        (self.run, self.roster, self.rounds, self.metrics, self.gates) = (
-            run, roster, rounds, metrics, gates
+        (self.run, self.roster, self.rounds, self.metrics, self.gates, self.privacy) = (
+            run, roster, rounds, metrics, gates, privacy
         )
         self.origin = origin
     }
@@ -106,6 +110,7 @@ extension Provenance {
             "metrics": .object(metrics.mapValues { .number($0) }),
             "gates": .array(gates.map(\.json)),
         ]
+        members["privacy"] = privacy?.json
         members["origin"] = origin.map {
             [
                 "form": .string($0.form), "sha256": .string($0.sha256.hex), "by": .string($0.by),
@@ -129,6 +134,7 @@ extension Provenance {
         rounds = try fields.array("rounds", maxCount: Self.roundsMax).map(Round.init(json:))
         metrics = try Self.metrics(fields.value("metrics"))
         gates = try fields.array("gates", maxCount: Self.gatesMax).map(Gate.init(json:))
+        privacy = try fields.optionalFields("privacy").map { try PrivacyStatement($0) }
         if var given = try fields.optionalFields("origin") {
             guard let digest = Digest(hex: try given.string("sha256", maxBytes: 64)) else {
                 throw FieldError(path: "provenance.origin.sha256", problem: "must be 64 hex digits")

@@ -18,11 +18,12 @@ package struct PrivateGradient: Equatable, Sendable {
     package var clippingNorm: Double
     /// σ: standard deviation of the noise in the sum of all sites as a multiple of C, above 0.
     package var noiseMultiplier: Double
-    /// h: sites whose shares are sure to be in the sum, at least 1.
+    /// h: sites whose shares are sure to be in the sum; 0 when sites add none and the coordinator noises the sum.
     package var honestSites: Int
     /// γ = 2^-f: step of the secure sum's fixed-point encoding of −gradient / expectedBatch.
     package var fractionBits: Int
 
+    /// - Parameters: see the properties.
     package init(
         samplingRate: Double, expectedBatch: Double, clippingNorm: Double, noiseMultiplier: Double, honestSites: Int,
         fractionBits: Int
@@ -38,13 +39,14 @@ package struct PrivateGradient: Equatable, Sendable {
     /// C in steps of the grid: what one unit changes the sum of whole numbers by, at most, in the L2 norm.
     package var sensitivity: Double { clippingNorm / expectedBatch * exp2(Double(fractionBits)) }
 
-    /// Variance of one site's share in squared steps of the grid.
+    /// Variance of the noise that one party adds, in squared steps of the grid: a site's share, or the whole of it when the
+    /// coordinator adds it.
     package var shareVariance: Double {
         let deviation = noiseMultiplier * sensitivity
-        return deviation * deviation / Double(honestSites)
+        return deviation * deviation / Double(max(1, honestSites))
     }
 
-    /// The site's vector −(Σ clipped gradients + noise share) / expectedBatch − l2 · weights, every element a whole
+    /// The site's vector −(Σ clipped gradients + noise share, if sites add one) / expectedBatch − l2 · weights, every element a whole
     /// multiple of 2^-f, in the order of the flattened parameters.
     ///
     /// - Parameters: as for `PrivateTraining.train`.
@@ -55,7 +57,7 @@ package struct PrivateGradient: Equatable, Sendable {
         random: any RandomSource, path: KernelPath = .best
     ) throws(ModelsError) -> [Double] {
         let plan = try PrivateTraining.check(parameters, family, matrix, units)
-        precondition(expectedBatch > 0 && noiseMultiplier > 0 && honestSites > 0, "a private gradient without noise")
+        precondition(expectedBatch > 0 && noiseMultiplier > 0 && honestSites >= 0, "a private gradient without noise")
         // The kernels round to at most 2^21 steps: where the grid is finer, gradients lie on every 2^shift-th step of it.
         let shift = max(0, Int(log2(sensitivity / GradientLattice.radiusMax).rounded(.up)))
         let lattice = try GradientLattice(
@@ -72,7 +74,7 @@ package struct PrivateGradient: Equatable, Sendable {
         var stream = NoiseStream(purpose: "distributed-noise", random: random)
         gradients.withSums { sums in
             for index in 0..<sums.count { sums[index] <<= Int64(shift) }
-            noise.add(to: &sums, &stream)
+            if honestSites > 0 { noise.add(to: &sums, &stream) }
         }
         let (step, scale) = (exp2(-Double(fractionBits)), exp2(Double(fractionBits)))
         var result: [Double] = []

@@ -9,11 +9,11 @@ package struct TrainingUnits: Equatable, Sendable {
 
     /// Groups rows by subject.
     ///
-    /// - Parameter subjects: one number a row; rows of equal numbers are one unit.
-    package init(subjects: [Int]) {
-        var position: [Int: Int] = [:]
+    /// - Parameter keys: one a row; rows of equal keys are one unit.
+    package init<Key: Hashable>(keys: [Key]) {
+        var position: [Key: Int] = [:]
         var rows: [[Int]] = []
-        for (row, subject) in subjects.enumerated() {
+        for (row, subject) in keys.enumerated() {
             if let known = position[subject] {
                 rows[known].append(row)
             } else {

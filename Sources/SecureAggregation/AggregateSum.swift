@@ -6,7 +6,7 @@ import Cryptography
 package struct AggregateSum: Equatable, Sendable {
     package let spec: VectorSpec
     /// Σq per element: exact integers.
-    package let signedSums: [Int32]
+    package private(set) var signedSums: [Int32]
     /// Σw.
     package let totalWeight: UInt64
     /// Manifest indices of the sites in the sum, ascending.
@@ -29,6 +29,16 @@ package struct AggregateSum: Equatable, Sendable {
         self.roster = roster
         clippedShare = header.clippedShare(survivors: survivors.count)
         weightedLoss = header.weightedLoss(maximumWeight: spec.maximumWeight)
+    }
+
+    /// The same round with other integers: the sum after the coordinator's noise.
+    ///
+    /// - Parameter sums: one per element of the specification.
+    package func replacing(signedSums sums: [Int32]) -> AggregateSum {
+        precondition(sums.count == signedSums.count, "a sum of another length")
+        var copy = self
+        copy.signedSums = sums
+        return copy
     }
 
     /// The weighted mean per element: S·2^−f·W_max/Σw.

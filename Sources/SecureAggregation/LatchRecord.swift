@@ -23,6 +23,16 @@ package struct LedgerHead: Equatable, Sendable {
         self.hash = hash
     }
 
+    /// The head as one word: the sequence in decimal, a colon, 48 hex digits.
+    package var text: String { "\(sequence):\(Hex.encode(hash))" }
+
+    /// Reads `text`; nil for another form.
+    package init?(text: String) {
+        let parts = text.split(separator: ":", maxSplits: 1)
+        guard parts.count == 2, let sequence = UInt64(parts[0]), let hash = Hex.decode(String(parts[1])), hash.count == LedgerHead.hashBytes else { return nil }
+        self.init(sequence: sequence, hash: hash)
+    }
+
     var bytes: [UInt8] {
         var writer = ByteWriter(reserving: 32)
         writer.u64(sequence)

@@ -20,6 +20,19 @@ extension ServerSession {
         advertisements[site] = advertisement
     }
 
+    /// A ledger that went back: an older copy of the site's directory was restored. The site is told and left out, so that
+    /// its peers, who remember the head too, need not refuse the whole round.
+    mutating func refuseOldLedger(_ site: UInt32) -> [ServerAction]? {
+        guard let known = knownLedgerHeads[site], let head = advertisements[site]?.ledgerHead, !head.follows(known) else { return nil }
+        advertisements[site] = nil
+        gone.insert(site)
+        let refusal = AggregationRefusal(.ledgerHeadRegressed, site: site)
+        return [.send(to: site, message: abortMessage(refusal)), .suspect(site, .ledgerHeadRegressed)]
+    }
+
+    /// Heads of the privacy ledgers of the sites in the round, by site.
+    package var ledgerHeads: [UInt32: LedgerHead] { advertisements.mapValues(\.ledgerHead) }
+
     mutating func endAdvertiseKeys() -> [ServerAction] {
         let present = advertisements.values.filter { !gone.contains($0.site) }
         let bounds = descriptor.cohort

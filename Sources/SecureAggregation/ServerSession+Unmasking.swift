@@ -200,10 +200,13 @@ extension ServerSession {
 
     /// Publishes the sum and what follows from it to every survivor: one message and the payload's segments.
     ///
-    /// - Parameter nextModelHash: of the model file that the previous model and the sum give; nil for rounds that
-    ///   make no model.
+    /// - Parameters:
+    ///   - released: what is published instead of the exact sum: the same with the coordinator's noise.
+    ///   - nextModelHash: of the model file that the previous model and the published sum give; nil for rounds that
+    ///     make no model.
     /// - Returns: the messages. ``resultHash`` is then the next descriptor's `previousResultHash`.
-    package mutating func publish(nextModelHash: Digest?) -> [ServerAction] {
+    package mutating func publish(_ released: AggregateSum? = nil, nextModelHash: Digest?) -> [ServerAction] {
+        if let released { sum = released }
         guard step == .awaitingModel, let sum, let slots, let survivors, let transcript else {
             return []
         }

@@ -61,6 +61,8 @@ package struct ServerSession: Sendable {
     /// Sites whose revealed shares proved wrong.
     var suspects: Set<UInt32> = []
     var slots: HeaderSlots?
+    /// Heads of the sites' privacy ledgers that were seen in earlier rounds.
+    package var knownLedgerHeads: [UInt32: LedgerHead] = [:]
     /// The sum, once known.
     package internal(set) var sum: AggregateSum?
     /// Binds this round's result; set by ``publish(nextModelHash:)``.
@@ -140,7 +142,9 @@ package struct ServerSession: Sendable {
         }
         do throws(AggregationRefusal) {
             switch type {
-            case .advertisement: try takeAdvertisement(message, site)
+            case .advertisement:
+                try takeAdvertisement(message, site)
+                if let refused = refuseOldLedger(site) { return refused + advance() }
             case .shares: try takeShares(message, site)
             case .maskedInput: try takeMaskedInput(message, site)
             case .maskedSegment: try takeSegment(message, site)
@@ -259,7 +263,7 @@ package struct ServerSession: Sendable {
         return told.map { .send(to: $0, message: message) } + [.aborted(refusal)]
     }
 
-    private func abortMessage(_ refusal: AggregationRefusal) -> [UInt8] {
+    func abortMessage(_ refusal: AggregationRefusal) -> [UInt8] {
         AbortMessage(sender: AbortMessage.coordinator, refusal: refusal).encoded(
             context: context, key: signingKey)
     }

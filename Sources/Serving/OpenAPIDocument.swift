@@ -84,7 +84,8 @@ package enum OpenAPIDocument {
         case .unload: json("UnloadRequest", required: false)
         case .approve: json("ApproveRequest", required: true)
         case .canary: json("CanaryRequest", required: false)
-        case .override, .suspend, .stop, .start: json("ReasonRequest", required: true)
+        case .override: json("OverrideRequest", required: true)
+        case .suspend, .stop, .start: json("ReasonRequest", required: false)
         default: nil
         }
     }
@@ -185,6 +186,7 @@ extension OpenAPIDocument {
         let text: JSONValue = ["type": "string"]
         let row: JSONValue = ["type": "object", "description": "Features by name: numbers, codes or null."]
         let answered: JSONValue = ["type": "object"]
+        let reason: JSONValue = ["type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.reasonBytes))]
         var schemas: [String: JSONValue] = [
             "Error": [
                 "type": "object", "required": ["error"], "properties": ["error": ["type": "string"]],
@@ -225,12 +227,8 @@ extension OpenAPIDocument {
                 ],
             ]),
             "ApproveRequest": object(["configuration": text, "evidence": text], required: ["configuration", "evidence"]),
-            "ReasonRequest": object(
-                [
-                    "reason": [
-                        "type": "string", "minLength": 1, "maxLength": .integer(Int64(ServingLimits.reasonBytes)),
-                    ]
-                ], required: ["reason"]),
+            "ReasonRequest": object(["reason": reason]),
+            "OverrideRequest": object(["reason": reason], required: ["reason"]),
             "IndexRequest": object(["ready": flag]),
             "LoadRequest": object(["parameters": object([:])]),
             "UnloadRequest": object(["parameters": object(["unload_dependents": [:]])]),

@@ -1,6 +1,7 @@
 // `report.html`: the scenario's report as one file that needs no network, made from `report.json`.
 
 import Codec
+import DifferentialPrivacy
 import Study
 
 /// Renders a scenario report.
@@ -12,6 +13,7 @@ package enum ReportPage {
         var body = header(report)
         body += section("Learning curves", runs.map(curves).joined())
         body += section("Versions", versions(report))
+        body += section("Differential privacy", runs.map(privacy).joined())
         body += section("Sites", sites(report))
         body += section("Who took part in which round", runs.map(participation).joined())
         body += section("What left each site", egress(report))
@@ -92,6 +94,27 @@ package enum ReportPage {
         return table(["Version", "Secure evaluation", "Gates agreed before training", "Went live at", "Package"], rows)
     }
 
+    /// What each run says about the rows behind it: mode, unit, whom to trust, what it cost, what lies outside.
+    private static func privacy(_ run: JSONValue) -> String {
+        let name = escape(text(run["run"]))
+        guard let privacy = run["privacy"], privacy != .null else {
+            return "<div class=\"card\"><h3>\(name)</h3>No differential privacy: what the model says about single rows is not bounded. The plan says so and every consent repeats it. Updates left the sites inside secure sums only.</div>"
+        }
+        func cell(_ key: String) -> String { escape(text(privacy[key])) }
+        let loss = epsilon(privacy["pld"]).map { ", ε \($0) by privacy loss distributions" } ?? ""
+        let outside = (privacy["outside"]?.objectValue ?? [:]).sorted { $0.key < $1.key }
+            .map { "<br>Outside the guarantee, \(escape($0.key)): \(escape(text($0.value)))" }.joined()
+        let ledgers = (privacy["ledgers"]?.objectValue ?? [:]).sorted { $0.key < $1.key }
+            .map { "\(escape($0.key)) <code>\(escape(text($0.value)))</code>" }.joined(separator: "<br>")
+        let row = """
+            <tr><td>\(cell("mode"))</td><td>\(cell("unit"))<br>\(cell("neighbouring"))</td><td>ε \(epsilon(privacy["rdp"]) ?? "–") by Rényi divergences\(loss) at δ \(cell("delta"))</td>
+            <td>q \(cell("samplingRate")), σ \(cell("noiseMultiplier")), C \(cell("clippingNorm")), \(number(privacy["steps"], 0)) steps</td>
+            <td>\(number(privacy["rounds"], 0)) rounds of \(number(privacy["sitesMin"], 0)) to \(number(privacy["sitesMax"], 0)) sites, \(number(privacy["droppedRounds"], 0)) dropped and charged too</td><td>\(ledgers)</td></tr>
+            """
+        return "<h3>\(name)</h3><p class=\"lead\">\(cell("trust"))\(outside)</p>"
+            + table(["Mode", "Unit", "Guarantee", "Mechanism", "Rounds", "Privacy ledgers of the sites"], [row])
+    }
+
     private static func sites(_ report: JSONValue) -> String {
         let rows = (report["sites"]?.arrayValue ?? []).map { site -> String in
             let metrics = (site["versions"]?.arrayValue ?? []).map { version -> String in
@@ -161,6 +184,8 @@ package enum ReportPage {
     }
 
     private static func text(_ value: JSONValue?) -> String { value?.stringValue ?? "" }
+    /// An ε for people: three decimals, never less than it is.
+    private static func epsilon(_ value: JSONValue?) -> String? { value?.stringValue.flatMap(Double.init).map(sentenceNumber) }
     private static func short(_ value: JSONValue?) -> String { String(text(value).prefix(16)) }
 
     private static func number(_ value: JSONValue?, _ places: Int) -> String {

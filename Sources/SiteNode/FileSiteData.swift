@@ -8,9 +8,9 @@ import Tabular
 /// Reads a study's rows afresh each time it is asked: once per run, per consent and per check.
 final class FileSiteData: SiteData {
     private let directory: NodeDirectory
-    private let feedback: @Sendable (Plan) throws -> [(row: ValidRow, positive: Bool)]
+    private let feedback: @Sendable (Plan) throws -> [FedBackRow]
 
-    init(_ directory: NodeDirectory, feedback: @escaping @Sendable (Plan) throws -> [(row: ValidRow, positive: Bool)]) {
+    init(_ directory: NodeDirectory, feedback: @escaping @Sendable (Plan) throws -> [FedBackRow]) {
         self.directory = directory
         self.feedback = feedback
     }

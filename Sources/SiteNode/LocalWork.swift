@@ -9,19 +9,28 @@ import Study
 import Tabular
 
 /// A vector with its weight, before quantisation.
-struct LocalVector {
-    var values: [Double]
+package struct LocalVector {
+    /// One per element.
+    package var values: [Double]
     /// Rows behind it; the plan's largest weight at every site where a count of rows would say too much.
-    var weight: Int
+    package var weight: Int
     /// Mean training loss, 0 for rounds without training.
-    var loss: Double
+    package var loss: Double
 }
 
 /// The computation behind each kind of round.
-struct LocalWork {
-    let plan: Plan
-    let site: String
-    let dataset: SiteDataset
+package struct LocalWork: Sendable {
+    /// The plan that says what to compute.
+    package let plan: Plan
+    /// The site's name.
+    package let site: String
+    /// Its rows.
+    package let dataset: SiteDataset
+
+    /// - Parameters: see the properties.
+    package init(plan: Plan, site: String, dataset: SiteDataset) {
+        (self.plan, self.site, self.dataset) = (plan, site, dataset)
+    }
 
     /// Means, squares and shares of the training rows.
     func statistics() -> LocalVector {
@@ -33,39 +42,48 @@ struct LocalWork {
     /// - Parameters:
     ///   - fractionBits: f of the round's encoding.
     ///   - random: seeds batches and noise.
-    func training(
+    package func training(
         _ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters, fractionBits: Int, random: any RandomSource
     ) throws -> LocalVector {
         guard let guarantee = plan.privacy.guarantee else { return try plainTraining(work, preprocessor, model) }
         guard let sigma = try plan.noiseMultiplier() else { preconditionFailure("a guarantee comes with a noise multiplier") }
-        let matrix = try preprocessor.transform(dataset.train)
-        guard guarantee.samplingRate * Double(dataset.train.rowCount) >= 1 else {
-            throw NodeError.refused(
-                code: "round.expected-batch", "this site's rows make batches of less than one at the plan's sampling rate: its steps would be noise")
+        // Equal weights and no loss: neither a count nor a mean of rows goes with a private update. Clamped here, so that
+        // the encoding has nothing to clip and nothing to count.
+        let bound = plan.training.updateBound
+        func vector(_ values: [Double]) -> LocalVector {
+            LocalVector(values: values.map { min(max($0, -bound), bound) }, weight: plan.cohort.rowsPerSiteMax, loss: 0)
         }
-        // Equal weights and no loss: neither a count nor a mean of rows goes with a private update.
-        let weight = plan.cohort.rowsPerSiteMax
+        guard guarantee.unit != .site else {
+            let update = plan.privateUpdate(guarantee, noiseMultiplier: sigma, fractionBits: fractionBits)
+            return vector(try update.vector(plainResult(work, preprocessor, model).update(from: model), random: random))
+        }
+        let matrix = try preprocessor.transform(dataset.train)
+        let units = guarantee.unit == .subject ? TrainingUnits(keys: dataset.train.unitKeys) : nil
         guard guarantee.mode == .recordLocal else {
             let gradient = plan.privateGradient(guarantee, noiseMultiplier: sigma, fractionBits: fractionBits)
-            return LocalVector(values: try gradient.vector(model, family: plan.family, on: matrix, random: random), weight: weight, loss: 0)
+            return vector(try gradient.vector(model, family: plan.family, on: matrix, units: units, random: random))
         }
         let training = PrivateTraining(
             optimizer: plan.training.local.optimizer, steps: guarantee.stepsPerRound, samplingRate: guarantee.samplingRate,
             expectedBatch: guarantee.expectedBatch, clippingNorm: guarantee.clippingNorm, noiseMultiplier: sigma,
             proximalMu: plan.training.local.proximalMu)
-        let trained = try training.train(model, family: plan.family, on: matrix, random: random)
-        return LocalVector(
-            values: zip(trained.flattened, model.flattened).map { Double($0 - $1) }, weight: weight, loss: 0)
+        let trained = try training.train(model, family: plan.family, on: matrix, units: units, random: random)
+        return vector(zip(trained.flattened, model.flattened).map { Double($0 - $1) })
+    }
+
+    private func plainTraining(_ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
+        let result = try plainResult(work, preprocessor, model)
+        return LocalVector(values: result.update(from: model).map(Double.init), weight: result.examples, loss: result.loss)
     }
 
     /// Descent without noise. The order of rows follows from plan, run, step and site, so a run can be repeated exactly.
-    private func plainTraining(_ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> LocalVector {
+    private func plainResult(
+        _ work: RoundWork, _ preprocessor: Preprocessor, _ model: ModelParameters
+    ) throws -> LocalTrainingResult {
         let matrix = try preprocessor.transform(dataset.train)
         let text = "consilium/order/v1/\(plan.training.seed)/\(work.step)/\(site)"
         let seed = SHA256.hash(Array(text.utf8)).bytes.prefix(8).reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
-        let result = try plan.training.local.train(model, family: plan.family, on: matrix, seed: seed)
-        let update = result.update(from: model).map(Double.init)
-        return LocalVector(values: update, weight: result.examples, loss: result.loss)
+        return try plan.training.local.train(model, family: plan.family, on: matrix, seed: seed)
     }
 
     /// Score histogram of the held-out rows, with the site's own intercept where the family has one.
@@ -76,7 +94,7 @@ struct LocalWork {
     }
 
     /// The counts of the site's own held-out rows; they stay here.
-    func histogram(_ layout: EvaluationLayout, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> EvaluationHistogram {
+    package func histogram(_ layout: EvaluationLayout, _ preprocessor: Preprocessor, _ model: ModelParameters) throws -> EvaluationHistogram {
         let matrix = try preprocessor.transform(dataset.heldOut)
         let scores = try Predictor(model, family: plan.family, localIntercept: try intercept(preprocessor, model)).probabilities(matrix)
         return try count(scores, layout)

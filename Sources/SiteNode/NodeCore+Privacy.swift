@@ -18,25 +18,83 @@ import Telemetry
 extension NodeCore {
     /// The records that come with a consent, when the plan has a guarantee: dataset and budget, if they are new.
     ///
-    /// - Throws: `NodeError.refused` when one run of the plan does not fit into what is left.
-    func ledgerEntries(consentTo plan: Plan, _ dataset: SiteDataset, at now: Timestamp) throws(NodeError) -> [LogEntry] {
-        guard plan.privacy.guarantee != nil else { return [] }
+    /// - Parameter parallelTo: fingerprints of datasets that hold none of the people of this one, as the site's operator says.
+    ///   Spending on others counts for this one too.
+    /// - Throws: `NodeError.refused` when one run of the plan does not fit into what is left, or its δ is too large for the site.
+    func ledgerEntries(
+        consentTo plan: Plan, _ dataset: SiteDataset, parallelTo: [String] = [], at now: Timestamp
+    ) throws(NodeError) -> [LogEntry] {
+        guard let guarantee = plan.privacy.guarantee else { return [] }
         var ledger = state.ledger
         var entries: [LogEntry] = []
         do throws(PrivacyRefusal) {
+            ledger.operators = policy.budgetKeys.map(\.bytes)
             let name = dataset.sourceFingerprint.hex
-            let units = max(1, dataset.train.rowCount)
-            if ledger.account(dataset: name, unit: .record).budget == nil {
-                let budget = try PrivacyBudget(epsilon: policy.privacyBudget, delta: PrivacyBudget.deltaMax(protectedUnits: units))
-                entries.append(try record(.dataset(name, protectedUnits: units, parallelTo: []), in: &ledger, at: now))
+            let (unit, units) = (guarantee.unit, guarantee.unit == .site ? 1 : max(1, dataset.train.rowCount))
+            guard guarantee.delta <= PrivacyBudget.deltaMax(protectedUnits: units) else {
+                throw PrivacyRefusal(.delta, "the plan's delta is above min(1e-5, 1/(10 N)) for this site's N; ask for a plan with a smaller one")
+            }
+            if !ledger.knows(dataset: name) {
                 entries.append(
-                    try record(.budget(BudgetChange(dataset: name, unit: .record, budget: budget), approvals: []), in: &ledger, at: now))
+                    try record(
+                        .dataset(name, protectedUnits: max(1, dataset.train.rowCount), parallelTo: Set(parallelTo).sorted()), in: &ledger, at: now))
+            } else if !parallelTo.isEmpty {
+                throw PrivacyRefusal(.dataset, "these rows are in the privacy ledger already; which datasets they share nobody with is said at the first consent and not changed")
+            }
+            if ledger.account(dataset: name, unit: unit).budget == nil {
+                let budget = try PrivacyBudget(epsilon: policy.privacyBudget, delta: PrivacyBudget.deltaMax(protectedUnits: units))
+                entries.append(
+                    try record(.budget(BudgetChange(dataset: name, unit: unit, budget: budget), approvals: []), in: &ledger, at: now))
             }
             if let run = try charge(plan, name, steps: plan.privateSteps, task: "consent", round: 0, attempt: 0, context: plan.hash) {
                 try ledger.check(run)
             }
         } catch { throw .refused(code: error.code.rawValue, error.sentence) }
         return entries
+    }
+
+    /// Changes the budget of a dataset and unit. Lower is anybody's at the site; higher takes two of the policy's `budgetKeys`.
+    ///
+    /// - Throws: `NodeError.refused` with the ledger's code.
+    package mutating func setBudget(
+        _ change: BudgetChange, approvals: [BudgetApproval], by actor: String, at now: Timestamp
+    ) throws -> [NodeAction] {
+        var ledger = state.ledger
+        ledger.operators = policy.budgetKeys.map(\.bytes)
+        var entry: LogEntry
+        do throws(PrivacyRefusal) {
+            entry = try record(.budget(change, approvals: approvals), in: &ledger, at: now)
+        } catch { throw NodeError.refused(code: error.code.rawValue, error.sentence) }
+        entry.details["by"] = .string(actor)
+        return try settle([.log(entry)], at: now)
+    }
+
+    /// Holds the privacy terms of an order against the plan of the consent: what is weaker is named, and nothing else than
+    /// the plan's own terms is taken part in.
+    ///
+    /// - Throws: `NodeError.refused` with a code of `protocol/differential-privacy.md` §6, or `round.privacy-terms`.
+    func checkTerms(
+        _ descriptor: RoundDescriptor, _ work: RoundWork, _ plan: Plan, _ dataset: SiteDataset
+    ) throws(NodeError) {
+        let approved = PrivacyTerms(round: work, plan: plan, sites: descriptor.cohort.maximum)
+        if work.kind == .training, let guarantee = plan.privacy.guarantee {
+            let units =
+                switch guarantee.unit {
+                case .record: dataset.train.rowCount
+                case .subject: Set(dataset.train.unitKeys).count
+                case .site: 1
+                }
+            do throws(PrivacyRefusal) {
+                let terms = try GuaranteeTerms(descriptor.privacy, unit: guarantee.unit)
+                try terms.check(
+                    against: GuaranteeTerms(approved, unit: guarantee.unit), protectedUnits: units, samplesByPoisson: true,
+                    usesSecureAggregation: plan.privacy.secureAggregation)
+                try terms.checkSurvivors(descriptor.cohort.minimum, colluders: plan.cohort.colluders)
+            } catch { throw .refused(code: error.code.rawValue, error.sentence) }
+        }
+        guard descriptor.privacy == approved else {
+            throw .refused(code: "round.privacy-terms", "the round's privacy terms are not those of the plan that this site consented to")
+        }
     }
 
     /// Reserves what a training round costs, unless that was done for the same attempt and nothing has left since.
@@ -106,7 +164,7 @@ extension NodeCore {
             event = try PrivacyEvent(noise: run.noise, samplingRate: run.samplingRate, steps: steps)
         } catch { throw PrivacyRefusal(.noise, "the plan's guarantee cannot be accounted for: \(error)") }
         return try PrivacyCharge(
-            dataset: dataset, unit: .record, study: plan.study, task: task, round: round, attempt: attempt, context: context,
+            dataset: dataset, unit: guarantee.unit, study: plan.study, task: task, round: round, attempt: attempt, context: context,
             mode: guarantee.mode, clippingNorm: guarantee.clippingNorm, event: event)
     }
 
@@ -124,16 +182,55 @@ extension NodeCore {
     }
 }
 
-extension PrivacyLedger.AccountStatus {
-    /// What `node status` shows: ε spent and left, by study; decimals as text.
+extension GuaranteeTerms {
+    /// The terms of a round's descriptor.
+    ///
+    /// - Throws: `PrivacyRefusal` (`privacy.mode`) for a round without a guarantee.
+    fileprivate init(_ terms: PrivacyTerms, unit: PrivacyUnit) throws(PrivacyRefusal) {
+        let mode: PrivacyGuarantee
+        switch terms.mode {
+        case .none: throw PrivacyRefusal(.mode, "the round promises no differential privacy, and the approved plan does")
+        case .recordLocal: mode = .recordLocal
+        case .recordDistributed: mode = .recordDistributed
+        case .siteDistributed: mode = .siteDistributed
+        case .central: mode = .central
+        }
+        self.init(
+            mode: mode, unit: unit, samplingRate: terms.samplingRate, noiseMultiplier: terms.noiseMultiplier,
+            clippingNorm: terms.clippingNorm, honestSites: terms.minimumHonest, delta: terms.delta)
+    }
+}
+
+extension PrivacyLedger {
+    /// What `privacy status` shows: ε spent and left by dataset and unit, by study, what lay outside, where the ledger stands.
     var json: JSONValue {
         [
-            "dataset": .string(dataset), "unit": .string(unit.rawValue), "spent": .string(decimal(spent, places: 3)),
+            "sequence": .integer(Int64(head.sequence)), "hash": .string(Hex.encode(head.hash)),
+            "accounts": .array(
+                accounts().map { account in
+                    var object = account.json.objectValue ?? [:]
+                    object["pld"] = lossEpsilon(dataset: account.dataset, unit: account.unit).map { .string(decimal($0, places: 3)) } ?? .null
+                    object["protectedUnits"] = protectedUnits(dataset: account.dataset).map { .integer(Int64($0)) } ?? .null
+                    object["parallelTo"] = .array(parallelDatasets(to: account.dataset).map { .string($0) })
+                    object["outside"] = .array(
+                        resultsOutside(dataset: account.dataset).map { ["study": .string($0.study), "results": .integer(Int64($0.count))] })
+                    return .object(object)
+                }),
+        ]
+    }
+}
+
+extension PrivacyLedger.AccountStatus {
+    /// ε spent and left, by study; decimals as text. Spent is rounded up, left down.
+    var json: JSONValue {
+        [
+            "dataset": .string(dataset), "unit": .string(unit.rawValue), "spent": .string(sentenceNumber(spent)),
             "budget": budget.map { .string(decimal($0.epsilon, places: 3)) } ?? .null,
-            "delta": budget.map { .string(decimal($0.delta, places: 12)) } ?? .null,
+            "left": budget.map { .string(decimal(max(0, (($0.epsilon - spent) * 1000).rounded(.down) / 1000), places: 3)) } ?? .null,
+            "delta": budget.map { .string(ecmaScript($0.delta)) } ?? .null,
             "studies": .array(
                 studies.map {
-                    ["study": .string($0.study), "alone": .string(decimal($0.epsilon, places: 3)), "charges": .integer(Int64($0.charges))]
+                    ["study": .string($0.study), "alone": .string(sentenceNumber($0.epsilon)), "charges": .integer(Int64($0.charges))]
                 }),
         ]
     }

@@ -56,13 +56,10 @@ extension NodeCore {
             }
             manifest = pinned
             let descriptor = try RoundDescriptor(opening: opening, coordinatorKey: coordinatorKey)
-            guard descriptor.privacy == PrivacyTerms(round: work, plan: offer.plan, sites: descriptor.cohort.maximum) else {
-                throw NodeError.refused(
-                    code: "round.privacy-terms", "the round's privacy terms are not those of the plan that this site consented to")
-            }
             logged = try RoundStart(encoded: start).verify(
                 work: work, descriptor: descriptor, manifest: manifest, coordinatorKey: coordinatorKey)
             let dataset = try rows(for: work, offer)
+            try checkTerms(descriptor, work, offer.plan, dataset)
             reserved = try reserve(work, descriptor, offer.plan, dataset, at: now)
             if work.kind != .statistics { caughtUp = try followResults(results, work, offer, descriptor) }
         } catch {
@@ -184,8 +181,11 @@ extension NodeCore {
         let code =
             (error as? NodeError)?.code ?? (error as? RoundStart.Problem)?.code ?? (error as? AggregationRefusal)?.code.name ?? "round.malformed"
         let sentence = error is NodeError || error is RoundStart.Problem ? "\(error)" : "the round cannot be taken part in"
+        var details: [String: JSONValue] = ["run": .string(work.run), "number": .integer(Int64(work.number)), "code": .string(code)]
+        // What a budget's sum is: numbers of the guarantee, none of the data.
+        if code.hasPrefix("privacy.") { details["reason"] = .string(String(sentence.prefix(1000))) }
         return [
-            .log(.node(.roundRefused, site: site, ["run": .string(work.run), "number": .integer(Int64(work.number)), "code": .string(code)])),
+            .log(.node(.roundRefused, site: site, details)),
             .send(.refusal(subject: work.hash, code: code, sentence: String(sentence.prefix(500)))),
         ]
     }

@@ -134,6 +134,8 @@ extension NodeCore {
         package var validDays: Int
         package var acceptsNoDifferentialPrivacy: Bool
         package var includesFeedbackRows: Bool
+        /// Fingerprints of datasets that hold none of the people of this one, for the privacy ledger; said once a dataset.
+        package var parallelTo: [String] = []
 
         package init(
             sitesMin: Int, roundsMax: Int = 1000, validDays: Int = 365, acceptsNoDifferentialPrivacy: Bool = false,
@@ -172,7 +174,7 @@ extension NodeCore {
         }
         let dataset = try data.dataset(for: offer.plan, includingFeedback: terms.includesFeedbackRows)
         try policy.check(dataset)
-        let ledger = try ledgerEntries(consentTo: offer.plan, dataset, at: now)
+        let ledger = try ledgerEntries(consentTo: offer.plan, dataset, parallelTo: terms.parallelTo, at: now)
         let consent = Consent(
             site: site, study: study, planHash: offer.hash, datasetFingerprint: dataset.sourceFingerprint,
             bounds: .init(sitesMin: terms.sitesMin, roundsMax: terms.roundsMax),

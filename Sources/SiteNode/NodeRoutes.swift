@@ -4,6 +4,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import DifferentialPrivacy
 import HTTP
 import Serving
 import Study
@@ -12,12 +13,12 @@ import Telemetry
 
 /// The endpoints of this file, each with the roles that may call it; anything else is refused.
 package enum NodeEndpoint: String, CaseIterable, Sendable {
-    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, evaluate, calibrate, auditLog
+    case status, plans, consent, withdraw, check, egress, manifest, signManifest, resume, privacy, setBudget, evaluate, calibrate, auditLog
 
     /// The HTTP method.
     package var method: String {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate, .calibrate: "POST"
+        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate, .calibrate: "POST"
         default: "GET"
         }
     }
@@ -34,6 +35,8 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
         case .manifest: "/v1/node/manifest"
         case .signManifest: "/v1/node/manifest/{hash}/sign"
         case .resume: "/v1/node/resume"
+        case .privacy: "/v1/node/privacy"
+        case .setBudget: "/v1/node/privacy/budget"
         case .evaluate: "/v1/node/models/{digest}/evaluate"
         case .calibrate: "/v1/node/models/{digest}/calibrate"
         case .auditLog: "/audit/{path...}"
@@ -43,8 +46,8 @@ package enum NodeEndpoint: String, CaseIterable, Sendable {
     /// Who may call it.
     package var roles: Set<AccessRole> {
         switch self {
-        case .consent, .withdraw, .check, .signManifest, .resume, .evaluate, .calibrate: [.operator]
-        case .status, .plans, .egress, .manifest: [.operator, .overseer, .auditor]
+        case .consent, .withdraw, .check, .signManifest, .resume, .setBudget, .evaluate, .calibrate: [.operator]
+        case .status, .plans, .egress, .manifest, .privacy: [.operator, .overseer, .auditor]
         case .auditLog: Set(AccessRole.allCases)
         }
     }
@@ -84,6 +87,8 @@ extension NodeService {
         case .manifest: manifestJSON()
         case .signManifest: try signManifest(parameters["hash"], principal)
         case .resume: try resume(principal)
+        case .privacy: privacyJSON()
+        case .setBudget: try setBudget(request.body, principal)
         case .evaluate: try evaluate(parameters["digest"], Actor(principal))
         case .calibrate: try calibrate(parameters["digest"], Actor(principal))
         case .auditLog: .null
@@ -99,6 +104,8 @@ extension NodeService {
         switch error {
         case let error as NodeError:
             return .json(["error": .string("\(error)"), "code": .string(error.code)], status: error.code == "node.corrupt" ? 503 : 409)
+        case let error as PrivacyRefusal:
+            return .json(["error": .string(error.sentence), "code": .string(error.code.rawValue)], status: 409)
         case ServingError.unknownVersion:
             return .json(["error": "no version with this digest is installed", "code": "version.unknown"], status: 404)
         case let error as ServingError where error.isRefusal:
@@ -122,6 +129,7 @@ extension NodeService {
             terms.validDays = try fields.optionalInteger("validDays", in: 1...3650) ?? terms.validDays
             terms.acceptsNoDifferentialPrivacy = try fields.bool("acceptsNoDifferentialPrivacy", default: false)
             terms.includesFeedbackRows = try fields.bool("includesFeedbackRows", default: true)
+            if fields.has("parallelTo") { terms.parallelTo = try fields.strings("parallelTo", maxCount: 100) }
             try fields.finish()
         }
         let result = try core.consent(to: study, terms: terms, by: principal.identifier, at: clock.now())

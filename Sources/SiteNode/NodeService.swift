@@ -67,7 +67,7 @@ package final class NodeService: @unchecked Sendable {
             replay: { take in try log.forEach(take) }, keys: AccessKeys(directory: path + "/keys", clock: clock), clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
         self.predictions = predictions
         let data = FileSiteData(directory) { plan in
-            try predictions.labelledRows(plan.schema).map { ($0.row, $0.label) }
+            try predictions.labelledRows(plan.schema).map { FedBackRow(row: $0.row, positive: $0.label, subject: $0.subject.map { Array($0.utf8) }) }
         }
         self.data = data
         let stored: NodeState.BlobReader = { try blobs.get($0.hex, maxBytes: NodeService.blobBytesMax) }

@@ -68,6 +68,10 @@ package struct NodeState: Sendable {
 
     /// What was spent of the privacy budgets, over all studies.
     package private(set) var ledger = PrivacyLedger()
+    /// The last round that was refused for the sake of privacy: code, sentence, time.
+    package private(set) var privacyRefusal: (code: String, sentence: String, time: Timestamp)?
+    /// Whether the federation refused this site's privacy ledger as older than one it has seen, and nothing has gone well since.
+    package private(set) var isLedgerBehind = false
 
     static let roundsKept = 10_000
 
@@ -110,7 +114,13 @@ package struct NodeState: Sendable {
             }
         case .budgetSpent:
             try ledger.take(Array(try text(entry, "record").utf8))
+        case .roundRefused:
+            guard let reason = entry.details["reason"]?.stringValue else { return }
+            privacyRefusal = (try text(entry, "code"), reason, time)
+        case .roundAborted:
+            if try text(entry, "code") == RefusalCode.ledgerHeadRegressed.name { isLedgerBehind = true }
         case .roundCompleted:
+            isLedgerBehind = false
             rounds.append(
                 CompletedRound(
                     run: try text(entry, "run"), number: UInt64(try integer(entry, "number")), kind: try text(entry, "kind"),

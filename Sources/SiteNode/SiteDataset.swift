@@ -14,7 +14,9 @@ package struct SiteDataset: Sendable {
     package var sourceFingerprint: Digest
     /// Rows that came back from serving with an outcome.
     package var feedbackRows: Int
+    /// What the source's rows are like.
     package var quality: QualityReport
+    /// Rows of the source that were refused.
     package var quarantined: Int
 
     package init(
@@ -26,6 +28,21 @@ package struct SiteDataset: Sendable {
         self.feedbackRows = feedbackRows
         self.quality = quality
         self.quarantined = quarantined
+    }
+}
+
+/// A row that serving gathered, with what turned out to be true.
+package struct FedBackRow: Sendable {
+    /// Its features, by the plan's schema.
+    package var row: ValidRow
+    /// The outcome.
+    package var positive: Bool
+    /// Whom it is about, when the caller said.
+    package var subject: [UInt8]?
+
+    /// - Parameters: see the properties.
+    package init(row: ValidRow, positive: Bool, subject: [UInt8]? = nil) {
+        (self.row, self.positive, self.subject) = (row, positive, subject)
     }
 }
 
@@ -53,14 +70,18 @@ extension SiteDataset {
     ///
     /// - Parameters:
     ///   - source: the rows of the site's data source.
-    ///   - feedback: rows that serving gathered, with what turned out to be true.
+    ///   - feedback: rows that serving gathered. Where a person is the unit of privacy, those that name nobody are left out.
     ///   - splitKey: the site's secret key of the keyed hash.
     /// - Throws: `NodeError.data` when the rule does not fit the site or its rows.
     package init(
-        source: Dataset, feedback: [(row: ValidRow, positive: Bool)], plan: Plan, site: String, splitKey: [UInt8]
+        source: Dataset, feedback: [FedBackRow], plan: Plan, site: String, splitKey: [UInt8]
     ) throws {
         var table = source.table
-        for item in feedback { table.append(item.row, label: item.positive) }
+        let needsSubject = plan.privacy.guarantee?.unit == .subject
+        let usable = feedback.filter { !needsSubject || !($0.subject ?? []).isEmpty }
+        for item in usable {
+            table.append(item.row, label: item.positive, subject: plan.schema.subjectColumn == nil ? nil : item.subject)
+        }
         let rows: SplitRows
         do {
             rows = try table.split(SiteDataset.rule(plan.split, site: site, splitKey: splitKey))
@@ -69,7 +90,7 @@ extension SiteDataset {
         }
         self.init(
             train: table.subset(rows.train), heldOut: table.subset(rows.test),
-            sourceFingerprint: source.table.fingerprint, feedbackRows: feedback.count, quality: source.report,
+            sourceFingerprint: source.table.fingerprint, feedbackRows: usable.count, quality: source.report,
             quarantined: source.quarantine.count)
     }
 

@@ -19,16 +19,17 @@ package struct PrivacyPlan: Equatable, Sendable {
         /// Who is protected from whom.
         package var mode: PrivacyGuarantee
         /// What counts as one.
-        package var unit: Unit
+        package var unit: PrivacyUnit
         /// How much noise.
         package var noise: Noise
         /// δ of the promise, above 0 and at most 10⁻⁵.
         package var delta: Double
-        /// C: bound of the L2 norm of one unit's gradient.
+        /// C: bound of the L2 norm of one unit's gradient; of a site's whole update where the site is the unit.
         package var clippingNorm: Double
-        /// q: probability that a unit is in the batch of a step.
+        /// q: probability that a unit is in the batch of a step; 1 where the site is the unit.
         package var samplingRate: Double
         /// What the sum of a batch is divided by. A number of the plan, the same at every site, so that nothing counts rows.
+        /// 1 where the site is the unit.
         package var expectedBatch: Double
         /// Steps of a site in a training round.
         package var stepsPerRound: Int
@@ -36,14 +37,6 @@ package struct PrivacyPlan: Equatable, Sendable {
         package var statisticsOutsideGuarantee: String
         /// Why evaluations may be outside the guarantee, for the report and the consent.
         package var evaluationOutsideGuarantee: String
-    }
-
-    /// What is added or removed between neighbouring datasets.
-    package enum Unit: String, Sendable, CaseIterable {
-        /// One row.
-        case record
-        /// All rows of one person.
-        case subject
     }
 
     /// The two ways to say how much noise.
@@ -75,7 +68,8 @@ package struct PrivacyPlan: Equatable, Sendable {
 extension PrivacyPlan.Guarantee {
     init(_ fields: inout JSONFields) throws(FieldError) {
         mode = try PrivacyPlan.choice(&fields, "mode", PrivacyGuarantee.allCases)
-        unit = try fields.has("unit") ? PrivacyPlan.choice(&fields, "unit", PrivacyPlan.Unit.allCases) : .record
+        let usual: PrivacyUnit = mode == .siteDistributed ? .site : .record
+        unit = try fields.has("unit") ? PrivacyPlan.choice(&fields, "unit", PrivacyUnit.allCases) : usual
         let epsilon = try fields.optionalNumber("epsilon", in: 0.01...100)
         let multiplier = try fields.optionalNumber("noiseMultiplier", in: 0.3...100_000)
         switch (epsilon, multiplier) {
@@ -86,8 +80,14 @@ extension PrivacyPlan.Guarantee {
         }
         delta = try fields.number("delta", in: 1e-15...1e-5)
         clippingNorm = try fields.number("clippingNorm", in: 1e-3...1000)
-        samplingRate = try fields.number("samplingRate", in: 1e-6...1)
-        expectedBatch = try fields.number("expectedBatch", in: 1...1e7)
+        // A site is in every sum, whole: there is nothing to sample and nothing to divide by.
+        let isWhole = unit == .site
+        func drawn(_ key: String, _ fields: inout JSONFields, in range: ClosedRange<Double>) throws(FieldError) -> Double {
+            if isWhole, !fields.has(key) { return 1 }
+            return try fields.number(key, in: range)
+        }
+        samplingRate = try drawn("samplingRate", &fields, in: 1e-6...1)
+        expectedBatch = try drawn("expectedBatch", &fields, in: 1...1e7)
         stepsPerRound = try fields.optionalInteger("stepsPerRound", in: 1...100_000) ?? 1
         statisticsOutsideGuarantee = try PrivacyPlan.words(&fields, "statisticsOutsideGuarantee")
         evaluationOutsideGuarantee = try PrivacyPlan.words(&fields, "evaluationOutsideGuarantee")

@@ -36,6 +36,8 @@ package struct SitePolicy: Equatable, Sendable {
     /// ε that all studies together may spend on a dataset, at δ = min(10⁻⁵, 1/(10 N)) for N training rows. Written into the
     /// privacy ledger at the first consent for the dataset; from then on two operators change it.
     package var privacyBudget: Double
+    /// Keys of the operators of whom two must sign a higher privacy budget.
+    package var budgetKeys: [VerifyingKey]
     /// Rounds over all studies that this node ever takes part in: the budget until differential
     /// privacy gives it a better unit.
     package var roundBudget: Int
@@ -58,7 +60,7 @@ package struct SitePolicy: Equatable, Sendable {
         allowedStudies = []
         allowWithoutDifferentialPrivacy = true
         allowedPrivacyModes = Set(PrivacyGuarantee.allCases)
-        privacyBudget = 3
+        (privacyBudget, budgetKeys) = (3, [])
         roundBudget = 10_000
         rowsMin = 20
         weightShareMax = 0.5
@@ -101,7 +103,7 @@ package struct SitePolicy: Equatable, Sendable {
             trustedQuorum = try fields.optionalInteger("trustedQuorum", in: 0...trustedSites.count) ?? trustedQuorum
             attemptsMax = try fields.optionalInteger("attemptsMax", in: 1...SitePolicy.attemptsCeiling) ?? attemptsMax
             if fields.has("governanceKeys") {
-                governanceKeys = try SitePolicy.keys(fields.strings("governanceKeys", maxCount: 256))
+                governanceKeys = try SitePolicy.keys(fields.strings("governanceKeys", maxCount: 256), "governanceKeys")
             }
             // More than half: two lists that both have enough signatures share a signer.
             if !governanceKeys.isEmpty || fields.has("governanceThreshold") {
@@ -123,6 +125,9 @@ package struct SitePolicy: Equatable, Sendable {
             }
             privacyBudget =
                 try fields.optionalNumber("privacyBudget", in: 0.01...SitePolicy.privacyBudgetCeiling) ?? privacyBudget
+            if fields.has("budgetKeys") {
+                budgetKeys = try SitePolicy.keys(fields.strings("budgetKeys", maxCount: 64), "budgetKeys")
+            }
             roundBudget =
                 try fields.optionalInteger("roundBudget", in: 0...1_000_000) ?? roundBudget
             rowsMin = try fields.optionalInteger("rowsMin", in: 1...1_000_000_000) ?? rowsMin
@@ -176,12 +181,12 @@ package struct SitePolicy: Equatable, Sendable {
         return Set(names)
     }
 
-    private static func keys(_ texts: [String]) throws(StudyError) -> [VerifyingKey] {
+    private static func keys(_ texts: [String], _ field: String) throws(StudyError) -> [VerifyingKey] {
         var keys: [VerifyingKey] = []
         for (index, text) in texts.enumerated() {
             guard let key = Hex.decode(text).flatMap(VerifyingKey.init(bytes:)), !keys.contains(key) else {
                 throw StudyError(
-                    .policyInvalid, path: "governanceKeys[\(index)]", problem: "must be a public key as 64 hex digits, each once")
+                    .policyInvalid, path: "\(field)[\(index)]", problem: "must be a public key as 64 hex digits, each once")
             }
             keys.append(key)
         }
@@ -314,6 +319,8 @@ extension SitePolicy {
                 // Modes of differential privacy that a plan may have, and ε that one record may ever cost, over all studies.
                 allowedPrivacyModes: [\(allowedPrivacyModes.map { "\"\($0.rawValue)\"" }.sorted().joined(separator: ", "))],
                 privacyBudget: \(privacyBudget),
+                // Public keys of the people of whom two must sign before that goes up (`consilium privacy budget key` makes one).
+                budgetKeys: [\(budgetKeys.map { "\"\(Hex.encode($0.bytes))\"" }.joined(separator: ", "))],
                 // Secure rounds over all studies that this node ever takes part in.
                 roundBudget: \(roundBudget),
                 // Fewest training rows to take part.

@@ -27,6 +27,13 @@ package struct QualityReport: Equatable, Sendable {
     /// Refused rows that a report lists one by one.
     package static let examplesMax = 20
 
+    /// Of rows that were made in memory: nothing was refused.
+    package init(of table: Table) {
+        self.init(
+            table: table, quarantine: Quarantine(), rowCount: table.rowCount, incompleteCount: 0,
+            zeros: table.schema.features.map { _ in 0 })
+    }
+
     init(table: Table, quarantine: Quarantine, rowCount: Int, incompleteCount: Int, zeros: [Int]) {
         self.rowCount = rowCount
         self.incompleteCount = incompleteCount

@@ -8,8 +8,8 @@ enum Consilium {
     static let version = "0.1.0"
 
     static let commands: [Command] =
-        coordinatorCommands + nodeCommands + rolloutCommands + pipelineCommands + manifestCommands + auditCommands + witnessCommands + recordsCommands + privacyCommands + modelCommands
-        + scenarioCommands + [
+        coordinatorCommands + nodeCommands + rolloutCommands + pipelineCommands + manifestCommands + auditCommands + witnessCommands + recordsCommands
+        + privacyCommands + privacyLedgerCommands + modelCommands + scenarioCommands + [
             Command(words: ["version"], summary: "print the version") { invocation in
                 Output(invocation).answer(["version": .string(version)], "consilium \(version)")
             }

@@ -68,6 +68,7 @@ let nodeCommands: [Command] = [
             .value("rounds-max", "N", "rounds under this consent (default 1000)"), .value("days", "N", "days until it expires (default 365)"),
             .flag("accept-no-differential-privacy", "the site accepts a plan without differential privacy"),
             .flag("exclude-feedback-rows", "rows that serving gathers must not be used"),
+            .repeated("parallel-to", "HASH", "fingerprint of a dataset that holds none of these people: what it cost does not count here"),
         ]
     ) { invocation in
         var terms: [String: JSONValue] = [
@@ -77,6 +78,8 @@ let nodeCommands: [Command] = [
             "includesFeedbackRows": .bool(!invocation.has("exclude-feedback-rows")),
         ]
         if invocation.has("sites-min") { terms["sitesMin"] = .integer(Int64(try invocation.integer("sites-min", in: 3...1024, default: 3))) }
+        let parallel = invocation.all("parallel-to")
+        if !parallel.isEmpty { terms["parallelTo"] = .array(parallel.map { .string($0) }) }
         let name = try invocation.name("study")
         let answer = try RunningProcess.node(try invocation.require("dir"))
             .call("POST", "/v1/node/studies/\(name)/consent", body: JSONValue.object(terms).canonicalBytes(), timeoutSeconds: 3600)

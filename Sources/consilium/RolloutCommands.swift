@@ -11,7 +11,8 @@ import Telemetry
 
 private let directory = Option.required("dir", "DIR", "the node's directory")
 private let keyFile = Option.value("key-file", "FILE", "act as the person whose API key this is (default: the operator at this machine)")
-private let reason = Option.required("reason", "TEXT", "why; stands in the log, so it names no patient")
+private let reason = Option.value("reason", "TEXT", "why; stands in the log, so it names no patient")
+private let neededReason = Option.required("reason", "TEXT", "why; stands in the log, so it names no patient")
 private let version = "DIGEST"
 
 let rolloutCommands: [Command] = [
@@ -43,7 +44,7 @@ let rolloutCommands: [Command] = [
     changing(words: ["node", "promote"], "let a version answer from the next request on", path: "live"),
     changing(words: ["node", "retire"], "take a version out of service"),
     changing(words: ["node", "suspend"], "take a version out because something is wrong with it", [reason]),
-    changing(words: ["node", "override"], "let a version through that missed a bound, where policy.json5 allows it (gateOverride)", [reason]),
+    changing(words: ["node", "override"], "let a version through that missed a bound, where policy.json5 allows it (gateOverride)", [neededReason]),
     Command(
         words: ["node", "evaluate"], summary: "hold a version against its plan's bounds on the site's own rows of today", operands: [version],
         options: [directory, keyFile]

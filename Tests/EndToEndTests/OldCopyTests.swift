@@ -8,17 +8,6 @@ import Storage
 import Testing
 
 @Suite(.serialized, .enabled(if: Program.isThere)) struct OldCopyTests {
-    private func copy(_ source: String, _ target: String) throws {
-        let result = try ChildProcess("/bin/cp", ["-a", source, target], logPath: target + ".copy-log")
-        guard result.wait() == 0 else { throw ScenarioError.failed(step: "copy", result.lastLines) }
-    }
-
-    private func restore(_ directory: String, from backup: String) throws {
-        let result = try ChildProcess("/bin/rm", ["-rf", directory], logPath: backup + ".remove-log")
-        guard result.wait() == 0 else { throw ScenarioError.failed(step: "remove", result.lastLines) }
-        try copy(backup, directory)
-    }
-
     private func logFailure(_ federation: TestFederation, _ site: String) throws -> String? {
         try federation.operators(at: site).call("GET", "/v1/node")["log"]?["failure"]?.stringValue
     }
@@ -80,4 +69,19 @@ import Testing
         #expect(federation.coordinator.lastLines.contains("old copy"), "\(federation.coordinator.lastLines)")
         #expect(try federation.verify("coordinator").code == 0, "the old copy itself is as it was")
     }
+}
+
+// MARK: - Backups
+
+/// A directory as a backup has it.
+func copy(_ source: String, _ target: String) throws {
+    let result = try ChildProcess("/bin/cp", ["-a", source, target], logPath: target + ".copy-log")
+    guard result.wait() == 0 else { throw ScenarioError.failed(step: "copy", result.lastLines) }
+}
+
+/// The directory is gone and a backup takes its place.
+func restore(_ directory: String, from backup: String) throws {
+    let result = try ChildProcess("/bin/rm", ["-rf", directory], logPath: backup + ".remove-log")
+    guard result.wait() == 0 else { throw ScenarioError.failed(step: "remove", result.lastLines) }
+    try copy(backup, directory)
 }

@@ -22,13 +22,17 @@ final class TestFederation: @unchecked Sendable {
     /// - Parameters:
     ///   - sites: of the stand-in hospitals; at most four.
     ///   - rounds: training rounds of the plan.
+    ///   - epsilon: the plan is record-local with this ε a run; nil: without differential privacy.
+    ///   - studies: further studies over the same rows.
     ///   - prepare: gets the directory before any site joins.
-    init(sites: [String] = StandInHospitals.sites, rounds: Int = 2, prepare: (Scratch) throws -> Void = { _ in }) throws {
+    init(sites: [String] = StandInHospitals.sites, rounds: Int = 2, epsilon: Double? = nil, studies: [String] = [], prepare: (Scratch) throws -> Void = { _ in })
+        throws
+    {
         let scratch = try Scratch()
         try prepare(scratch)
         self.scratch = scratch
         names = sites
-        plan = try TestFederation.makePlan(rounds: rounds)
+        plan = try TestFederation.makePlan(rounds: rounds, epsilon: epsilon)
         let directory = scratch.path + "/coordinator"
         // A port of its own, so that nodes find a restarted coordinator again.
         let made = try Program.run(
@@ -37,7 +41,7 @@ final class TestFederation: @unchecked Sendable {
         guard made.code == 0 else { throw ScenarioError.failed(step: "init", made.text) }
         coordinator = try TestFederation.serve("coordinator", directory, scratch)
         for site in sites {
-            try join(site)
+            try join(site, extra: studies.flatMap { ["--data", "\($0)=\(scratch.path)/\(site).csv"] })
             try startNode(site)
         }
     }
@@ -51,7 +55,7 @@ final class TestFederation: @unchecked Sendable {
         coordinator.stop(seconds: 3)
     }
 
-    static func makePlan(rounds: Int) throws -> JSONValue {
+    static func makePlan(rounds: Int, epsilon: Double? = nil) throws -> JSONValue {
         let text = try DurableFile.read(packageRoot + "/scenarios/plans/heart-disease.json5", maxBytes: 1 << 20)
         guard case .object(var plan) = try JSONValue.parse(text, dialect: .json5), case .object(var training)? = plan["training"],
             case .object(var cohort)? = plan["cohort"]
@@ -64,6 +68,13 @@ final class TestFederation: @unchecked Sendable {
         plan["evaluation"] = ["bins": 100]
         plan["gates"] = [["metric": "rows", "atLeast": 1]]
         plan["deployment"] = ["automatic": true, "siteGates": []]
+        if let epsilon {
+            plan["training"] = .object(training.merging(["local": ["optimizer": "sgd", "learningRate": 0.1]]) { _, new in new })
+            plan["privacy"] = [
+                "secureAggregation": true, "mode": "record-local", "epsilon": .number(epsilon), "delta": 1e-5, "clippingNorm": 1, "samplingRate": 0.25,
+                "expectedBatch": 40, "stepsPerRound": 2, "statisticsOutsideGuarantee": "Sums over all sites.", "evaluationOutsideGuarantee": "Sums over all sites.",
+            ]
+        }
         return .object(plan)
     }
 }
@@ -205,7 +216,13 @@ extension TestFederation {
     /// The members are listed, the plan is published, every site consents.
     func agree() throws {
         try signMembers()
-        let hash = try operators().call("POST", "/v1/plans", body: plan.canonicalBytes())["plan"]?.stringValue
+        try consent(to: study)
+    }
+
+    /// The plan is published for a study, every site consents.
+    func consent(to study: String) throws {
+        let document = JSONValue.object((plan.objectValue ?? [:]).merging(["study": .string(study)]) { _, new in new })
+        let hash = try operators().call("POST", "/v1/plans", body: document.canonicalBytes())["plan"]?.stringValue
         let terms: JSONValue = ["acceptsNoDifferentialPrivacy": true]
         for site in names {
             let operators = try operators(at: site)
@@ -217,7 +234,9 @@ extension TestFederation {
         }
     }
 
-    func startRun() throws -> String { try operators().call("POST", "/v1/studies/\(study)/runs")["run"]?.stringValue ?? "" }
+    func startRun(_ other: String? = nil) throws -> String {
+        try operators().call("POST", "/v1/studies/\(other ?? study)/runs")["run"]?.stringValue ?? ""
+    }
 
     /// Follows a run until `condition` holds.
     func follow(_ run: String, seconds: Double = 60, until condition: (JSONValue) throws -> Bool) throws -> JSONValue {

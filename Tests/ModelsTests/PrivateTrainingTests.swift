@@ -101,16 +101,16 @@ import Testing
         for (name, family) in families {
             let parameters = try model(family, seed: 7)
             let matrix = try rows(300, seed: 8)
-            let one = TrainingUnits(subjects: [Int](repeating: 9, count: 300))
+            let one = TrainingUnits(keys: [Int](repeating: 9, count: 300))
             #expect(try norm(sum(parameters, family, matrix, clippingNorm: 0.5, units: one)) < 0.501, "\(name)")
             // Unclipped, grouping changes nothing; alone, a row is a row.
-            let pairs = TrainingUnits(subjects: (0..<300).map { $0 / 2 })
-            let apart = TrainingUnits(subjects: (0..<300).map { $0 })
+            let pairs = TrainingUnits(keys: (0..<300).map { $0 / 2 })
+            let apart = TrainingUnits(keys: (0..<300).map { $0 })
             let plain = try sum(parameters, family, matrix, clippingNorm: 1000)
             #expect(try zip(plain, sum(parameters, family, matrix, clippingNorm: 1000, units: pairs)).allSatisfy { abs($0 - $1) < 2e-2 })
             #expect(try plain == sum(parameters, family, matrix, clippingNorm: 1000, units: apart))
         }
-        let mixed = TrainingUnits(subjects: [4, 2, 4, 7, 2])
+        let mixed = TrainingUnits(keys: [4, 2, 4, 7, 2])
         #expect(mixed.rows == [[0, 2], [1, 4], [3]])
     }
 
@@ -120,7 +120,7 @@ import Testing
             let bad = try FeatureMatrix(
                 rows: 2, columns: inputs, values: [Float](repeating: 3e38, count: inputs) + [Float](repeating: 0.1, count: inputs),
                 labels: [1, 0])
-            for units in [nil, TrainingUnits(subjects: [0, 1]), TrainingUnits(subjects: [0, 0])] {
+            for units in [nil, TrainingUnits(keys: [0, 1]), TrainingUnits(keys: [0, 0])] {
                 let sum = try sum(parameters, family, bad, clippingNorm: 1, units: units)
                 #expect(sum.allSatisfy(\.isFinite) && norm(sum) <= 2.001, "\(name)")
             }
@@ -178,6 +178,46 @@ import Testing
         let variance = sum.reduce(0) { $0 + $1 * $1 } / Double(sum.count) / (0.02 * 0.02)
         #expect(abs(variance - 1) < 4 * (2 / Double(sum.count)).squareRoot())
         #expect(gradient.sensitivity == 0x1p24 / 100 && abs(gradient.shareVariance / (gradient.sensitivity * gradient.sensitivity) - 1) < 1e-12)
+    }
+
+    @Test func whereTheCoordinatorAddsTheNoiseASiteAddsNone() throws {
+        let family = families[0].1
+        let parameters = try model(family, seed: 15)
+        func gradient(_ sites: Int, _ seed: UInt64) throws -> [Double] {
+            try PrivateGradient(
+                samplingRate: 1, expectedBatch: 100, clippingNorm: 1, noiseMultiplier: 2, honestSites: sites, fractionBits: 24
+            ).vector(parameters, family: family, on: rows(5, seed: 16), random: SeededRandom(seed: seed))
+        }
+        #expect(try gradient(0, 1) == gradient(0, 2) && gradient(4, 1) != gradient(4, 2))
+    }
+
+    @Test func aSitesUpdateIsClippedOnTheGridAndNoised() throws {
+        let count = 50
+        let update = (0..<count).map { Float($0 % 7) - 3 }
+        func vector(_ update: [Float], sites: Int, bits: Int = 24, seed: UInt64 = 1) throws -> [Double] {
+            try PrivateUpdate(clippingNorm: 0.5, noiseMultiplier: 2, honestSites: sites, fractionBits: bits)
+                .vector(update, random: SeededRandom(seed: seed))
+        }
+        for bits in [12, 20, 24, 30] {
+            let clipped = try vector(update, sites: 0, bits: bits)
+            let length = clipped.reduce(0) { $0 + $1 * $1 }.squareRoot()
+            #expect(length <= 0.5 && length > 0.5 - 8 * exp2(Double(-min(bits, 22))), "\(bits): \(length)")
+            #expect(clipped.allSatisfy { ($0 * exp2(Double(bits))).rounded() == $0 * exp2(Double(bits)) })
+            let cosine = zip(clipped, update).reduce(0) { $0 + $1.0 * Double($1.1) } / length / update.reduce(0) { $0 + Double($1 * $1) }.squareRoot()
+            #expect(cosine > 0.999, "\(bits)")
+        }
+        // A short update keeps its length; one that is not finite is nothing.
+        let short = try vector([0.125] + [Float](repeating: 0, count: count - 1), sites: 0)
+        #expect(short == [0.125] + [Double](repeating: 0, count: count - 1))
+        #expect(try vector([.infinity] + update.dropFirst(), sites: 0).allSatisfy { $0 == 0 })
+        var sum = [Double](repeating: 0, count: 4000)
+        for site in 0..<4 {
+            let share = try vector([Float](repeating: 0, count: 4000), sites: 4, seed: UInt64(site))
+            for index in sum.indices { sum[index] += share[index] }
+        }
+        let variance = sum.reduce(0) { $0 + $1 * $1 } / Double(sum.count)
+        #expect(abs(variance - 1) < 4 * (2 / Double(sum.count)).squareRoot(), "σ · C = 1")
+        #expect(throws: ModelsError.lattice(parameters: count)) { try vector(update, sites: 1, bits: 2) }
     }
 
     @Test func gridsThatDoNotFitAreRefused() throws {

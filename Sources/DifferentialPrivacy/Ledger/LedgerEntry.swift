@@ -38,7 +38,18 @@ package struct BudgetChange: Equatable, Sendable {
         self.isException = isException
     }
 
-    var fields: [String: JSONValue] {
+    /// Reads `fields`.
+    ///
+    /// - Throws: `FieldError`, or `PrivacyRefusal` for numbers out of range.
+    package init(_ fields: inout JSONFields) throws {
+        let budget = try PrivacyBudget(epsilon: fields.decimal("epsilon"), delta: fields.decimal("delta"))
+        self.init(
+            dataset: try fields.string("dataset", maxBytes: 128), unit: try fields.choice("unit"), budget: budget,
+            isException: try fields.bool("exception"))
+    }
+
+    /// The change as members of a JSON object.
+    package var fields: [String: JSONValue] {
         [
             "dataset": .string(dataset), "unit": .string(unit.rawValue), "epsilon": exactDecimal(budget.epsilon),
             "delta": exactDecimal(budget.delta), "exception": .bool(isException),
@@ -105,8 +116,7 @@ extension LedgerEntry {
         case .budget(let change, let approvals):
             change.fields.merging([
                 "state": "budget",
-                "approvals": .array(
-                    approvals.map { ["key": .string(Hex.encode($0.key)), "signature": .string(Hex.encode($0.signature))] }),
+                "approvals": .array(approvals.map(\.json)),
             ]) { own, _ in own }
         case .reserved(let charge, let cost):
             charge.fields.merging(["state": "reserved", "divergences": .array(cost.units.map { .integer($0) })]) { own, _ in own }
@@ -127,12 +137,8 @@ extension LedgerEntry {
                 try fields.string("dataset", maxBytes: 128), protectedUnits: try fields.integer("protectedUnits", in: 1...1 << 50),
                 parallelTo: try fields.strings("parallelTo", maxCount: PrivacyLedger.datasetsMax))
         case "budget":
-            let budget = try PrivacyBudget(epsilon: fields.decimal("epsilon"), delta: fields.decimal("delta"))
-            let change = BudgetChange(
-                dataset: try fields.string("dataset", maxBytes: 128), unit: try fields.choice("unit"), budget: budget,
-                isException: try fields.bool("exception"))
             self = .budget(
-                change, approvals: try fields.array("approvals", maxCount: 16).map { try BudgetApproval(JSONFields($0, path: "approvals")) })
+                try BudgetChange(&fields), approvals: try fields.array("approvals", maxCount: 16).map { try BudgetApproval(JSONFields($0, path: "approvals")) })
         case "reserved":
             let units = try fields.array("divergences", maxCount: RenyiOrders.all.count).compactMap(\.intValue)
             guard let cost = ChargedDivergences(units: units) else {
@@ -151,7 +157,13 @@ extension LedgerEntry {
 }
 
 extension BudgetApproval {
-    fileprivate init(_ source: JSONFields) throws {
+    /// `{"key", "signature"}` in hexadecimal digits.
+    package var json: JSONValue { ["key": .string(Hex.encode(key)), "signature": .string(Hex.encode(signature))] }
+
+    /// Reads `json`.
+    ///
+    /// - Throws: `FieldError`.
+    package init(_ source: JSONFields) throws {
         var fields = source
         guard let key = Hex.decode(try fields.string("key")), let signature = Hex.decode(try fields.string("signature")) else {
             throw FieldError(path: "approvals", problem: "must hold hexadecimal digits")

@@ -59,6 +59,33 @@ extension PrivacyLedger {
         return all.sorted { ($0.dataset, $0.unit.rawValue) < ($1.dataset, $1.unit.rawValue) }.map(status)
     }
 
+    /// Exact results over a dataset that plans declared to be outside the guarantee: statistics and evaluations, by study.
+    package func resultsOutside(dataset: String) -> [(study: String, count: Int)] {
+        exactResults.filter { $0.key.account.dataset == dataset }.map { ($0.key.study, $0.value) }.sorted { $0.study < $1.study }
+    }
+
+    /// N of a dataset, as it was declared.
+    package func protectedUnits(dataset: String) -> Int? { datasets[dataset]?.protectedUnits }
+
+    /// Datasets that a dataset shares nobody with, as it was declared.
+    package func parallelDatasets(to dataset: String) -> [String] { (datasets[dataset]?.parallelTo ?? []).sorted() }
+
+    /// ε of everything charged to an account by privacy loss distributions; nil when some noise was on whole numbers, for
+    /// which only the Rényi bound is proved, or there were more than `lossKindsMax` kinds of steps.
+    ///
+    /// - Cost: up to 0.3 s a kind.
+    package func lossEpsilon(dataset: String, unit: PrivacyUnit) -> Double? {
+        let events = events(dataset: dataset, unit: unit)
+        guard !events.isEmpty else { return 0 }
+        guard events.count <= PrivacyLedger.lossKindsMax,
+            events.allSatisfy({ if case .gaussian = $0.noise { true } else { false } })
+        else { return nil }
+        return try? LossAccountant(events).epsilon(delta: delta(Account(dataset: dataset, unit: unit)))
+    }
+
+    /// Kinds of steps for which `lossEpsilon` is worked out.
+    package static let lossKindsMax = 8
+
     /// One account.
     package func account(dataset: String, unit: PrivacyUnit) -> AccountStatus { status(Account(dataset: dataset, unit: unit)) }
 

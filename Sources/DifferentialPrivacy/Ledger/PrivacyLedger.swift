@@ -17,13 +17,15 @@ package struct PrivacyLedger: Sendable {
     /// Records of one ledger.
     package static let recordsMax = 10_000_000
 
-    /// Keys of the operators of whom two must sign a higher budget.
-    package let operators: [[UInt8]]
+    /// Keys of the operators of whom two must sign a higher budget: held against what is appended. What was written before
+    /// is only held against its own signatures, as operators come and go.
+    package var operators: [[UInt8]]
     /// Milliseconds since 1970 of the last record.
     package private(set) var time: Int64 = 0
     private(set) var datasets: [String: (protectedUnits: Int, parallelTo: Set<String>)] = [:]
     private(set) var budgets: [Account: PrivacyBudget] = [:]
     private(set) var spending: [Payer: Spending] = [:]
+    private(set) var exactResults: [Payer: Int] = [:]
     private var charges: [Int: ChargeState] = [:]
     private var attempts: [Attempt: Int] = [:]
     private var hashes: [Digest] = []
@@ -103,6 +105,9 @@ package struct PrivacyLedger: Sendable {
         return LedgerPosition(sequence: sequence, hash: Array(hashes[sequence - 1].bytes.prefix(LedgerPosition.hashBytes)))
     }
 
+    /// Whether a dataset was declared.
+    package func knows(dataset: String) -> Bool { datasets[dataset] != nil }
+
     /// The state of a charge by its record's number.
     package func state(ofCharge sequence: Int) -> ChargeState? { charges[sequence] }
 
@@ -167,6 +172,9 @@ package struct PrivacyLedger: Sendable {
         guard previous == hashes.last?.hex ?? String(repeating: "0", count: 64), line == encodedLine(entry, time: time) else {
             throw PrivacyRefusal(.ledgerChain, "record \(number) of the privacy ledger does not follow from the one before it: the file was changed; restore it from where it was last whole")
         }
+        let current = operators
+        if case .budget(_, let approvals) = entry { operators = approvals.map(\.key) }
+        defer { operators = current }
         do { _ = try append(entry, time: time) } catch {
             throw PrivacyRefusal(.ledgerRecord, "record \(number) of the privacy ledger contradicts earlier ones: \(error.sentence)")
         }
@@ -186,6 +194,7 @@ package struct PrivacyLedger: Sendable {
         case .outside(let dataset, let study, let task, _):
             for (what, name) in [("study", study), ("task", task)] { try checkName(what, name) }
             try known(dataset)
+            exactResults[Payer(account: Account(dataset: dataset, unit: .record), study: study), default: 0] += 1
         }
     }
 

@@ -61,7 +61,7 @@ package struct PrivacyRefusal: Error, Equatable, Sendable, CustomStringConvertib
 }
 
 /// An ε for a sentence: three decimals, rounded up, so that nothing reads smaller than it is.
-func sentenceNumber(_ value: Double) -> String {
+package func sentenceNumber(_ value: Double) -> String {
     guard value.isFinite, value < 1e9 else { return "beyond any bound" }
     let thousandths = Int((value * 1000).rounded(.up))
     let rest = String(1000 + thousandths % 1000).dropFirst()

@@ -55,12 +55,12 @@ final class DecisionRecords: Sendable {
     /// The outcome that counts for a prediction.
     func outcome(of id: PredictionID) -> OutcomeRecord? { outcomes.withLock { $0[id]?.last } }
 
-    /// Every stored prediction with an outcome, with the one that counts, in order of ids.
-    func labelled() throws(ServingError) -> [(decision: DecisionRecord, outcome: OutcomeRecord)] {
-        var pairs: [(decision: DecisionRecord, outcome: OutcomeRecord)] = []
+    /// Every stored prediction with an outcome, with the one that counts and whom it is about, in order of ids.
+    func labelled() throws(ServingError) -> [(decision: DecisionRecord, outcome: OutcomeRecord, subject: String?)] {
+        var pairs: [(decision: DecisionRecord, outcome: OutcomeRecord, subject: String?)] = []
         for (id, known) in outcomes.withLock({ $0 }).sorted(by: { $0.key < $1.key }) {
             guard let outcome = known.last, let stored = try decision(id) else { continue }
-            pairs.append((stored.decision, outcome))
+            pairs.append((stored.decision, outcome, stored.record.subject?.text))
         }
         return pairs
     }

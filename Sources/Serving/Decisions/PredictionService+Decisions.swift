@@ -12,6 +12,8 @@ package struct LabelledRow: Sendable {
     package var prediction: PredictionID
     package var row: ValidRow
     package var label: Bool
+    /// Whom it is about, when the caller said.
+    package var subject: String?
 }
 
 extension PredictionService {
@@ -104,7 +106,7 @@ extension PredictionService {
         let rules = RowRules(schema)
         var schemas: [Digest: Schema] = [:]
         var rows: [LabelledRow] = []
-        for (decision, outcome) in try records.labelled() {
+        for (decision, outcome, subject) in try records.labelled() {
             if schemas[decision.context.digest] == nil {
                 schemas[decision.context.digest] = try deployments.version(
                     decision.context.digest, intercept: decision.context.intercept
@@ -114,7 +116,7 @@ extension PredictionService {
             guard let row = try? rules.validate(named: named(decision.values, known, rules)) else {
                 continue
             }
-            rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive))
+            rows.append(LabelledRow(prediction: decision.id, row: row, label: outcome.positive, subject: subject))
         }
         return rows
     }

@@ -35,7 +35,7 @@ extension PredictionService {
                 try deployments.approve(digest, configuration: configuration, evidence: evidence, by: actor)
             }
         case .override:
-            let reason = try Self.reason(body)
+            let reason = try Self.reason(body, isNeeded: true)
             return { () throws(ServingError) in try deployments.override(digest, reason: reason, by: actor) }
         case .suspend:
             let reason = try Self.reason(body)
@@ -122,8 +122,11 @@ extension PredictionService {
         }
     }
 
-    static func reason(_ body: [UInt8]) throws(RequestRefusal) -> String {
-        let text = try object(body, ["reason"])["reason"]?.stringValue ?? ""
+    /// - Parameter isNeeded: whether there has to be one. A stop in a hurry needs none.
+    static func reason(_ body: [UInt8], isNeeded: Bool = false) throws(RequestRefusal) -> String {
+        let given = try object(body, ["reason"])["reason"]
+        guard given != nil || isNeeded else { return "no reason given" }
+        let text = given?.stringValue ?? ""
         guard (1...ServingLimits.reasonBytes).contains(text.utf8.count) else {
             throw .malformed("\"reason\" must be a text of 1 to \(ServingLimits.reasonBytes) bytes; it stands in the log, so it names no person")
         }
