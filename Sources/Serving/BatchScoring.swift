@@ -1,7 +1,7 @@
 // Scores a CSV file of any size through a node's own `POST /v1/predict`: the same checks, preprocessing, records and log
 // entries as a live request, and one more file for the rows that do not fit.
 //
-//   scored       row,prediction_id,version,score,probability,class,flags        row counts from 1, header not counted
+//   scored       row,prediction_id,version,score,probability,class,flags,calibrated_probability,abstain   row counts from 1, header not counted
 //   quarantine   row,line,column,rule,message                                   one line per broken rule
 
 import Codec
@@ -65,7 +65,7 @@ package struct BatchScoring {
         limits.recordsMax = Int.max
         decoder = try RowDecoder(RowRules(schema), labelled: false, limits: limits)
         try write(
-            ["row", "prediction_id", "version", "score", "probability", "class", "flags"], output)
+            ["row", "prediction_id", "version", "score", "probability", "class", "flags", "calibrated_probability", "abstain"], output)
         try write(["row", "line", "column", "rule", "message"], quarantine)
     }
 
@@ -133,7 +133,8 @@ package struct BatchScoring {
                 [
                     String(row.row), answer["id"]?.stringValue ?? "", version, number(answer["score"]),
                     number(answer["probability"]), answer["class"]?.stringValue ?? "",
-                    flags.joined(separator: ";"),
+                    flags.joined(separator: ";"), number(answer["calibrated_probability"]),
+                    answer["abstain"]?.boolValue.map { String($0) } ?? "",
                 ], output)
         }
         waiting.removeAll(keepingCapacity: true)

@@ -150,9 +150,22 @@ private final class Scorer {
         package = try Scorer.livePackage(
             client.send(HTTPRequest(method: "GET", target: "/v1/models", headers: ["Authorization": "Bearer \(key)"])), invocation["model"],
             directory)
-        send = { try client.send(Scorer.request($0, key), timeoutSeconds: 120) }
+        send = { body in try Scorer.patiently { try client.send(Scorer.request(body, key), timeoutSeconds: 120) } }
         close = client.close
     }
+
+    /// Asks again where the node says when to: beyond the key's rate, or while too much waits. Nothing was decided then.
+    private static func patiently(_ send: () throws -> HTTPResponse) throws -> HTTPResponse {
+        for _ in 0..<triesMax {
+            let response = try send()
+            guard [429, 503].contains(response.status), let seconds = response.headers["Retry-After"].flatMap({ UInt32($0) }), seconds <= 3600
+            else { return response }
+            _ = sleep(seconds)
+        }
+        return try send()
+    }
+
+    private static let triesMax = 100
 
     private static func key(_ path: String) throws -> String {
         String(decoding: try KeyFile.read(path).exposedCopy(), as: UTF8.self).filter { !$0.isWhitespace }

@@ -43,7 +43,7 @@ import Testing
                 #expect(Double(fields[4]) == row["probability"]?.doubleValue)
                 #expect(String(fields[5]) == row["class"]?.stringValue)
             }
-            #expect(scored[2].hasPrefix("2,") && scored[2].hasSuffix("chol:imputed"))
+            #expect(scored[2].hasPrefix("2,") && scored[2].hasSuffix("chol:imputed,,"))
             #expect(refused.count == 4 && refused[1].hasPrefix("3,4,chol,out-of-range,"), "\(refused)")
             #expect(refused.contains { $0.hasPrefix("4,5,age,not-a-number,") })
         }
