@@ -42,13 +42,15 @@ package struct Digest: Hashable, Comparable, Sendable {
 
     /// The 32 bytes.
     package var bytes: [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Digest.byteCount)
-        for (index, word) in [word0, word1, word2, word3].enumerated() {
-            for byte in 0..<8 {
-                bytes[8 * index + byte] = UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * byte))
-            }
+        unsafe [UInt8](unsafeUninitializedCapacity: Digest.byteCount) { buffer, count in
+            // Safe: four words are the 32 bytes of the capacity.
+            let words = UnsafeMutableRawBufferPointer(buffer)
+            unsafe words.storeBytes(of: word0.bigEndian, toByteOffset: 0, as: UInt64.self)
+            unsafe words.storeBytes(of: word1.bigEndian, toByteOffset: 8, as: UInt64.self)
+            unsafe words.storeBytes(of: word2.bigEndian, toByteOffset: 16, as: UInt64.self)
+            unsafe words.storeBytes(of: word3.bigEndian, toByteOffset: 24, as: UInt64.self)
+            count = Digest.byteCount
         }
-        return bytes
     }
 
     /// 64 lower case hexadecimal digits.
@@ -77,12 +79,13 @@ extension Digest: CustomStringConvertible {
 /// Lower case hexadecimal, for names and log lines (not for secrets: the time depends on nothing,
 /// but the text stays).
 func lowerHex(_ bytes: [UInt8]) -> String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    text.reserveCapacity(2 * bytes.count)
-    for byte in bytes {
-        text.append(digits[Int(byte >> 4)])
-        text.append(digits[Int(byte & 15)])
+    func digit(_ value: UInt8) -> UInt8 { value < 10 ? 0x30 + value : 0x57 + value }
+    return unsafe String(unsafeUninitializedCapacity: 2 * bytes.count) { text in
+        // Safe: two digits for each byte, which is the capacity.
+        for (index, byte) in bytes.enumerated() {
+            unsafe text[2 * index] = digit(byte >> 4)
+            unsafe text[2 * index + 1] = digit(byte & 15)
+        }
+        return 2 * bytes.count
     }
-    return String(decoding: text, as: UTF8.self)
 }

@@ -55,14 +55,24 @@ package struct Predictor: Sendable {
         guard matrix.columns == inputs else {
             throw .shape("rows of \(matrix.columns) columns for a model of \(inputs) columns")
         }
+        return try logOdds(rows: matrix.values)
+    }
+
+    /// Log-odds of the positive class for each of some rows of `inputs` values, one after another.
+    /// - Throws: `ModelsError.shape` when they are not whole rows.
+    package func logOdds(rows values: [Float]) throws(ModelsError) -> [Float] {
+        guard values.count % inputs == 0 else {
+            throw .shape("\(values.count) values for a model of \(inputs) columns")
+        }
+        let count = values.count / inputs
         var result: [Float] = []
-        result.reserveCapacity(matrix.rows)
+        result.reserveCapacity(count)
         var work = Network.Workspace(
-            network.plan, rowsMax: min(256, max(1, matrix.rows)), withDeltas: false)
-        for start in stride(from: 0, to: matrix.rows, by: work.rowsMax) {
-            let rows = min(work.rowsMax, matrix.rows - start)
+            network.plan, rowsMax: min(256, max(1, count)), withDeltas: false)
+        for start in stride(from: 0, to: count, by: work.rowsMax) {
+            let rows = min(work.rowsMax, count - start)
             work.activations[0].replaceSubrange(
-                0..<rows * inputs, with: matrix.values[start * inputs..<(start + rows) * inputs])
+                0..<rows * inputs, with: values[start * inputs..<(start + rows) * inputs])
             network.forward(rows: rows, &work)
             for row in 0..<rows { result.append(network.logOdds(row, work) + localIntercept) }
         }

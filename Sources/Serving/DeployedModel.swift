@@ -19,8 +19,14 @@ package final class DeployedModel: Sendable {
     /// How scores become calibrated probabilities, if that is known.
     let calibration: PackageManifest.Calibration?
     let rules: RowRules
+    /// What the package says, at hand: its own accessors copy whole schemas.
+    let name: String
+    let version: Int
+    private let preprocessor: Preprocessor
     private let predictor: Predictor
     private let background: [Float]
+    /// What `flags` looks at, in column order.
+    let flagRules: [FlagRule]
 
     /// Feature names as JSON strings, in schema order.
     let quotedNames: [[UInt8]]
@@ -33,11 +39,15 @@ package final class DeployedModel: Sendable {
     /// The words for the two classes as JSON strings.
     let positiveClass: [UInt8]
     let negativeClass: [UInt8]
+    /// The same without quotes.
+    let positiveText: [UInt8]
+    let negativeText: [UInt8]
     /// The package digest in hex.
     let digestHex: String
     /// What was set when a row was decided: SHA-256 over the canonical JSON of threshold, abstain band, calibration, site
     /// intercept and preprocessing.
     package let configurationDigest: Digest
+    let configurationHex: String
 
     /// - Throws: `ModelsError` when the parameters do not fit the family, which verification excludes, or the
     ///   intercept is not finite.
@@ -48,16 +58,22 @@ package final class DeployedModel: Sendable {
         calibration = settings.calibration ?? package.manifest.calibration
         let intercept = package.family.perSiteIntercept ? Float(settings.intercept) : 0
         self.intercept = Double(intercept)
+        (name, version) = (package.name, package.version)
+        preprocessor = package.preprocessor
+        flagRules = Self.flagRules(package.manifest)
         rules = RowRules(package.schema)
         predictor = try Predictor(
             package.parameters, family: package.family, localIntercept: intercept)
         background = package.manifest.background
         quotedNames = package.schema.features.map { JSONBody.quoted($0.name) }
+        negativeText = Array(package.manifest.classes[0].utf8)
+        positiveText = Array(package.manifest.classes[1].utf8)
         negativeClass = JSONBody.quoted(package.manifest.classes[0])
         positiveClass = JSONBody.quoted(package.manifest.classes[1])
         digestHex = package.digest.hex
         configurationDigest = Self.configurationDigest(
             package.preprocessor, .init(decision: threshold, abstain: abstain), calibration, intercept: self.intercept)
+        configurationHex = configurationDigest.hex
         var head = JSONBody(reserving: 256)
         head.raw("{\"model\":")
         head.string(package.name)
@@ -109,14 +125,25 @@ package final class DeployedModel: Sendable {
 
     /// Scores a valid row's values. About a microsecond for tabular models.
     func score(_ values: [Double]) -> Score {
-        let row = inputs(values)
-        guard let logOdds = try? predictor.logOdds(row) else {
+        guard let logOdds = try? predictor.logOdds(inputs(values)) else {
             preconditionFailure("a row of another width than the model's")
         }
+        return score(logOdds: logOdds)
+    }
+
+    /// Scores valid rows together, each exactly as alone.
+    func scores(_ rows: [[Double]]) -> [Score] {
+        guard rows.count > 1 else { return rows.map(score) }
+        guard let logOdds = try? predictor.logOdds(rows: preprocessor.transform(rows: rows)) else {
+            preconditionFailure("rows of another width than the model's")
+        }
+        return logOdds.map(score(logOdds:))
+    }
+
+    private func score(logOdds: Float) -> Score {
         let score = Double(logOdds)
         let probability = 1 / (1 + exp(-score))
-        return Score(
-            score: score, probability: probability, positive: probability >= threshold)
+        return Score(score: score, probability: probability, positive: probability >= threshold)
     }
 
     /// Explains a valid row: contributions of a feature's columns are added up to the feature's one value.
@@ -134,12 +161,6 @@ package final class DeployedModel: Sendable {
         return Explanation(base: base, contributions: contributions, residual: residual)
     }
 
-    /// The share of training rows in which a 0/1 column was 1.
-    func meanShare(_ column: Int) -> Double {
-        let known = package.preprocessor.columns[column]
-        return Double(background[column]) * known.scale + known.centre
-    }
-
     /// Whether a probability lies in the abstain band.
     func abstains(_ probability: Double) -> Bool { abstain?.contains(probability) ?? false }
 
@@ -149,9 +170,9 @@ package final class DeployedModel: Sendable {
     }
 
     private func inputs(_ values: [Double]) -> [Float] {
-        var row = [Float](repeating: 0, count: package.preprocessor.columnCount)
+        var row = [Float](repeating: 0, count: preprocessor.columnCount)
         var output = row.mutableSpan
-        package.preprocessor.transform(values.span, into: &output)
+        preprocessor.transform(values.span, into: &output)
         return row
     }
 }

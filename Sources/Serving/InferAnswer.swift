@@ -77,6 +77,7 @@ struct InferAnswer {
             return text.raw("]}")
         }
         let start = data.count
+        data.reserveCapacity(start + rows.count * width * 40)
         for row in rows { appendBinary(wanted, row, &data) }
         text.raw("],\"parameters\":{\"binary_data_size\":")
         text.number(data.count - start)
@@ -113,24 +114,34 @@ struct InferAnswer {
         case .probability where wanted.classes != nil:
             for item in classification(row, wanted.classes ?? 0) { append(Array(item.utf8), &data) }
         case .class:
-            append(Array(model.package.manifest.classes[row.record.positive ? 1 : 0].utf8), &data)
-        case .predictionID: append(row.record.id.text, &data)
+            append(row.record.positive ? model.positiveText : model.negativeText, &data)
+        case .predictionID:
+            appendLength(36, &data)
+            row.record.id.appendText(to: &data)
         case .abstain: data.append(row.abstains ? 1 : 0)
         case .flags: append(Array(flags(row).utf8), &data)
         case .reasons: for reason in reasons(row) { append(Array(reason.utf8), &data) }
-        case .probability, .calibratedProbability, .score, .base, .residual, .contributions:
-            for number in numbers(wanted.output, row) {
-                for byte in 0..<8 {
-                    data.append(UInt8(truncatingIfNeeded: number.bitPattern >> (8 * UInt64(byte))))
-                }
-            }
+        case .probability: append(row.record.probability, &data)
+        case .score: append(row.record.score, &data)
+        case .calibratedProbability, .base, .residual, .contributions:
+            for number in numbers(wanted.output, row) { append(number, &data) }
+        }
+    }
+
+    private func append(_ number: Double, _ data: inout [UInt8]) {
+        for byte in 0..<8 {
+            data.append(UInt8(truncatingIfNeeded: number.bitPattern >> (8 * UInt64(byte))))
         }
     }
 
     /// A BYTES element: its length, then the bytes.
     private func append(_ text: [UInt8], _ data: inout [UInt8]) {
-        for byte in 0..<4 { data.append(UInt8(truncatingIfNeeded: text.count >> (8 * byte))) }
+        appendLength(text.count, &data)
         data += text
+    }
+
+    private func appendLength(_ count: Int, _ data: inout [UInt8]) {
+        for byte in 0..<4 { data.append(UInt8(truncatingIfNeeded: count >> (8 * byte))) }
     }
 
     private func numbers(_ output: InferOutput, _ row: ScoredRow) -> [Double] {

@@ -116,6 +116,15 @@ extension TensorOutline {
             }
             return .flags(flags)
         }
+        if datatype == .float64 {
+            // Safe: the range lies in the body and has 8 bytes for each number.
+            let bytes = unsafe body.bytes
+            return .numbers(
+                (0..<count).map {
+                    let bits = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: range.lowerBound + $0 * size, as: UInt64.self)
+                    return Double(bitPattern: UInt64(littleEndian: bits))
+                })
+        }
         return .numbers(
             (0..<count).map { datatype.number(body, at: range.lowerBound + $0 * size) })
     }

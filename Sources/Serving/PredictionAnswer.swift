@@ -9,20 +9,33 @@ enum RowAnswer: Sendable {
     case refused([RowViolation])
 }
 
-/// One scored row.
-struct ScoredRow: Sendable {
-    var record: DecisionRecord
+/// One scored row. A reference, since it goes through several hands.
+final class ScoredRow: Sendable {
+    let record: DecisionRecord
     /// Remarks on its features.
-    var flags: [RowFlag]
+    let flags: [RowFlag]
     /// Present when the request asked for it.
-    var explanation: Explanation?
+    let explanation: Explanation?
     /// Whether the score lies in the package's abstain band, so that a person should decide.
-    var abstains = false
+    let abstains: Bool
     /// Present when the request asked for them.
-    var reasons: [ReasonCode]?
+    let reasons: [ReasonCode]?
     /// What the request asked for and was found.
-    var counterfactual: Counterfactual?
-    var wantsCounterfactual = false
+    let counterfactual: Counterfactual?
+    let wantsCounterfactual: Bool
+
+    /// - Parameter values: what the version scored; a pipeline's record has more.
+    init(_ record: DecisionRecord, _ values: [Double], _ model: DeployedModel, _ wishes: RowWishes) {
+        self.record = record
+        flags = model.flags(values)
+        abstains = model.abstains(record.probability)
+        let explanation = wishes.explain || wishes.reasons ? model.explain(values) : nil
+        self.explanation = wishes.explain ? explanation : nil
+        reasons = wishes.reasons ? explanation.map { model.reasons($0, positive: record.positive) } : nil
+        let wish = wishes.counterfactual ?? .nothing
+        wantsCounterfactual = wish != .nothing
+        counterfactual = wantsCounterfactual ? model.counterfactual(values, wish) : nil
+    }
 }
 
 /// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.
@@ -74,6 +87,9 @@ struct JSONBody {
         if let whole = Int32(exactly: value) { return number(Int(whole)) }
         bytes.append(contentsOf: value.description.utf8)
     }
+
+    /// Appends text that is JSON already.
+    mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
     mutating func number(_ value: Int) { bytes.append(contentsOf: value.description.utf8) }
 
@@ -137,7 +153,7 @@ extension JSONBody {
             raw("{\"feature\":")
             raw(model.quotedNames[flag.feature])
             raw(",\"flag\":\"")
-            raw(Array(flag.kind.rawValue.utf8))
+            text(flag.kind.rawValue)
             raw("\"}")
         }
         raw("]")

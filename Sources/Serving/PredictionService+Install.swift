@@ -17,7 +17,7 @@ extension PredictionService {
         try worker.run { [self] in
             do {
                 // An import without an intercept must not take away the one that a release came with.
-                let intercept = try SiteSettingsFiles(directory: configuration.directory).read(package.digest).intercept
+                let intercept = deployments.settings(of: package.digest).intercept
                 try deployments.install(package, intercept: intercept, by: Actor(principal))
                 responder.respond(
                     .json([

@@ -105,6 +105,7 @@ extension PredictionService {
     ) throws {
         let asked: InferRequest
         do {
+            try pending.refuseIfFull()
             asked = try InferRequest(
                 request.body, headerLength: request.headers["Inference-Header-Content-Length"],
                 pipeline?.rules ?? model.rules)

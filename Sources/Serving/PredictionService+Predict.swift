@@ -10,6 +10,7 @@ extension PredictionService {
     func predict(
         _ request: HTTPRequest, _ principal: Principal, _ responder: HTTPResponder, _ start: UInt64
     ) throws {
+        try pending.refuseIfFull()
         let table = deployments.live
         let asked = try PredictRequest(request.body, live: table.visible(to: principal)) { (name) throws(RequestRefusal) in
             try pipeline(name, principal, table)
@@ -39,37 +40,20 @@ extension PredictionService {
         let context = DecisionContext(
             digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
             pipeline: pipeline?.use)
+        let scores = model.scores(rows.compactMap { if case .valid(let values) = $0 { values } else { nil } })
         var count = 0
         return rows.enumerated().map { place, row in
             switch row {
             case .refused(let violations): return .refused(violations)
             case .valid(let values):
-                let score = model.score(values)
+                let score = scores[count]
                 let record = DecisionRecord(
                     id: first.advanced(by: count), context: context, score: score.score,
-                    probability: score.probability, positive: score.positive, values: values + (pipeline?.inputs[place] ?? []))
+                    probability: score.probability, positive: score.positive, values: pipeline.map { values + $0.inputs[place] } ?? values)
                 count += 1
-                return .scored(scored(record, values, model, wishes))
+                return .scored(ScoredRow(record, values, model, wishes))
             }
         }
-    }
-
-    private func scored(_ record: DecisionRecord, _ values: [Double], _ model: DeployedModel, _ wishes: RowWishes)
-        -> ScoredRow
-    {
-        let explanation = wishes.explain || wishes.reasons ? model.explain(values) : nil
-        var row = ScoredRow(
-            record: record, flags: model.flags(values),
-            explanation: wishes.explain ? explanation : nil,
-            abstains: model.abstains(record.probability))
-        if wishes.reasons, let explanation {
-            row.reasons = model.reasons(explanation, positive: record.positive)
-        }
-        if let wish = wishes.counterfactual, wish != .nothing {
-            row.wantsCounterfactual = true
-            row.counterfactual = model.counterfactual(values, wish)
-        }
-        return row
     }
 
     /// Makes the scored rows durable, then answers with `body`.
@@ -104,7 +88,7 @@ extension PredictionService {
         try refuseIfStopped()
         try pending.enter(rows: scored.count)
         let count = scored.count
-        let sealed = seal(scored.map(\.record), call.subject)
+        let sealed = seal(scored, call.subject)
         let finish: LogWriter.Completion = { [self] failure in
             let error = failure.map { ServingError.logUnavailable(problem: $0) }
             noteDurable(error)
@@ -126,20 +110,20 @@ extension PredictionService {
             entry(sealed, scored[0].record, call), storing: (records.predictions, sealed.record), finish)
     }
 
-    private func seal(_ rows: [DecisionRecord], _ subject: String?) -> SealedDecisions {
+    private func seal(_ rows: [ScoredRow], _ subject: String?) -> SealedDecisions {
         let (salts, subjectSalt) = ids.withLock { ($0.salts(rows.count), subject == nil ? [] : $0.salts(1)) }
         return SealedDecisions(
-            rows, subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
+            rows.lazy.map(\.record), subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
     }
 
     /// The entry for all rows of a request. `protocol/prediction-api.md` §6.
     private func entry(_ sealed: SealedDecisions, _ first: DecisionRecord, _ call: Commit) -> LogEntry {
         var details: [String: JSONValue] = [
             "arm": .string(first.context.arm.name),
-            "configuration": .string(call.model.configurationDigest.hex),
+            "configuration": .string(call.model.configurationHex),
             "id": .string(first.id.description),
             "propensity": .string(first.context.arm.propensity.description),
-            "version": .integer(Int64(call.model.package.version)),
+            "version": .integer(Int64(call.model.version)),
         ]
         if let single = sealed.single {
             details["input"] = .string(single.input.hex)
@@ -151,20 +135,13 @@ extension PredictionService {
         if let pipeline = first.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
-            site: configuration.site, model: call.model.package.name,
+            site: configuration.site, model: call.model.name,
             subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.package.digest,
             details: details)
     }
 
     private func countAnswer(_ rows: Int, _ model: DeployedModel, _ times: InferenceTimes) {
         statistics.count(model, rows: rows, times, at: clock.now())
-        let labels = [("model", model.package.name), ("version", String(model.package.version))]
-        metrics.count(
-            "consilium_predictions_total", labels, by: Double(rows),
-            help: "Rows scored and answered.")
-        metrics.observe(
-            "consilium_prediction_seconds", [], Double(times.total) / 1e9,
-            help: "From the complete request to its answer, log and disk included.")
     }
 
     /// Notes a request for a version that is not answered with 200.
@@ -231,6 +208,14 @@ final class Pending: Sendable {
             state.requests += 1
             state.rows += rows
         }
+    }
+
+    /// Refuses before a request is read when not even one row could wait.
+    /// - Throws: as `enter`.
+    func refuseIfFull() throws(ServingError) {
+        let (requests, rows, isStopping) = state.withLock { $0 }
+        if isStopping { throw .stopped }
+        if requests >= ServingLimits.pendingRequests || rows >= ServingLimits.pendingRows { throw .overloaded }
     }
 
     func leave(rows: Int) {

@@ -39,7 +39,7 @@ package final class PredictionService: Sendable {
     let log: LogWriter
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
-    let statistics = ServingStatistics()
+    let statistics: ServingStatistics
     let unkeyed = RequestCounter()
     let clock: any Clock
     let metrics: Telemetry.Metrics
@@ -60,6 +60,7 @@ package final class PredictionService: Sendable {
     ) throws(ServingError) {
         (self.configuration, self.clock, self.metrics, self.logger) = (configuration, clock, metrics, logger)
         gate = AccessGate(keys, defaultRate: configuration.rate)
+        statistics = ServingStatistics(metrics)
         var erased: [PredictionID] = []
         var named: [String: Digest] = [:]
         deployments = try Deployments(

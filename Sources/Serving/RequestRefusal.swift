@@ -9,7 +9,7 @@ struct RequestRefusal: Error, Equatable, Sendable {
     var message: String
     /// For the metric, from a closed list.
     var reason: Reason
-    /// When to ask again; 1 for every 503.
+    /// When to ask again; 1 for a 503, but for a stop, which a person lifts.
     private var waitSeconds: Int?
 
     enum Reason: String, CaseIterable, Sendable {
@@ -47,7 +47,7 @@ struct RequestRefusal: Error, Equatable, Sendable {
     var response: HTTPResponse {
         var response = HTTPResponse.error(status, message)
         if status == 401 { response.headers.append("WWW-Authenticate", "Bearer") }
-        if let seconds = waitSeconds ?? (status == 503 ? 1 : nil) { response.headers.append("Retry-After", String(seconds)) }
+        if let seconds = waitSeconds ?? (status == 503 && reason != .stopped ? 1 : nil) { response.headers.append("Retry-After", String(seconds)) }
         return response
     }
 

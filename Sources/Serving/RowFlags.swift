@@ -1,6 +1,7 @@
 // What a reader of one score should know of its row: filled values, numbers far from those of training, categories that
 // training never saw; and why an adverse decision was adverse.
 
+import ModelPackage
 import Tabular
 
 /// A remark on one feature of a row.
@@ -30,27 +31,44 @@ extension DeployedModel {
     /// Reasons of one row, at most.
     static let reasonsMax = 4
 
+    /// What one column says of its feature's value: a remark when it is outside a range, or when it is the category.
+    struct FlagRule: Sendable {
+        var feature: Int
+        /// Numbers inside are not far from training; everything for columns that have nothing to say of a number.
+        var near: ClosedRange<Double>
+        /// A category that no training row had; NaN, which no value equals, for other columns.
+        var unseen: Double
+    }
+
+    static func flagRules(_ manifest: PackageManifest) -> [FlagRule] {
+        let features = manifest.schema.features
+        return manifest.preprocessor.columns.enumerated().map { index, column in
+            var rule = FlagRule(feature: column.feature, near: -.infinity ... .infinity, unseen: .nan)
+            switch column.source {
+            case .value where features[column.feature].codes == nil:
+                let far = farDeviations * column.scale
+                rule.near = column.centre - far...column.centre + far
+            case .category(let category, _):
+                // The share of training rows in which the column was 1.
+                let share = Double(manifest.background[index]) * column.scale + column.centre
+                if share <= 0 { rule.unseen = Double(category) }
+            default: break
+            }
+            return rule
+        }
+    }
+
     /// Remarks on a valid row, in schema order.
     func flags(_ values: [Double]) -> [RowFlag] {
         var flags: [RowFlag] = []
-        for (index, column) in package.preprocessor.columns.enumerated() {
-            let value = values[column.feature]
-            guard !value.isNaN else {
-                if flags.last?.feature != column.feature {
-                    flags.append(RowFlag(feature: column.feature, kind: .imputed))
-                }
-                continue
-            }
-            switch column.source {
-            case .value where package.schema.features[column.feature].codes == nil:
-                if abs(value - column.centre) > Self.farDeviations * column.scale {
-                    flags.append(RowFlag(feature: column.feature, kind: .farFromTraining))
-                }
-            case .category(let category, _) where value == Double(category):
-                if meanShare(index) <= 0 {
-                    flags.append(RowFlag(feature: column.feature, kind: .unseenCategory))
-                }
-            default: break
+        for rule in flagRules {
+            let value = values[rule.feature]
+            if rule.near.contains(value), value != rule.unseen { continue }
+            if !value.isNaN {
+                let isUnseen = value == rule.unseen
+                flags.append(RowFlag(feature: rule.feature, kind: isUnseen ? .unseenCategory : .farFromTraining))
+            } else if flags.last?.feature != rule.feature {
+                flags.append(RowFlag(feature: rule.feature, kind: .imputed))
             }
         }
         return flags

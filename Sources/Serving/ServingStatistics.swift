@@ -46,13 +46,30 @@ final class ServingStatistics: Sendable {
         var input = Total()
         var compute = Total()
         var output = Total()
+        var answered: Counter?
     }
 
+    private let metrics: Telemetry.Metrics
+    private let seconds: Histogram
     private let versions = Locked<[Digest: Version]>([:])
+
+    /// - Parameter metrics: where answers are counted too.
+    init(_ metrics: Telemetry.Metrics) {
+        self.metrics = metrics
+        seconds = metrics.histogram(
+            "consilium_prediction_seconds", help: "From the complete request to its answer, log and disk included.")
+    }
 
     /// A request was answered.
     func count(_ model: DeployedModel, rows: Int, _ times: InferenceTimes, at time: Timestamp) {
+        seconds.observe(Double(times.total) / 1e9)
         change(model) { version in
+            if version.answered == nil {
+                version.answered = metrics.counter(
+                    "consilium_predictions_total", [("model", model.name), ("version", String(model.version))],
+                    help: "Rows scored and answered.")
+            }
+            version.answered?.add(Double(rows))
             version.rows += rows
             version.lastMilliseconds = time.milliseconds
             version.success.add(times.total)
@@ -77,7 +94,7 @@ final class ServingStatistics: Sendable {
             body(
                 &versions[
                     model.package.digest,
-                    default: Version(model: model.package.name, version: model.package.version)])
+                    default: Version(model: model.name, version: model.version)])
         }
     }
 
@@ -85,7 +102,7 @@ final class ServingStatistics: Sendable {
     func json(_ model: DeployedModel) -> JSONValue {
         let version =
             versions.withLock { $0[model.package.digest] }
-            ?? Version(model: model.package.name, version: model.package.version)
+            ?? Version(model: model.name, version: model.version)
         let none = Total().json
         return [
             "name": .string(version.model), "version": .string(String(version.version)),

@@ -32,3 +32,21 @@ extension LogWriter {
         self.init(log, refused: { metrics.countRefusedEntry() })
     }
 }
+
+/// Counts answers by status, without looking a counter up by its name each time.
+final class AnswerCounters: Sendable {
+    private let metrics: Telemetry.Metrics
+    private let known = Locked<[Int: Counter]>([:])
+
+    init(_ metrics: Telemetry.Metrics) { self.metrics = metrics }
+
+    func count(_ status: Int) {
+        let counter = known.withLock { known in
+            if let counter = known[status] { return counter }
+            let counter = metrics.counter("consilium_http_requests_total", [("status", "\(status)")], help: "Requests by status")
+            known[status] = counter
+            return counter
+        }
+        counter.add()
+    }
+}

@@ -56,7 +56,7 @@ package final class NodeService: @unchecked Sendable {
         let blobs = try BlobStore(path + "/blobs") { SHA256.hash($0).hex }
         self.blobs = blobs
         let origin = LogKeys.origin(federation: configuration.federation, party: configuration.site)
-        let log = try AuditLog.openOrCreate(directory: path + "/log", origin: origin, signer: directory.signingKey, clock: clock)
+        let log = try AuditLog.openOrCreate(directory: path + "/log", origin: origin, signer: directory.signingKey, clock: clock, pace: .serving)
         self.log = log
         egress = try EgressRecord(directory: path + "/records", clock: clock)
         let link = try CoordinatorLink(directory, egress: egress)

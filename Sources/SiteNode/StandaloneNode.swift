@@ -75,7 +75,8 @@ package final class StandaloneNode {
         let access = try StandaloneNode.prepareKeys(keys, options, clock)
         let signer = try SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem"))
         log = try AuditLog.openOrCreate(
-            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)", signer: signer, clock: clock)
+            directory: options.state + "/log", origin: "consilium/standalone/\(options.site)", signer: signer, clock: clock,
+            pace: .serving)
         predictions = try PredictionService(
             .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
@@ -146,9 +147,9 @@ package final class StandaloneNode {
         }
         var configuration = HTTPServerConfiguration(host: options.listen.host, port: options.listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
-        configuration.observe = { [metrics] event in
-            guard case .answered(let exchange) = event else { return }
-            metrics.count("consilium_http_requests_total", [("status", "\(exchange.status)")], help: "Requests by status")
+        let answered = AnswerCounters(metrics)
+        configuration.observe = { event in
+            if case .answered(let exchange) = event { answered.count(exchange.status) }
         }
         let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }

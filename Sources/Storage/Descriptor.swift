@@ -36,6 +36,24 @@ struct Descriptor: ~Copyable {
         }
     }
 
+    func write(_ bytes: [UInt8], at position: Int) throws(StorageError) {
+        var offset = 0
+        while offset < bytes.count {
+            let start = offset
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                // In bounds: `start` is below `bytes.count`.
+                repeated {
+                    unsafe Glibc.pwrite(
+                        number, buffer.baseAddress! + start, buffer.count - start, off_t(position + start))
+                }
+            }
+            guard count > 0 else {
+                throw StorageError("write", path, code: count == 0 ? ENOSPC : errno)
+            }
+            offset += count
+        }
+    }
+
     func read(max: Int) throws(StorageError) -> [UInt8] {
         var result: [UInt8] = []
         // What `stat` says is a guess that saves copies: the file may grow, and devices say 0.

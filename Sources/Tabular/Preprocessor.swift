@@ -32,9 +32,20 @@ package struct Preprocessor: Equatable, Sendable {
     /// The features a row must have, in schema order.
     package let featureNames: [String]
     package let clip: Double
+    /// The columns without their names, laid out for `transform`.
+    private let steps: [Step]
+
+    /// A column as numbers only.
+    private struct Step: Equatable, Sendable {
+        var feature: Int
+        var source: Source
+        var centre: Double
+        var scale: Double
+    }
 
     init(columns: [Column], featureNames: [String], clip: Double) {
         self.columns = columns
+        steps = columns.map { Step(feature: $0.feature, source: $0.source, centre: $0.centre, scale: $0.scale) }
         self.featureNames = featureNames
         self.clip = clip
     }
@@ -112,16 +123,28 @@ package struct Preprocessor: Equatable, Sendable {
     package func transform(_ values: borrowing Span<Double>, into output: inout MutableSpan<Float>)
     {
         precondition(values.count == featureCount, "a row of another schema")
-        precondition(output.count == columns.count, "an output of another width")
-        for index in columns.indices {
-            output[index] = input(columns[index], values[columns[index].feature])
+        precondition(output.count == steps.count, "an output of another width")
+        for index in steps.indices {
+            let step = steps[index]
+            output[index] = input(step, values[step.feature])
         }
     }
 
     /// One row's inputs as a new array.
     package func transform(_ row: ValidRow) -> [Float] {
         precondition(row.values.count == featureCount, "a row of another schema")
-        return columns.map { input($0, row.values[$0.feature]) }
+        return steps.map { input($0, row.values[$0.feature]) }
+    }
+
+    /// The inputs of some valid rows' values, one row after another.
+    package func transform(rows: [[Double]]) -> [Float] {
+        var inputs: [Float] = []
+        inputs.reserveCapacity(rows.count * steps.count)
+        for row in rows {
+            precondition(row.count == featureCount, "a row of another schema")
+            for step in steps { inputs.append(input(step, row[step.feature])) }
+        }
+        return inputs
     }
 
     /// All rows of a table; labels come along when every row has one.
@@ -129,10 +152,10 @@ package struct Preprocessor: Equatable, Sendable {
     package func transform(_ table: Table) throws(TabularError) -> FeatureMatrix {
         precondition(table.columns.count == featureCount, "a table of another schema")
         var values: [Float] = []
-        values.reserveCapacity(table.rowCount * columns.count)
+        values.reserveCapacity(table.rowCount * steps.count)
         for row in 0..<table.rowCount {
-            for column in columns {
-                values.append(input(column, table.columns[column.feature][row]))
+            for step in steps {
+                values.append(input(step, table.columns[step.feature][row]))
             }
         }
         let isLabelled = table.labels.allSatisfy { !$0.isNaN }
@@ -168,7 +191,7 @@ package struct Preprocessor: Equatable, Sendable {
     }
 
     @inline(__always)
-    private func input(_ column: Column, _ value: Double) -> Float {
+    private func input(_ column: Step, _ value: Double) -> Float {
         let raw: Double
         switch column.source {
         case .value(let imputed): raw = value.isNaN ? imputed : value

@@ -8,11 +8,15 @@ package final class RowRules: Sendable {
     /// Open addressing by FNV-1a of the name: index + 1, 0 is free. At most half full.
     private let slots: [Int32]
     private let names: [[UInt8]]
+    /// What a number of each feature must be, when all features are numbers and none has a number that means missing.
+    private let bounds: [(lower: Double, upper: Double, integer: Bool)]?
 
     package init(_ schema: Schema) {
         self.schema = schema
         features = schema.features.map { FeatureRule($0, allowsMissing: schema.allowsMissing($0)) }
         labelRule = LabelRule(schema.label)
+        let bounds = features.compactMap(\.bounds)
+        self.bounds = bounds.count == features.count ? bounds : nil
         names = schema.features.map { Array($0.name.utf8) }
         var size = 4
         while size < names.count * 2 { size *= 2 }
@@ -25,6 +29,9 @@ package final class RowRules: Sendable {
         }
         slots = table
     }
+
+    /// Features of a row.
+    package var featureCount: Int { features.count }
 
     /// The feature with the name `text[range]` (UTF-8), or nil.
     package func featureIndex(_ text: borrowing Span<UInt8>, in range: Range<Int>) -> Int? {
@@ -63,6 +70,20 @@ package final class RowRules: Sendable {
         return reading
     }
 
+    /// Whether the numbers from `start` on, one for each feature, are a valid row as they stand. False may also mean that one
+    /// must look closer: at what is missing, at codes, at a negative zero.
+    package func isPlainRow(_ numbers: [Double], from start: Int) -> Bool {
+        guard let bounds else { return false }
+        for (index, bound) in bounds.enumerated() {
+            let number = numbers[start + index]
+            // NaN fails the comparisons.
+            guard number >= bound.lower, number <= bound.upper, number != 0 || number.sign == .plus,
+                !bound.integer || number.rounded() == number
+            else { return false }
+        }
+        return true
+    }
+
     private static func hash(_ text: borrowing Span<UInt8>, _ range: Range<Int>) -> Int {
         var hash: UInt32 = 2_166_136_261
         for index in range { hash = (hash ^ UInt32(text[index])) &* 16_777_619 }
@@ -98,6 +119,12 @@ struct FeatureRule: Sendable {
         case .categorical, .binary:
             check = .codes(CodeList(feature.codes ?? []))
         }
+    }
+
+    /// What a number must be; nil for codes, and where a number may mean missing.
+    var bounds: (lower: Double, upper: Double, integer: Bool)? {
+        guard case .numeric(let lower, let upper, let integer) = check, !missing.hasNumbers else { return nil }
+        return (lower, upper, integer)
     }
 
     /// A field of a file: text, spaces around it ignored.

@@ -18,7 +18,7 @@ enum Bench {
         Benchmark(name: "rounds", summary: "a secure round with nothing in it: 4 and 10 nodes as processes, full TLS (needs the consilium binary)", run: RoundBenchmark.run),
         Benchmark(name: "node", summary: "a node at rest with a model: resident memory, time to ready (needs the consilium binary)", run: NodeBenchmark.run),
         Benchmark(name: "secure-aggregation", summary: "each cost of a secure sum beside what this machine could do at best", run: SecureAggregationBenchmark.run),
-        Benchmark(name: "serving", summary: "CPU of a node for a request over TLS with the log durable; 1,000 rows in binary; `serving switches`: switches, rollbacks and canary steps under load (needs the consilium binary)", run: ServingBenchmark.run),
+        Benchmark(name: "serving", summary: "a node that predicts: CPU of a request, 1,000 rows, beside nginx, overload, memory, switches (needs the consilium binary)", run: ServingBenchmark.run),
         Benchmark(name: "audit-log", summary: "durable appends of 64 writers beside the disk's fdatasync; the check of a million entries", run: AuditLogBenchmark.run),
         Benchmark(name: "private-training", summary: "an epoch of DP-SGD beside the same epoch without privacy; draws of exact noise", run: PrivateTrainingBenchmark.run),
         Benchmark(name: "privacy-audit", summary: "membership inference by canary: what 1,000 runs of the whole pipeline show, beside the epsilon reported", run: PrivacyAuditBenchmark.run),

@@ -282,4 +282,18 @@ import Testing
         ]
         #expect(Set(others + [plain]).count == 5)
     }
+
+    /// Rows that are scored together get the bits that each would get alone.
+    @Test func rowsTogetherAreScoredAsEachAlone() throws {
+        for family in [TestModel.linear, TestModel.network, .perceptron(hidden: [64, 32], output: .softmax, l2: 0, perSiteIntercept: false)] {
+            let model = try DeployedModel(TestModel.package(1, family: family))
+            for count in [1, 2, 3, 7, 8, 16, 257, 300] {
+                let rows: [[Double]] = (0..<count).map { (index: Int) -> [Double] in
+                    let second = index % 5 == 0 ? Double.nan : Double(index) + 0.5
+                    return [Double(index % 90), second, Double(index % 2), Double(index % 3)]
+                }
+                #expect(model.scores(rows) == rows.map(model.score))
+            }
+        }
+    }
 }

@@ -76,6 +76,21 @@ import Transport
         #expect(node.service.deployments.liveModel("heart")?.intercept == 0.5)
     }
 
+    /// The file of a version's settings is a copy for others. A crash may leave it behind the log, a hand may change it: what is
+    /// served, and what people approved, is what the log says.
+    @Test func settingsAreThoseOfTheLogWhateverTheFileSays() throws {
+        let node = try TestNode()
+        let package = try node.deploy(1, family: TestModel.linearWithIntercept, intercept: 0.5)
+        let body = #"{"row":\#(TestModel.goodRow)}"#
+        let score = node.predict(body).rows.first?["score"]
+        let path = node.directory + "/intercepts/\(package.digest.hex).json"
+        for text in ["{\"intercept\":3.5,\"threshold\":0.99}", "damaged"] {
+            try DurableFile.writeAtomically(Array(text.utf8), to: path)
+            try node.restart()
+            #expect(node.predict(body).rows.first?["score"] == score && node.predict(body).value["threshold"] == 0.5)
+        }
+    }
+
     @Test func aNewInterceptReplacesTheOldOneOfALiveVersion() throws {
         let node = try TestNode()
         let package = try node.deploy(1, family: TestModel.linearWithIntercept, intercept: 0.5)

@@ -23,6 +23,25 @@ import Testing
         }
     }
 
+    @Test func whatIsZeroedAheadIsWrittenOverAndTrimmed() throws {
+        try withDirectory { directory in
+            let path = directory + "/log"
+            let file = try AppendFile(path, zeroAheadBytes: 8)
+            for number in UInt8(1)...9 {
+                try file.append([number, number])
+                try file.sync()
+                let bytes = try DurableFile.read(path, maxBytes: 100)
+                let written = (UInt8(1)...number).flatMap { [$0, $0] }
+                #expect(file.size == written.count && bytes.starts(with: written))
+                #expect(bytes.count <= written.count + 8 && bytes[written.count...].allSatisfy { $0 == 0 })
+            }
+            file.trim()
+            #expect(try DurableFile.size(path) == 18)
+            try file.append([7])
+            #expect(try DurableFile.read(path, maxBytes: 100)[18] == 7)
+        }
+    }
+
     @Test func followsNoLink() throws {
         try withDirectory { directory in
             try DurableFile.writeAtomically([1], to: directory + "/real")

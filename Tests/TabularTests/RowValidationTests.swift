@@ -212,4 +212,35 @@ import Testing
         #expect(read(label, .text("no")) == false)
         #expect(read(label, .text("?")) == nil)
     }
+
+    /// The short cut for rows of numbers says yes only to what the builder takes as it stands.
+    @Test func plainRowsAreThoseThatTheBuilderTakes() throws {
+        func feature(_ name: String, _ range: ClosedRange<Double>, integer: Bool, codes: [String] = []) -> Feature {
+            Feature(name: name, kind: .numeric(unit: nil, range: range, integer: integer), missingCodes: codes)
+        }
+        let label = Label(column: "y", positive: .greaterThan(0), range: 0...1)
+        let rules = RowRules(Schema(features: [feature("a", -2...2, integer: false), feature("b", 0...3, integer: true)], label: label))
+        let numbers: [Double] = [-3, -2, -1.5, -0.0, 0, 0.5, 1, 2, 2.5, 3, 4, .nan, .infinity, -.infinity, .leastNonzeroMagnitude]
+        var plain = 0
+        for a in numbers {
+            for b in numbers {
+                var builder = RowBuilder(rules)
+                if !a.isNaN { builder.set(number: a, at: 0) }
+                if !b.isNaN { builder.set(number: b, at: 1) }
+                let isValid = builder.complete()
+                guard rules.isPlainRow([9, a, b], from: 1) else {
+                    #expect(!isValid || a.bitPattern == (-0.0).bitPattern || b.bitPattern == (-0.0).bitPattern, "\(a) \(b)")
+                    continue
+                }
+                plain += 1
+                #expect(isValid && builder.values.map(\.bitPattern) == [a.bitPattern, b.bitPattern], "\(a) \(b)")
+            }
+        }
+        #expect(plain > 20)
+        // A number that may mean missing needs a closer look, and so do codes.
+        let coded = RowRules(Schema(features: [feature("a", 0...9, integer: false, codes: ["7"])], label: label))
+        #expect(!coded.isPlainRow([1], from: 0))
+        let binary = RowRules(Schema(features: [Feature(name: "a", kind: .binary(zero: "0", one: "1"))], label: label))
+        #expect(!binary.isPlainRow([1], from: 0))
+    }
 }

@@ -113,8 +113,8 @@ class Party:
         """The acknowledged things that an entry is about."""
         raise NotImplementedError
 
-    def check_more(self, acknowledged):
-        """What else must hold of a running party."""
+    def check_more(self, acknowledged, latest=()):
+        """What else must hold of a running party; `latest` was acknowledged since the last check."""
 
 
 class Coordinator(Party):
@@ -178,14 +178,21 @@ class Node(Party):
     def logged(self, entry):
         return row_ids(entry["details"]["id"], entry["details"].get("rows", 1))
 
-    def check_more(self, acknowledged):
+    def check_more(self, acknowledged, latest=()):
+        self.ask(acknowledged[-3:])
+
+    def ask(self, identifiers):
+        """Each must be told in full, with what its own version said of it."""
         connection = self.connection()
-        for identifier in acknowledged[-3:]:
+        for identifier in identifiers:
             connection.request("GET", f"/v1/decisions/{identifier}", headers=self.key("operator.key"))
             answer = connection.getresponse()
-            answer.read()
+            text = answer.read()
             if answer.status != 200:
                 raise Broken(f"the record of an acknowledged prediction cannot be read: {answer.status}")
+            decision = json.loads(text)
+            if decision["id"] != identifier or decision["receipt"] is None:
+                raise Broken("a stored decision is another one, or has no receipt")
 
     def refusals(self):
         """What the node counted of operations that it refused for want of log or records."""
@@ -194,6 +201,13 @@ class Node(Party):
         lines = connection.getresponse().read().decode().split("\n")
         names = ("consilium_log_refused_total ", "consilium_durability_failures_total ")
         return sum(float(line.split()[1]) for line in lines if line.startswith(names))
+
+
+class Predictions(Node):
+    """A node of which every acknowledged prediction is asked for again after every kill, not only some."""
+
+    def check_more(self, acknowledged, latest=()):
+        self.ask(latest)
 
 
 def row_ids(first, rows):

@@ -137,7 +137,7 @@ struct CanonicalWriter {
                     field, problem: "a key must be 1 to \(keyBytesMax) printable ASCII characters")
             }
         }
-        return members.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        return members.keys.sorted()
     }
 
     static func isKeyByte(_ byte: UInt8) -> Bool {
@@ -147,6 +147,11 @@ struct CanonicalWriter {
     /// RFC 8785 section 3.2.2.2: the two-character escapes where they exist, \u00xx for other control characters, all else as is.
     mutating func string(_ value: String) {
         bytes.append(UInt8(ascii: "\""))
+        guard value.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
+            bytes.append(contentsOf: value.utf8)
+            bytes.append(UInt8(ascii: "\""))
+            return
+        }
         for byte in value.utf8 {
             switch byte {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):

@@ -30,11 +30,13 @@ extension AuditLog {
     }
 
     /// Opens the log, or makes it when there is none.
+    /// - Parameter pace: how commits are grouped and when the files follow.
     package static func openOrCreate(
-        directory: String, origin: String, signer: SigningKey, clock: any Clock
+        directory: String, origin: String, signer: SigningKey, clock: any Clock, pace: CommitPace = .immediate
     ) throws(AuditLogError) -> AuditLog {
-        let opening = try LogOpening(
+        var opening = try LogOpening(
             directory: directory, origin: origin, signer: signer, clock: clock)
+        opening.pace = pace
         return try opening.hasLog() ? try opening.recover() : try opening.create()
     }
 
@@ -56,6 +58,7 @@ struct LogOpening {
     let signer: NoteSigner
     let clock: any Clock
     let directoryLock: DirectoryLock
+    var pace = CommitPace.immediate
 
     init(directory: String, origin: String, signer: SigningKey, clock: any Clock)
         throws(AuditLogError)
@@ -125,9 +128,9 @@ struct LogOpening {
             FlushJob(paths: paths, head: note, segments: oldSegments), files: files, state: state)
         let writer = LogWriter(
             files: files, state: state, signer: signer, clock: clock, directoryLock: directoryLock,
-            edge: edge,
+            publicationDelay: pace.publicationDelay, edge: edge,
             note: note, lastMilliseconds: lastMilliseconds, segment: segment, segmentNumber: number)
-        return AuditLog(writer: writer, minimum: try readMinimum())
+        return AuditLog(writer: writer, minimum: try readMinimum(), gathering: pace.gathering)
     }
 
     private func readMinimum() throws(AuditLogError) -> UInt64 {

@@ -21,7 +21,7 @@ extension AuditLog {
     }
 
     /// The head as a signed note, the bytes of the file `checkpoint`.
-    package var checkpoint: [UInt8] { writer.published.withLock { $0.note } }
+    package var checkpoint: [UInt8] { writer.checkpoint }
 
     /// The bytes of one entry. Reads one bundle.
     package func bytes(at index: UInt64) throws(AuditLogError) -> [UInt8] {

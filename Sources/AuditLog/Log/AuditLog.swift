@@ -4,6 +4,20 @@ import Cryptography
 import Storage
 import Telemetry
 
+/// How a log groups commits, and when its files follow what is durable.
+package struct CommitPace: Sendable {
+    /// How long the files (tiles, bundle, checkpoint) may stay behind. Writing them costs several times what makes an entry durable.
+    package var publicationDelay: Duration
+    /// How long a commit waits for as many entries as came the last time. Callers who wait for their answers before they ask
+    /// again come together then, and share a sync.
+    package var gathering: Duration
+
+    /// Each commit at once, and the files show every entry before it is acknowledged.
+    package static let immediate = CommitPace(publicationDelay: .zero, gathering: .zero)
+    /// For a node that answers thousands of requests a second.
+    package static let serving = CommitPace(publicationDelay: .milliseconds(10), gathering: .microseconds(500))
+}
+
 /// An append-only, signed log on disk. Safe to use from many threads.
 ///
 /// An entry is acknowledged when `fdatasync` has returned for it and the files of the log show it. All entries that arrive
@@ -20,11 +34,12 @@ package final class AuditLog: Sendable {
     /// Who prunes once a day, when that was asked for (`keep`).
     let keeper = Locked<RetentionKeeper?>(nil)
 
-    init(writer: LogWriter, minimum: UInt64) {
+    init(writer: LogWriter, minimum: UInt64, gathering: Duration = .zero) {
         self.writer = writer
         self.minimum = Locked(minimum)
         commits = GroupCommit(
-            batchItemsMax: Self.batchEntriesMax, queueBatchesMax: Self.queueBatchesMax
+            batchItemsMax: Self.batchEntriesMax, queueBatchesMax: Self.queueBatchesMax,
+            gathering: gathering, idle: { writer.publishWhenDue() }
         ) { .success(PendingEntry.commit($0, writer)) }
     }
 

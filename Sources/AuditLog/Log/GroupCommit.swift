@@ -21,14 +21,25 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
     private var isClosed = false
     private var thread: WorkerThread?
     private let commit: ([Item]) -> Outcome
+    private let gatheringSeconds: Double
+    private let idle: (() -> Double?)?
+    /// Items at which the waiting thread is woken.
+    private var wakeAt = 1
+    /// Items of the last batch and those that had come when it was done.
+    private var expected = 1
 
     /// - Parameters:
     ///   - batchItemsMax: items in one commit at most.
     ///   - queueBatchesMax: batches that may wait; more are refused as `overloaded`.
+    ///   - gathering: how long a batch waits for as many items as are expected from what came before.
+    ///   - idle: called on the thread while nothing waits; gives the seconds after which it wants to be called again.
     ///   - commit: called on the thread; gives one receipt for each item or an error for all.
     init(
-        batchItemsMax: Int, queueBatchesMax: Int, commit: @escaping @Sendable ([Item]) -> Outcome
+        batchItemsMax: Int, queueBatchesMax: Int, gathering: Duration = .zero, idle: (@Sendable () -> Double?)? = nil,
+        commit: @escaping @Sendable ([Item]) -> Outcome
     ) {
+        gatheringSeconds = Double(gathering.components.attoseconds) * 1e-18
+        self.idle = idle
         self.batchItemsMax = batchItemsMax
         self.queueBatchesMax = queueBatchesMax
         self.commit = commit
@@ -71,10 +82,10 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
         if queue.isEmpty || queue[queue.count - 1].items.count >= batchItemsMax {
             guard queue.count < queueBatchesMax else { throw .overloaded }
             queue.append(Batch())
-            lock.signal()
         }
         let batch = queue[queue.count - 1]
         batch.items.append(item)
+        if queue.count == 1, batch.items.count == wakeAt { lock.signal() }
         let position = batch.items.count - 1
         if let completion { batch.completions.append((position, completion)) }
         return (batch, position)
@@ -96,7 +107,28 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
     private func take() -> Batch? {
         lock.lock()
         defer { lock.unlock() }
-        while queue.isEmpty && !isClosed { lock.wait() }
+        let alreadyHere = queue.first?.items.count ?? 0
+        while queue.isEmpty && !isClosed { waitForFirst() }
+        gather(expected + alreadyHere)
+        expected = queue.first?.items.count ?? 1
         return queue.isEmpty ? nil : queue.removeFirst()
+    }
+
+    private func waitForFirst() {
+        guard let idle else { return lock.wait() }
+        lock.unlock()
+        let seconds = idle()
+        lock.lock()
+        guard queue.isEmpty && !isClosed else { return }
+        guard let seconds else { return lock.wait() }
+        _ = lock.wait(seconds: seconds)
+    }
+
+    /// Waits a moment for more items of the first batch.
+    private func gather(_ wanted: Int) {
+        guard gatheringSeconds > 0, let batch = queue.first else { return }
+        wakeAt = min(wanted, batchItemsMax)
+        while batch.items.count < wakeAt, !isClosed, lock.wait(seconds: gatheringSeconds) {}
+        wakeAt = 1
     }
 }

@@ -135,6 +135,7 @@ struct PendingEntries {
                     problem: "two pending segments differ in entry \(frame.first + UInt64(offset))")
             }
         }
-        lastNote = frame.note
+        // The first frame of a segment is always signed.
+        if !frame.note.isEmpty || lastNote == nil { lastNote = frame.note }
     }
 }

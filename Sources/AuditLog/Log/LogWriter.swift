@@ -2,11 +2,11 @@ import Cryptography
 import Storage
 import Telemetry
 
-/// What readers see of a log: everything that is durable and in its files.
+/// What readers of this process see of a log: everything that is durable.
 struct PublishedLog: Sendable {
     var edge: TreeEdge
-    /// The signed checkpoint.
-    var note: [UInt8]
+    /// The signed checkpoint; nil until somebody asks for it.
+    var note: [UInt8]?
 }
 
 /// The one who writes: entries into the pending segment, then tiles, bundle and checkpoint. Runs on the commit thread;
@@ -27,8 +27,11 @@ final class LogWriter: @unchecked Sendable {
     private let clock: any Clock
     private let directoryLock: DirectoryLock
     private let flusher: LogFlusher
+    /// How long the files may stay behind what is durable.
+    private let publicationDelay: Duration
     private var edge: TreeEdge
-    private var note: [UInt8]
+    /// The signed head of `edge`, once it is signed.
+    private var note: [UInt8]?
     private var lastMilliseconds: Int64
     /// nil after a failed write: the next commit begins a new one.
     private var segment: PendingSegment?
@@ -40,15 +43,17 @@ final class LogWriter: @unchecked Sendable {
     /// Full files that are not written yet, because the last publication failed or has not begun.
     private var unpublished: [(path: TilePath, bytes: [UInt8])] = []
     private var publishedPartials: [TilePath]
-    private var isPublished = true
+    /// Whether the files show everything; when they must, if not; and whether that has failed.
+    private var publication = (isComplete: true, next: ContinuousClock.now, hasFailed: false)
 
     /// Takes over a log that is durable and published as it stands.
     init(
         files: LogFiles, state: StateDirectory, signer: NoteSigner, clock: any Clock,
-        directoryLock: DirectoryLock,
+        directoryLock: DirectoryLock, publicationDelay: Duration,
         edge: TreeEdge, note: [UInt8], lastMilliseconds: Int64, segment: PendingSegment,
         segmentNumber: Int
     ) {
+        self.publicationDelay = publicationDelay
         self.files = files
         self.state = state
         self.signer = signer
@@ -64,16 +69,24 @@ final class LogWriter: @unchecked Sendable {
         flusher = LogFlusher(files: files, state: state)
     }
 
-    /// Makes entries durable and visible. One write, one sync and one signature for all of them.
+    /// Makes entries durable and visible. One write and one sync for all of them; head, tiles and bundle too are written at
+    /// once unless that was done a moment ago.
     func commit(_ items: [EncodedEntry]) -> Result<[UInt64], AuditLogError> {
         if let failure { return .failure(failure) }
         do {
             // Left over from a commit that could not write everything: a full disk that may have room again.
-            if !isPublished { try publish() }
+            if publication.hasFailed { try publish() }
             if segment == nil { try beginSegment() }
             let first = edge.size
-            try makeDurable(items)
-            try publish()
+            let isDue = publicationDelay == .zero || ContinuousClock.now >= publication.next
+            try makeDurable(items, isSigned: isDue)
+            // Full files are read from the disk, so they are there before anybody asks for them.
+            if isDue || !unpublished.isEmpty {
+                try publish()
+            } else {
+                publication.isComplete = false
+                show()
+            }
             // What was asked for is done; if there is no room for a new segment the next commit says so.
             if let size = segment?.size, size > Self.segmentBytesMax { try? beginSegment() }
             return .success((0..<UInt64(items.count)).map { first + $0 })
@@ -82,15 +95,37 @@ final class LogWriter: @unchecked Sendable {
         }
     }
 
+    /// Brings the files up to date when their time has come.
+    /// - Returns: seconds until then; nil when they show everything.
+    func publishWhenDue() -> Double? {
+        guard !publication.isComplete, !publication.hasFailed, failure == nil else { return nil }
+        let rest = ContinuousClock.now.duration(to: publication.next)
+        if rest > .zero { return Double(rest.components.attoseconds) * 1e-18 + Double(rest.components.seconds) }
+        // Everything is durable; what cannot be written now is tried again with the next entry.
+        try? publish()
+        return nil
+    }
+
     /// Why nothing more is taken, when that is so.
     var failure: AuditLogError? { failed.withLock { $0 } ?? flusher.failure }
 
     /// Ends the log: what is durable in segments only is made durable in its files.
     func close() {
+        if !publication.isComplete, failure == nil { try? publish() }
         flusher.close()
     }
 
-    private func makeDurable(_ items: [EncodedEntry]) throws(AuditLogError) {
+    /// The signed head of what readers see.
+    var checkpoint: [UInt8] {
+        published.withLock { log in
+            if let note = log.note { return note }
+            let note = sign(log.edge)
+            log.note = note
+            return note
+        }
+    }
+
+    private func makeDurable(_ items: [EncodedEntry], isSigned: Bool) throws(AuditLogError) {
         guard let segment else { preconditionFailure("a segment was begun") }
         var next = edge
         var filled: [(path: TilePath, bytes: [UInt8])] = []
@@ -101,7 +136,7 @@ final class LogWriter: @unchecked Sendable {
             frame.entries.append(bytes)
             next.append(bytes) { filled.append(($0, $1)) }
         }
-        frame.note = sign(next)
+        if isSigned { frame.note = sign(next) }
         do {
             try segment.append(frame)
         } catch {
@@ -110,11 +145,10 @@ final class LogWriter: @unchecked Sendable {
             throw stop(error)
         }
         edge = next
-        note = frame.note
+        note = isSigned ? frame.note : nil
         lastMilliseconds = now
         unsynced += filled.map(\.path.text)
         unpublished += filled
-        isPublished = false
     }
 
     /// A failed sync is final: the kernel may have dropped the pages. A failed write is not: nothing was acknowledged,
@@ -134,24 +168,39 @@ final class LogWriter: @unchecked Sendable {
 
     /// Writes the files of the present size; the checkpoint last, then the partial files nobody needs any more.
     private func publish() throws(AuditLogError) {
+        publication = (false, ContinuousClock.now + publicationDelay, true)
         for (path, bytes) in unpublished { try files.write(bytes, to: path.text) }
         for (path, bytes) in edge.partialFiles where !publishedPartials.contains(path) {
             try files.write(bytes, to: path.text)
         }
-        try files.replace(AuditVerifier.headFile, with: note)
+        try files.replace(AuditVerifier.headFile, with: signedNote())
         let partials = edge.partialPaths
         for path in publishedPartials where !partials.contains(path) { files.removePartial(path) }
         for (path, _) in unpublished { files.removePartialDirectory(of: path) }
         publishedPartials = partials
         unpublished = []
-        isPublished = true
+        publication.isComplete = true
+        publication.hasFailed = false
+        show()
+    }
+
+    /// Lets readers of this process see everything; the files follow.
+    private func show() {
         let visible = PublishedLog(edge: edge, note: note)
         published.withLock { $0 = visible }
+    }
+
+    /// The signed head of all durable entries.
+    private func signedNote() -> [UInt8] {
+        let signed = note ?? sign(edge)
+        note = signed
+        return signed
     }
 
     /// Begins a new segment and lets the flusher make the old ones superfluous.
     private func beginSegment() throws(AuditLogError) {
         let path = state.segment(segmentNumber + 1)
+        let note = signedNote()
         let new: PendingSegment
         do {
             new = try PendingSegment(

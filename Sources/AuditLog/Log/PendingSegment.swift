@@ -3,11 +3,12 @@
 //   segment  = frame*
 //   frame    = "CLP1" | first seq u64 | entries u32 | bundle length u32 | note length u32 | bundle | note | digest
 //   bundle   = entries as in an entry bundle, u16 BE length before each
-//   note     = the signed checkpoint over all entries up to the last of this frame
+//   note     = the signed checkpoint over all entries up to the last of this frame; empty where it was not signed at once
 //   digest   = SHA-256(digest of the frame before, 32 zero bytes for the first | this frame up to here)
 //
 // All numbers big-endian. The first frame of a segment repeats the entries of the partial bundle, so that a segment and
-// the full bundles before it are the whole log. One write and one fdatasync per frame.
+// the full bundles before it are the whole log. One write and one fdatasync per frame. Behind the last frame there are
+// zeros that wait to be written over.
 import Codec
 import Cryptography
 import Storage
@@ -98,13 +99,14 @@ struct PendingContents: Sendable {
 final class PendingSegment {
     let path: String
     private let file: AppendFile
+    private static let zeroAheadBytes = 256 << 10
     private var digest = PendingFrame.noDigest
 
     /// Makes a new segment that starts with `preamble`, durably.
     init(path: String, preamble: PendingFrame) throws(StorageError) {
         self.path = path
         try DurableFile.remove(path)
-        file = try AppendFile(path)
+        file = try AppendFile(path, zeroAheadBytes: Self.zeroAheadBytes)
         do {
             try append(preamble)
         } catch {

@@ -2,6 +2,8 @@ import Storage
 
 /// The segment that grows. Used under its store's lock.
 struct RecordWriter {
+    private static let zeroAheadBytes = 256 << 10
+
     private let directory: String
     private var last: Int
     private var file: AppendFile?
@@ -16,7 +18,8 @@ struct RecordWriter {
         if let failure { throw failure }
         if file.map({ $0.size >= RecordStore.segmentBytesMax }) ?? true {
             let path = path(last + 1)
-            file = try storage { () throws(StorageError) in try AppendFile(path) }
+            file?.trim()
+            file = try storage { () throws(StorageError) in try AppendFile(path, zeroAheadBytes: Self.zeroAheadBytes) }
             last += 1
         }
         return (last, path(last))
@@ -50,6 +53,7 @@ struct RecordWriter {
     }
 
     mutating func close() {
+        file?.trim()
         file = nil
         failure = failure ?? .closed
     }

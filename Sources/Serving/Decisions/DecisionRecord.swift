@@ -16,17 +16,30 @@ import Codec
 import Cryptography
 
 /// What all rows of a request have in common: which version decided, how it was set, and why it was this one.
-package struct DecisionContext: Equatable, Sendable {
+package final class DecisionContext: Equatable, Sendable {
     /// The version that decided.
-    package var digest: Digest
+    package let digest: Digest
     /// `DeployedModel.configurationDigest`; nil for records of earlier versions.
-    package var configuration: Digest?
+    package let configuration: Digest?
     /// The site's intercept at that moment, part of the score.
-    package var intercept: Double
+    package let intercept: Double
     /// Which arm of a roll-out the request was given to.
-    package var arm: DeploymentArm = .live
+    package let arm: DeploymentArm
     /// How the row came to the version, if by a pipeline.
-    var pipeline: PipelineUse?
+    let pipeline: PipelineUse?
+
+    init(
+        digest: Digest, configuration: Digest? = nil, intercept: Double, arm: DeploymentArm = .live,
+        pipeline: PipelineUse? = nil
+    ) {
+        (self.digest, self.configuration, self.intercept, self.arm) = (digest, configuration, intercept, arm)
+        self.pipeline = pipeline
+    }
+
+    package static func == (left: DecisionContext, right: DecisionContext) -> Bool {
+        left.digest == right.digest && left.configuration == right.configuration && left.intercept == right.intercept
+            && left.arm == right.arm && left.pipeline == right.pipeline
+    }
 }
 
 /// The part of a deployment that answered, and how likely it was to be chosen.
@@ -138,17 +151,18 @@ extension DecisionContext {
         return writer.bytes
     }
 
-    init(_ bytes: [UInt8]) throws(CodecError) {
+    convenience init(_ bytes: [UInt8]) throws(CodecError) {
         var reader = ByteReader(bytes)
         let (package, configuration) = (try reader.raw(32), try reader.raw(32))
-        intercept = Double(bitPattern: try reader.u64())
+        let intercept = Double(bitPattern: try reader.u64())
         let propensity = Double(bitPattern: try reader.u64())
-        arm = DeploymentArm(name: try reader.text(maxBytes: DeploymentArm.nameBytesMax), propensity: propensity)
-        pipeline = reader.remaining > 0 ? try PipelineUse(&reader) : nil
+        let arm = DeploymentArm(name: try reader.text(maxBytes: DeploymentArm.nameBytesMax), propensity: propensity)
+        let pipeline = reader.remaining > 0 ? try PipelineUse(&reader) : nil
         try reader.finish()
         // 32 bytes were read, so these are digests.
-        digest = Digest(bytes: package) ?? SHA256.hash(package)
-        self.configuration = Digest(bytes: configuration)
+        self.init(
+            digest: Digest(bytes: package) ?? SHA256.hash(package), configuration: Digest(bytes: configuration),
+            intercept: intercept, arm: arm, pipeline: pipeline)
     }
 }
 
@@ -162,8 +176,8 @@ package struct SealedDecisions: Sendable {
     /// - Parameters:
     ///   - rows: at least one; their ids follow one another.
     ///   - salts: 32 random bytes for each row.
-    package init(_ rows: [DecisionRecord], subject: Record.Subject?, salts: [UInt8]) {
-        let first = rows[0]
+    package init(_ rows: some RandomAccessCollection<DecisionRecord>, subject: Record.Subject?, salts: [UInt8]) {
+        guard let first = rows.first else { preconditionFailure("a request has rows") }
         let payloadBytes = 17 + 8 * first.values.count
         var payloads = [UInt8](repeating: 0, count: rows.count * payloadBytes)
         var span = payloads.mutableSpan

@@ -47,7 +47,7 @@ package final class Deployments: Sendable {
         }
         journal = Locked(found)
         state = Locked(found.state)
-        for path in [packages, settings.path] {
+        for path in [packages, settingsFiles.path] {
             do { try DurableFile.createDirectory(path, mode: 0o700) } catch {
                 throw .deployment(problem: "\(error)")
             }
@@ -71,7 +71,13 @@ package final class Deployments: Sendable {
     }
 
     private var packages: String { directory + "/packages" }
-    private var settings: SiteSettingsFiles { SiteSettingsFiles(directory: directory) }
+    /// Copies of the settings for programs that look from outside; what is served goes by the log.
+    private var settingsFiles: SiteSettingsFiles { SiteSettingsFiles(directory: directory) }
+
+    /// The settings of a version as the log has them; the package's for one that is not known.
+    package func settings(of digest: Digest) -> SiteSettings {
+        state.withLock { $0.versions[digest]?.settings } ?? SiteSettings()
+    }
 
     /// A version in use whose package cannot be loaded does not answer, and is reported; the others do.
     private func restore(_ model: String, _ folded: DeploymentState) {
@@ -144,7 +150,7 @@ package final class Deployments: Sendable {
                 throw ServingError.deployment(
                     problem: "the package on disk is another one; fetch it again")
             }
-            var settings = try settings.read(digest)
+            var settings = settings(of: digest)
             if let intercept { settings.intercept = intercept }
             return try DeployedModel(release, settings)
         } catch let error as ServingError {
@@ -165,7 +171,7 @@ package final class Deployments: Sendable {
     ) throws(ServingError) {
         try changes.withLock { () throws(ServingError) in
             let known = state.withLock { $0.versions[release.digest] != nil }
-            var settings = try settings.read(release.digest)
+            var settings = settings(of: release.digest)
             settings.intercept = intercept
             let event: DeploymentState.Event =
                 known
@@ -174,8 +180,8 @@ package final class Deployments: Sendable {
                     release.digest, model: release.name, version: release.version, rules: rules ?? current.rules(of: release.name), intercept: intercept)
             try check(event, by: actor)
             do { try release.write(under: packages) } catch { throw .deployment(problem: "\(error)") }
-            if known, try self.settings.read(release.digest) == settings { return }
-            try change(event, by: actor) { () throws(ServingError) in try self.settings.write(settings, release.digest) }
+            if known, self.settings(of: release.digest) == settings { return }
+            try change(event, by: actor) { () throws(ServingError) in try settingsFiles.write(settings, release.digest) }
             if known { try replaceIfLive(release, settings) }
         }
     }
@@ -204,11 +210,11 @@ package final class Deployments: Sendable {
             if let status = current.versions[digest]?.status, [.shadow, .canary, .standby].contains(status) {
                 throw .deployment(problem: "the version is \(status.rawValue) with the settings that it has; end that first (node unstage)")
             }
-            var settings = try self.settings.read(digest)
+            var settings = settings(of: digest)
             let intercept = settings.intercept
             edit(&settings)
             settings.intercept = intercept
-            try change(.configured(digest, settings), by: actor) { () throws(ServingError) in try self.settings.write(settings, digest) }
+            try change(.configured(digest, settings), by: actor) { () throws(ServingError) in try settingsFiles.write(settings, digest) }
             try replaceIfLive(before.package, settings)
         }
     }

@@ -29,7 +29,7 @@ import Testing
         let number = UInt8(chance.below(6))
         let (version, model) = (digest(number), number < 4 ? "heart" : "lung")
         let known = state.versions[version]
-        switch chance.below(16) {
+        switch chance.below(17) {
         case 0: return .installed(version, model: model, version: Int(number), rules: rules(&chance), intercept: Double(chance.below(3)))
         case 1: return .evaluated(version, chance.below(3) == 0 ? TransitionTests.bad : Evaluation(metrics: ["auc": 0.9], time: at(time)))
         case 2: return .overridden(version, reason: "known")
@@ -47,6 +47,12 @@ import Testing
         case 12: return .madeLive(version)
         case 13: return .rolledBack(model: chance.one(of: ["heart", "lung", "none"]), report: nil)
         case 14: return chance.below(2) == 0 ? .suspended(version, reason: "leak") : .retired(version)
+        case 15:
+            var settings = SiteSettings(intercept: Double(chance.below(9)) / 7 - 0.5)
+            if chance.below(2) == 0 { settings.threshold = Double(chance.below(100)) / 99 }
+            if chance.below(3) == 0 { settings.abstain = 0.1...(0.2 + Double(chance.below(7)) / 10) }
+            if chance.below(3) == 0 { settings.calibration = .init(slope: 1.0 / 3, intercept: -0.1) }
+            return .configured(version, settings)
         default: return chance.below(2) == 0 ? .stopped(reason: "drift") : .started(reason: "fixed")
         }
     }

@@ -26,6 +26,8 @@ import Testing
         for response in [node.predict(row), infer(node), node.post("/v2/models/heart/versions/1/infer", Array("{}".utf8), as: .predict)] {
             #expect(response.status == 503)
             #expect(response.value["error"]?.stringValue?.contains("overseer") == true)
+            // Nobody is told to try again in a moment: a person decides when.
+            #expect(response.headers["Retry-After"] == nil)
         }
         #expect(node.get("/v2/health/ready").status == 503 && node.get("/v2/health/live").status == 200)
         #expect(node.log.entries(.servingStopped).map(\.role) == ["overseer"])
