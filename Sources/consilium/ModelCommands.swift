@@ -13,7 +13,8 @@ let modelCommands: [Command] = [
         operands: ["PACKAGE"],
         options: [.value("key", "HEX", "the coordinator's Ed25519 key"), .value("dir", "DIR", "a node's directory: its pinned coordinator key is used")]
     ) { invocation in
-        let package = try VerifiedPackage.verify(PackageContents(directory: invocation.operands[0]), trustedKeys: try trustedKeys(invocation))
+        let keys = try trustedKeys(invocation)
+        let package = try VerifiedPackage.verify(PackageContents(directory: invocation.operands[0]), trustedKeys: keys)
         Output(invocation).answer(
             [
                 "package": .string(package.digest.hex), "name": .string(package.name), "version": .integer(Int64(package.version)),
@@ -37,7 +38,8 @@ let modelCommands: [Command] = [
 
 private func export(_ invocation: Invocation) throws {
     let directory = invocation.operands[0]
-    let package = try VerifiedPackage.verify(PackageContents(directory: directory), trustedKeys: try trustedKeys(invocation))
+    let keys = try trustedKeys(invocation)
+    let package = try VerifiedPackage.verify(PackageContents(directory: directory), trustedKeys: keys)
     var written: [(option: String, path: String)] = []
     let siteIntercept =
         try package.family.perSiteIntercept ? invocation["dir"].map { try SiteSettingsFiles(directory: $0).read(package.digest).intercept } : nil
