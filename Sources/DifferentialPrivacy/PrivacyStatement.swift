@@ -86,10 +86,8 @@ package struct PrivacyStatement: Equatable, Sendable {
     /// - Throws: `FieldError` for a member that is missing, unknown or out of range.
     package init(_ source: JSONFields) throws {
         var fields = source
-        guard let mode = PrivacyGuarantee(rawValue: try fields.string("mode")), let unit = PrivacyUnit(rawValue: try fields.string("unit")) else {
-            throw FieldError(path: "privacy.mode", problem: "or unit is not known")
-        }
-        (self.mode, self.unit) = (mode, unit)
+        mode = try fields.choice("mode")
+        unit = try fields.choice("unit")
         trust = try fields.string("trust", maxBytes: 1000)
         renyi = try fields.decimal("rdp")
         loss = fields.value("pld") == .null ? nil : try fields.decimal("pld")

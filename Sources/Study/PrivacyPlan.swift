@@ -67,9 +67,9 @@ package struct PrivacyPlan: Equatable, Sendable {
 
 extension PrivacyPlan.Guarantee {
     init(_ fields: inout JSONFields) throws(FieldError) {
-        mode = try PrivacyPlan.choice(&fields, "mode", PrivacyGuarantee.allCases)
+        mode = try fields.word("mode")
         let usual: PrivacyUnit = mode == .siteDistributed ? .site : .record
-        unit = try fields.has("unit") ? PrivacyPlan.choice(&fields, "unit", PrivacyUnit.allCases) : usual
+        unit = try fields.has("unit") ? fields.word("unit") : usual
         let epsilon = try fields.optionalNumber("epsilon", in: 0.01...100)
         let multiplier = try fields.optionalNumber("noiseMultiplier", in: 0.3...100_000)
         switch (epsilon, multiplier) {
@@ -109,15 +109,6 @@ extension PrivacyPlan.Guarantee {
 }
 
 extension PrivacyPlan {
-    fileprivate static func choice<Choice: RawRepresentable<String>>(
-        _ fields: inout JSONFields, _ key: String, _ all: [Choice]
-    ) throws(FieldError) -> Choice {
-        guard let choice = Choice(rawValue: try fields.string(key, maxBytes: 64)) else {
-            throw FieldError(path: "privacy." + key, problem: "must be one of \(all.map(\.rawValue).joined(separator: ", "))")
-        }
-        return choice
-    }
-
     /// The declaration that a kind of round is outside the guarantee: somebody has to write down why.
     fileprivate static func words(_ fields: inout JSONFields, _ key: String) throws(FieldError) -> String {
         guard let text = try fields.optionalString(key, maxBytes: wordsBytesMax), text.contains(where: { !$0.isWhitespace }) else {

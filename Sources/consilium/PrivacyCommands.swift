@@ -126,14 +126,12 @@ private struct PlanPromise {
     let loss: Double?
 
     init(_ plan: Plan, _ guarantee: PrivacyPlan.Guarantee) throws {
-        guard let sigma = try plan.noiseMultiplier(), let event = try plan.privacyEvent(noiseMultiplier: sigma),
-            let renyi = try plan.renyiEpsilon(noiseMultiplier: sigma)
-        else { throw Failure(.data, "privacy", "the plan promises nothing that could be accounted for") }
+        guard let whole = try plan.privacyStatement(rounds: plan.training.rounds, dropped: 0, cohort: 0...0, ledgers: [:]) else {
+            throw Failure(.data, "privacy", "the plan promises nothing that could be accounted for")
+        }
         self.plan = plan
         self.guarantee = guarantee
-        self.renyi = renyi
-        noiseMultiplier = sigma
-        if case .gaussian = event.noise { loss = try LossAccountant([event]).epsilon(delta: guarantee.delta) } else { loss = nil }
+        (noiseMultiplier, renyi, loss) = (whole.noiseMultiplier, whole.renyi, whole.loss)
     }
 
     /// σ for the ε of each budget tier, Gaussian noise, with the plan's steps.

@@ -3,17 +3,9 @@
 import json, pathlib, subprocess, sys, time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from node import Workspace
+from node import Checks, Workspace
 
-checks = failures = 0
-
-
-def check(name, holds, note=""):
-    global checks, failures
-    checks += 1
-    failures += not holds
-    if not holds:
-        print(f"FAILED {name} {note}")
+check = Checks()
 
 
 class Authority:
@@ -111,8 +103,8 @@ def main():
         process.terminate()
         process.wait(20)
         workspace.close()
-    print(f"access: {checks - failures} of {checks} checks passed")
-    sys.exit(1 if failures else 0)
+    print(f"access: {check.total - check.failures} of {check.total} checks passed")
+    sys.exit(1 if check.failures else 0)
 
 
 if __name__ == "__main__":

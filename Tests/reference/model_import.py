@@ -5,7 +5,7 @@ import json, pathlib, subprocess, sys, warnings
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from node import Workspace
+from node import Checks, Workspace
 
 import numpy as np
 import onnx
@@ -14,7 +14,7 @@ import safetensors.numpy
 import shap
 from onnx import TensorProto, helper, numpy_helper
 
-checks = failures = 0
+check = Checks()
 # In the model's own order, which is not the schema's.
 INPUTS = [("income", 52_000.0, 21_000.0), ("job=none", 0, 1), ("age", 47.0, 13.0), ("job=salaried", 0, 1), ("owner", 0, 1), ("debt", 0.4, 0.2)]
 SCHEMA = {
@@ -27,14 +27,6 @@ SCHEMA = {
     ],
     "label": {"column": "default", "positive": {"greaterThan": 0}},
 }
-
-
-def check(name, holds, note=""):
-    global checks, failures
-    checks += 1
-    failures += not holds
-    if not holds:
-        print(f"FAILED {name} {note}")
 
 
 def make_rows(count, seed):
@@ -255,8 +247,8 @@ def main():
             check(f"refuses {file}", done.returncode == 65 and words in done.stderr + done.stdout and not output.exists(), done.stdout + done.stderr)
     finally:
         workspace.close()
-    print(f"model import and explanations: {checks - failures} of {checks} checks passed")
-    sys.exit(1 if failures else 0)
+    print(f"model import and explanations: {check.total - check.failures} of {check.total} checks passed")
+    sys.exit(1 if check.failures else 0)
 
 
 if __name__ == "__main__":

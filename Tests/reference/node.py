@@ -11,6 +11,19 @@ def binary():
     return str(path)
 
 
+class Checks:
+    """Counts checks and names those that fail: `check(name, holds, note)`."""
+
+    def __init__(self):
+        self.total = self.failures = 0
+
+    def __call__(self, name, holds, note=""):
+        self.total += 1
+        self.failures += not holds
+        if not holds:
+            print(f"FAILED {name} {note}")
+
+
 class Workspace:
     """A temporary directory with one trained package and the key that signed it."""
 

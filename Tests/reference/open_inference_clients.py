@@ -5,22 +5,14 @@ import asyncio, json, pathlib, subprocess, sys, warnings
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from node import Workspace
+from node import Checks, Workspace
 
 import numpy as np
 import tritonclient.http as sync
 import tritonclient.http.aio as aio
 from tritonclient.utils import InferenceServerException
 
-checks = failures = 0
-
-
-def check(name, holds, note=""):
-    global checks, failures
-    checks += 1
-    failures += not holds
-    if not holds:
-        print(f"FAILED {name} {note}")
+check = Checks()
 
 
 def inputs(module, features, rows, binary):
@@ -252,8 +244,8 @@ def main():
             check("audit verify", run.returncode == 0, run.stdout + run.stderr)
     finally:
         workspace.close()
-    print(f"open inference clients: {checks - failures} of {checks} checks passed")
-    sys.exit(1 if failures else 0)
+    print(f"open inference clients: {check.total - check.failures} of {check.total} checks passed")
+    sys.exit(1 if check.failures else 0)
 
 
 if __name__ == "__main__":

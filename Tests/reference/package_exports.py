@@ -4,7 +4,7 @@ strict validator, safetensors, and a YAML reader for the model card's header."""
 import csv, json, pathlib, shutil, subprocess, sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from node import Workspace
+from node import Checks, Workspace
 
 import numpy as np
 import onnx
@@ -14,15 +14,7 @@ import yaml
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-checks = failures = 0
-
-
-def check(name, holds, note=""):
-    global checks, failures
-    checks += 1
-    failures += not holds
-    if not holds:
-        print(f"FAILED {name} {note}")
+check = Checks()
 
 
 def encode(features, rows):
@@ -153,8 +145,8 @@ def main():
         check("safetensors", all(t.dtype == np.float32 and np.isfinite(t).all() for t in tensors.values()) and len(tensors) > 1)
     finally:
         workspace.close()
-    print(f"package exports: {checks - failures} of {checks} checks passed")
-    sys.exit(1 if failures else 0)
+    print(f"package exports: {check.total - check.failures} of {check.total} checks passed")
+    sys.exit(1 if check.failures else 0)
 
 
 if __name__ == "__main__":

@@ -123,8 +123,13 @@ package struct PrivacyLedger: Sendable {
     /// - Returns: the line's bytes.
     /// - Throws: `PrivacyRefusal`; the ledger is then unchanged.
     package mutating func append(_ entry: LedgerEntry, time: Int64) throws(PrivacyRefusal) -> [UInt8] {
+        try append(entry, time: time, signers: operators)
+    }
+
+    /// - Parameter signers: keys whose signatures count under a higher budget.
+    private mutating func append(_ entry: LedgerEntry, time: Int64, signers: [[UInt8]]) throws(PrivacyRefusal) -> [UInt8] {
         let line = encodedLine(entry, time: time)
-        try apply(entry, time: time)
+        try apply(entry, time: time, signers)
         hashes.append(SHA256.hash(line))
         self.time = time
         return line + [0x0a]
@@ -172,22 +177,21 @@ package struct PrivacyLedger: Sendable {
         guard previous == hashes.last?.hex ?? String(repeating: "0", count: 64), line == encodedLine(entry, time: time) else {
             throw PrivacyRefusal(.ledgerChain, "record \(number) of the privacy ledger does not follow from the one before it: the file was changed; restore it from where it was last whole")
         }
-        let current = operators
-        if case .budget(_, let approvals) = entry { operators = approvals.map(\.key) }
-        defer { operators = current }
-        do { _ = try append(entry, time: time) } catch {
+        var signers: [[UInt8]] = []
+        if case .budget(_, let approvals) = entry { signers = approvals.map(\.key) }
+        do { _ = try append(entry, time: time, signers: signers) } catch {
             throw PrivacyRefusal(.ledgerRecord, "record \(number) of the privacy ledger contradicts earlier ones: \(error.sentence)")
         }
     }
 
-    private mutating func apply(_ entry: LedgerEntry, time: Int64) throws(PrivacyRefusal) {
+    private mutating func apply(_ entry: LedgerEntry, time: Int64, _ signers: [[UInt8]]) throws(PrivacyRefusal) {
         guard time >= self.time else {
             throw PrivacyRefusal(.ledgerClock, "the clock is \(self.time - time) ms before the privacy ledger's last record; set it right")
         }
         guard hashes.count < PrivacyLedger.recordsMax else { throw PrivacyRefusal(.ledgerRecord, "the ledger is full") }
         switch entry {
         case .dataset(let name, let units, let parallel): try declare(name, units, parallel)
-        case .budget(let change, let approvals): try set(change, approvals)
+        case .budget(let change, let approvals): try set(change, approvals, signers)
         case .reserved(let charge, let cost): try reserve(charge, cost)
         case .sent(let charge): try move(charge, from: [.reserved], to: .sent)
         case .closed(let charge): try move(charge, from: [.reserved, .sent], to: .closed)
@@ -215,7 +219,7 @@ package struct PrivacyLedger: Sendable {
         datasets[name] = (units, Set(parallel))
     }
 
-    private mutating func set(_ change: BudgetChange, _ approvals: [BudgetApproval]) throws(PrivacyRefusal) {
+    private mutating func set(_ change: BudgetChange, _ approvals: [BudgetApproval], _ keys: [[UInt8]]) throws(PrivacyRefusal) {
         try known(change.dataset)
         let account = Account(dataset: change.dataset, unit: change.unit)
         try checkDelta(change)
@@ -226,7 +230,7 @@ package struct PrivacyLedger: Sendable {
         if isLooser || change.isException {
             let bytes = change.signedBytes(after: head)
             let signers = Set(approvals.filter { approval in
-                operators.contains(approval.key)
+                keys.contains(approval.key)
                     && (VerifyingKey(bytes: approval.key)?.isValid(approval.signature, for: bytes) ?? false)
             }.map(\.key))
             guard signers.count >= 2 else {
