@@ -8,6 +8,8 @@ package struct HTTPResponse: Sendable {
     package var status: Int
     package var headers: HTTPHeaders
     package var body: [UInt8]
+    /// Whether whoever made it has counted it as a refusal already. Not sent; the server's observer is told.
+    package var isCounted = false
 
     package init(status: Int = 200, headers: HTTPHeaders = HTTPHeaders(), body: [UInt8] = []) {
         self.status = status

@@ -73,4 +73,6 @@ package struct HTTPExchange: Sendable {
     package var nanoseconds: UInt64
     /// The client's site, with mutual TLS.
     package var siteName: String?
+    /// ``HTTPResponse/isCounted`` of the answer.
+    package var isCounted = false
 }

@@ -166,7 +166,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
             connection: closes ? "close" : exchange.minorVersion == 0 ? "keep-alive" : nil,
             date: server.currentDate(), into: &connection.output)
         if closes { isClosing = true }
-        observe(exchange, status: response.status, responseBytes: connection.output.count - before)
+        observe(
+            exchange, status: response.status, responseBytes: connection.output.count - before, isCounted: response.isCounted)
         process()
     }
 
@@ -184,7 +185,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         observe(unknown, status: refusal.status, responseBytes: connection.output.count - before)
     }
 
-    private func observe(_ exchange: Exchange, status: Int, responseBytes: Int) {
+    private func observe(_ exchange: Exchange, status: Int, responseBytes: Int, isCounted: Bool = false) {
         guard let observe = server.configuration.observe else { return }
         observe(
             .answered(
@@ -193,7 +194,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
                     requestBytes: exchange.requestBytes,
                     responseBytes: responseBytes,
                     nanoseconds: EventLoop.monotonicNanoseconds() - exchange.startedNanoseconds,
-                    siteName: connection.peer?.siteName)))
+                    siteName: connection.peer?.siteName, isCounted: isCounted)))
     }
 
     private func finishAfterOutput() {

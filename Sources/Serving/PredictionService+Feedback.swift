@@ -162,13 +162,11 @@ extension PredictionService {
     }
 
     private func conflict(_ known: OutcomeRecord, _ responder: HTTPResponder) {
-        countRefusal(.feedback, .conflict)
-        responder.respond(
-            .json(
-                [
-                    "error":
-                        "this prediction has another outcome already; to correct it, send \"supersedes\" with its outcome_id",
-                    "outcome_id": .string(known.id.description),
-                ], status: 409))
+        let response = HTTPResponse.json(
+            [
+                "error": "this prediction has another outcome already; to correct it, send \"supersedes\" with its outcome_id",
+                "outcome_id": .string(known.id.description),
+            ], status: 409)
+        responder.respond(counted(response, Endpoint.feedback.rawValue))
     }
 }

@@ -111,15 +111,13 @@ extension PredictionService {
                 pipeline?.rules ?? model.rules)
             try refuseBadRow(asked.rows)
         } catch {
-            countFailure(model, start, error)
-            throw error
+            throw failed(model, start, error)
         }
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject ?? asked.id
         let run = pipeline.map { PipelineRows($0, asked.rows) }
         do { try refuseBadRow(run?.rows ?? []) } catch {
-            countFailure(model, start, error)
-            throw error
+            throw failed(model, start, error)
         }
         let route = isPinned || run != nil ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
         let answers = score(run?.rows ?? asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: run)

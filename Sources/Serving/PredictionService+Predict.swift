@@ -74,16 +74,15 @@ extension PredictionService {
         guard !scored.isEmpty else {
             countRefusal(call.endpoint, .schema)
             countFailure(call.model, call.start, nil)
-            return responder.respond(
-                HTTPResponse(
-                    status: 422, contentType: "application/json", body: JSONBody.refusal(rows)))
+            var response = HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows))
+            response.isCounted = true
+            return responder.respond(response)
         }
         let computed = EventLoop.monotonicNanoseconds()
         let response = body(scored).compressed(call.coding)
         let written = EventLoop.monotonicNanoseconds()
         do throws(RequestRefusal) { try call.checkTimeout(at: written) } catch {
-            countFailure(call.model, call.start, error)
-            throw error
+            throw failed(call.model, call.start, error)
         }
         try refuseIfStopped()
         try pending.enter(rows: scored.count)
@@ -94,8 +93,7 @@ extension PredictionService {
             noteDurable(error)
             let now = EventLoop.monotonicNanoseconds()
             if let error {
-                countFailure(call.model, call.start, error)
-                refuse(call.endpoint, RequestRefusal(error), responder)
+                refuse(call.endpoint, failed(call.model, call.start, error), responder)
             } else {
                 responder.respond(response)
                 countAnswer(
@@ -150,6 +148,15 @@ extension PredictionService {
         let isAtFault = (error as? RequestRefusal).map { $0.status < 500 } ?? (error == nil)
         statistics.countFailure(
             model, nanoseconds: EventLoop.monotonicNanoseconds() - start, refused: isAtFault)
+    }
+
+    /// Notes a request for a version that fails with an error.
+    /// - Returns: the refusal, which no longer counts as one for no version.
+    func failed(_ model: DeployedModel, _ start: UInt64, _ error: any Error) -> RequestRefusal {
+        var refusal = RequestRefusal(any: error)
+        refusal.isOfVersion = true
+        countFailure(model, start, refusal)
+        return refusal
     }
 }
 

@@ -137,14 +137,8 @@ package final class PredictionService: Sendable {
             var request = request
             request.body = try Self.plainBody(of: request)
             try answer(endpoint, request, parameters, principal, responder, start)
-        } catch let error as RequestRefusal {
-            refuse(endpoint, error, responder)
-        } catch let error as ServingError {
-            refuse(endpoint, RequestRefusal(error), responder)
         } catch {
-            refuse(
-                endpoint, RequestRefusal(500, .unavailable, "the request could not be answered"),
-                responder)
+            refuse(endpoint, RequestRefusal(any: error), responder)
         }
     }
 
@@ -194,10 +188,8 @@ package final class PredictionService: Sendable {
         case .openAPI: responder.respond(.json(OpenAPIDocument.value))
         case .live: responder.respond(.json(["live": true]))
         case .ready:
-            responder.respond(
-                isReady
-                    ? .json(["ready": true])
-                    : .json(["ready": false, "error": .string(notReadyReason)], status: 503))
+            let response: HTTPResponse = isReady ? .json(["ready": true]) : .json(["ready": false, "error": .string(notReadyReason)], status: 503)
+            responder.respond(counted(response, endpoint.rawValue))
         case .server, .serverSlash: responder.respond(.json(serverJSON()))
         case .modelsStats:
             let models = deployments.live.visible(to: principal).models.values.sorted {
@@ -260,22 +252,6 @@ package final class PredictionService: Sendable {
         return deployments.isReady
             ? "records or audit log cannot be written"
             : "no version is live, or a live one cannot be loaded"
-    }
-
-    func refuse(_ endpoint: Endpoint, _ refusal: RequestRefusal, _ responder: HTTPResponder) {
-        countRefusal(endpoint, refusal.reason)
-        responder.respond(refusal.response)
-    }
-
-    func countRefusal(_ endpoint: Endpoint, _ reason: RequestRefusal.Reason) {
-        countRefusal(endpoint.rawValue, reason)
-    }
-
-    func countRefusal(_ endpoint: String, _ reason: RequestRefusal.Reason) {
-        metrics.count(
-            "consilium_requests_refused_total",
-            [("endpoint", endpoint), ("reason", reason.rawValue)],
-            help: "Requests that were not answered with 200, by endpoint and reason.")
     }
 
     /// Notes whether records and log could be written; a failure is told once, until it is over.

@@ -11,6 +11,8 @@ struct RequestRefusal: Error, Equatable, Sendable {
     var reason: Reason
     /// When to ask again; 1 for a 503, but for a stop, which a person lifts.
     private var waitSeconds: Int?
+    /// Whether it is among the failures of a version already.
+    var isOfVersion = false
 
     enum Reason: String, CaseIterable, Sendable {
         case malformed
@@ -29,6 +31,35 @@ struct RequestRefusal: Error, Equatable, Sendable {
         case unavailable
         case transition, approval, gates
         case stopped = "stopped-by-overseer"
+        case method
+        case slow = "slow-request"
+        case lengthRequired = "length-required"
+        case expectation
+        case notImplemented = "not-implemented"
+        case httpVersion = "http-version"
+
+        /// The reason of a refusal that came before any endpoint, or from one outside of this service.
+        init(status: Int) {
+            self =
+                switch status {
+                case 401: .unauthorised
+                case 403: .forbidden
+                case 404: .notFound
+                case 405: .method
+                case 408: .slow
+                case 409: .conflict
+                case 411: .lengthRequired
+                case 413, 414, 431: .tooLarge
+                case 415: .coding
+                case 417: .expectation
+                case 422: .schema
+                case 429: .rateLimited
+                case 501: .notImplemented
+                case 505: .httpVersion
+                case 500...: .unavailable
+                default: .malformed
+                }
+        }
     }
 
     init(_ status: Int, _ reason: Reason, _ message: String) {
@@ -46,6 +77,7 @@ struct RequestRefusal: Error, Equatable, Sendable {
     /// The answer.
     var response: HTTPResponse {
         var response = HTTPResponse.error(status, message)
+        response.isCounted = true
         if status == 401 { response.headers.append("WWW-Authenticate", "Bearer") }
         if let seconds = waitSeconds ?? (status == 503 && reason != .stopped ? 1 : nil) { response.headers.append("Retry-After", String(seconds)) }
         return response
@@ -90,6 +122,15 @@ struct RequestRefusal: Error, Equatable, Sendable {
 }
 
 extension RequestRefusal {
+    /// How any error of answering a request looks to its caller.
+    init(any error: any Error) {
+        switch error {
+        case let refusal as RequestRefusal: self = refusal
+        case let error as ServingError: self.init(error)
+        default: self.init(500, .unavailable, "the request could not be answered")
+        }
+    }
+
     /// What stands for an error on the way through a body: a refusal as it is, anything else as a malformed body.
     init(reading error: any Error) {
         switch error {

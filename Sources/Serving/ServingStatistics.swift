@@ -52,6 +52,7 @@ final class ServingStatistics: Sendable {
     private let metrics: Telemetry.Metrics
     private let seconds: Histogram
     private let versions = Locked<[Digest: Version]>([:])
+    private let ofNoVersion = Locked((refused: 0, other: 0))
 
     /// - Parameter metrics: where answers are counted too.
     init(_ metrics: Telemetry.Metrics) {
@@ -87,6 +88,12 @@ final class ServingStatistics: Sendable {
             version.failure.add(nanoseconds)
             if refused { version.refused += 1 }
         }
+    }
+
+    /// A request that came to no version, because it could not be read or its caller may not ask, was not answered with 200.
+    /// - Parameter refused: whether the request was at fault.
+    func countFailureOfNoVersion(refused: Bool) {
+        ofNoVersion.withLock { if refused { $0.refused += 1 } else { $0.other += 1 } }
     }
 
     private func change(_ model: DeployedModel, _ body: (inout Version) -> Void) {
@@ -127,41 +134,43 @@ final class ServingStatistics: Sendable {
         var text = ""
         func family(
             _ name: String, _ help: String, _ kind: String = "counter",
-            _ values: (Version) -> [(label: String, value: UInt64)]
+            _ value: (Version) -> UInt64
         ) {
             guard !all.isEmpty else { return }
             text += "# HELP nv_inference_\(name) \(help)\n# TYPE nv_inference_\(name) \(kind)\n"
             for version in all {
-                for (label, value) in values(version) {
-                    text +=
-                        "nv_inference_\(name){model=\"\(version.model)\",version=\"\(version.version)\"\(label)} \(value)\n"
-                }
+                text += "nv_inference_\(name){model=\"\(version.model)\",version=\"\(version.version)\"} \(value(version))\n"
             }
         }
-        func one(_ value: some BinaryInteger) -> [(String, UInt64)] { [("", UInt64(value))] }
-        family("request_success", "Requests that were answered.") { one($0.success.count) }
-        family("request_failure", "Requests that were not answered, by reason.") {
-            [
-                (",reason=\"REJECTED\"", UInt64($0.refused)),
-                (",reason=\"OTHER\"", UInt64($0.failure.count - $0.refused)),
-            ]
+        family("request_success", "Requests that were answered.") { UInt64($0.success.count) }
+        let none = ofNoVersion.withLock { $0 }
+        text += "# HELP nv_inference_request_failure Requests that were not answered, by reason; those without model came to no version.\n"
+        text += "# TYPE nv_inference_request_failure counter\n"
+        func failures(_ model: String, _ version: String, refused: Int, other: Int) {
+            let labels = "model=\"\(model)\",version=\"\(version)\""
+            text += "nv_inference_request_failure{\(labels),reason=\"REJECTED\"} \(refused)\n"
+            text += "nv_inference_request_failure{\(labels),reason=\"OTHER\"} \(other)\n"
         }
-        family("count", "Rows scored.") { one($0.rows) }
-        family("exec_count", "Executions of the model.") { one($0.success.count) }
+        failures("", "", refused: none.refused, other: none.other)
+        for version in all {
+            failures(version.model, String(version.version), refused: version.refused, other: version.failure.count - version.refused)
+        }
+        family("count", "Rows scored.") { UInt64($0.rows) }
+        family("exec_count", "Executions of the model.") { UInt64($0.success.count) }
         family("request_duration_us", "Microseconds of answered requests.") {
-            one($0.success.nanoseconds / 1000)
+            $0.success.nanoseconds / 1000
         }
         family("queue_duration_us", "Microseconds of waiting for records and log.") {
-            one($0.queue.nanoseconds / 1000)
+            $0.queue.nanoseconds / 1000
         }
         family("compute_input_duration_us", "Microseconds of reading requests.") {
-            one($0.input.nanoseconds / 1000)
+            $0.input.nanoseconds / 1000
         }
         family("compute_infer_duration_us", "Microseconds of scoring.") {
-            one($0.compute.nanoseconds / 1000)
+            $0.compute.nanoseconds / 1000
         }
         family("compute_output_duration_us", "Microseconds of writing answers.") {
-            one($0.output.nanoseconds / 1000)
+            $0.output.nanoseconds / 1000
         }
         if !all.isEmpty {
             text +=

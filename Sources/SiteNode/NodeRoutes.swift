@@ -60,12 +60,14 @@ extension NodeService {
         for endpoint in NodeEndpoint.allCases {
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
                 guard let principal = predictions.admit(request, endpoint.roles, endpoint: endpoint.rawValue, responder) else { return }
-                if endpoint == .auditLog { return responder.respond(auditFile(parameters["path"])) }
+                if endpoint == .auditLog {
+                    return responder.respond(predictions.counted(auditFile(parameters["path"]), endpoint.rawValue))
+                }
                 onNode { node in
                     do {
                         responder.respond(.json(try node.answer(endpoint, request, parameters, principal)))
                     } catch {
-                        responder.respond(node.refusal(error))
+                        responder.respond(node.predictions.counted(node.refusal(error), endpoint.rawValue))
                     }
                 }
             }

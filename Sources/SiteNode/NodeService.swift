@@ -142,10 +142,12 @@ package final class NodeService: @unchecked Sendable {
     }
 
     private func observer() -> @Sendable (HTTPServerEvent) -> Void {
-        { [metrics, logger] event in
+        let answered = AnswerCounters(metrics)
+        return { [metrics, logger, predictions] event in
             switch event {
             case .answered(let exchange):
-                metrics.count("consilium_http_requests_total", [("status", "\(exchange.status)")], help: "Requests by status")
+                answered.count(exchange.status)
+                predictions.noteAnswered(exchange)
             case .handshakeFailed:
                 metrics.count("consilium_handshakes_failed_total", help: "TLS handshakes that failed")
             case .connectionRefused:

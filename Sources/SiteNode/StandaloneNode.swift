@@ -87,7 +87,9 @@ package final class StandaloneNode {
         predictions.mount(on: &router)
         router.add("GET", "/audit/{path...}") { [log, predictions] request, parameters, responder in
             guard predictions.admit(request, Set(AccessRole.allCases), endpoint: "auditLog", responder) != nil else { return }
-            guard let file = try? log.file(parameters["path"]) else { return responder.respond(.error(404, "the log has no such file")) }
+            guard let file = try? log.file(parameters["path"]) else {
+                return responder.respond(predictions.counted(.error(404, "the log has no such file"), "auditLog"))
+            }
             responder.respond(HTTPResponse(contentType: file.contentType, body: file.bytes))
         }
         routes = router
@@ -148,8 +150,10 @@ package final class StandaloneNode {
         var configuration = HTTPServerConfiguration(host: options.listen.host, port: options.listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
         let answered = AnswerCounters(metrics)
-        configuration.observe = { event in
-            if case .answered(let exchange) = event { answered.count(exchange.status) }
+        configuration.observe = { [predictions] event in
+            guard case .answered(let exchange) = event else { return }
+            answered.count(exchange.status)
+            predictions.noteAnswered(exchange)
         }
         let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }

@@ -55,6 +55,8 @@ final class RealNode {
             host: "127.0.0.1", port: 0,
             tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey, clients: clients))
         configuration.bodyLimit = PredictionService.bodyLimit
+        configuration.headSeconds = 1
+        configuration.observe = { [service] event in if case .answered(let exchange) = event { service.noteAnswered(exchange) } }
         var router = Router()
         service.mount(on: &router)
         let routes = router
@@ -73,6 +75,18 @@ final class RealNode {
             configuration: HTTPClientConfiguration(
                 host: "127.0.0.1", port: server.port,
                 tls: try TLSContext.client(trust: .authority(authority), identity: identity)))
+    }
+
+    /// Sends bytes as they are over a connection of their own.
+    /// - Returns: all that comes back until the server closes.
+    func sendRaw(_ bytes: [UInt8]) throws -> String {
+        let deadline = Deadline(afterSeconds: 20)
+        let stream = try ClientStream(host: "127.0.0.1", port: server.port, interrupter: Interrupter(), until: deadline)
+        try stream.startTLS(TLSContext.client(trust: .authority(authority)), peerName: "127.0.0.1", until: deadline)
+        try stream.write(bytes, until: deadline)
+        var answer = ReceiveBuffer()
+        while (try? stream.read(into: &answer, until: deadline)) == true {}
+        return String(decoding: answer.copy(0..<answer.count), as: UTF8.self)
     }
 
     func stop(keeping: Bool = false) {
