@@ -15,8 +15,18 @@ package struct BatchScoring {
     /// Takes bytes of an output file.
     package typealias Sink = ([UInt8]) throws -> Void
 
-    /// Rows of one request.
-    package static let rowsPerRequest = 500
+    /// Takes note of how far the file is scored, after each answered request.
+    package typealias Step = (Standing) throws -> Void
+
+    /// Rows of one request at most; of wide rows fewer, so that a body keeps to its limit.
+    package static let rowsPerRequest = ServingLimits.rows
+
+    /// How far a file is scored: all rows up to one, from 1, are in the output or in quarantine.
+    package struct Standing: Equatable, Sendable {
+        package var row = 0
+        package var scored = 0
+        package var refused = 0
+    }
 
     /// Why a file was not scored to its end. Rows before it are scored and logged.
     package struct Failure: Error, CustomStringConvertible {
@@ -36,22 +46,24 @@ package struct BatchScoring {
     private let send: Send
     private let output: Sink
     private let quarantine: Sink
+    private let step: Step
+    private let doneBefore: Int
+    private let rowsMax: Int
     private var decoder: RowDecoder
     private var waiting: [(row: Int, line: Int, values: [Double])] = []
-    /// Rows that were scored.
-    package private(set) var scored = 0
-    /// Rows that were refused.
-    package private(set) var refused = 0
+    /// Rows so far.
+    package private(set) var standing: Standing
 
     /// - Parameters:
     ///   - schema: of the version that answers; its columns are looked for in the file.
     ///   - model: the model's name at the node.
     ///   - isLaidOutAsTrained: whether the file has the layout of the training files, which may be without header. Else
     ///     it has a header line with the features' columns, and other columns are passed over.
+    ///   - before: what an earlier run of the same file has done; it is not done again, and no header lines are written.
     /// - Throws: `TabularError` when the schema's column list does not fit itself; what the sinks throw.
     package init(
-        schema: Schema, model: String, isLaidOutAsTrained: Bool, send: @escaping Send,
-        output: @escaping Sink, quarantine: @escaping Sink
+        schema: Schema, model: String, isLaidOutAsTrained: Bool, after before: Standing? = nil, send: @escaping Send,
+        output: @escaping Sink, quarantine: @escaping Sink, step: @escaping Step = { _ in }
     ) throws {
         var schema = schema
         if !isLaidOutAsTrained {
@@ -60,10 +72,14 @@ package struct BatchScoring {
             schema.otherColumns = .ignore
         }
         (self.schema, self.model, self.send) = (schema, model, send)
-        (self.output, self.quarantine) = (output, quarantine)
+        (self.output, self.quarantine, self.step) = (output, quarantine, step)
+        standing = before ?? Standing()
+        doneBefore = standing.row
+        rowsMax = Self.rowsMax(schema)
         var limits = CSVLimits()
         limits.recordsMax = Int.max
         decoder = try RowDecoder(RowRules(schema), labelled: false, limits: limits)
+        guard before == nil else { return }
         try write(
             ["row", "prediction_id", "version", "score", "probability", "class", "flags", "calibrated_probability", "abstain"], output)
         try write(["row", "line", "column", "rule", "message"], quarantine)
@@ -86,18 +102,19 @@ package struct BatchScoring {
     }
 
     private mutating func take(_ rows: [DecodedRow]) throws {
-        for row in rows {
+        for row in rows where row.dataRow >= doneBefore {
+            standing.row = row.dataRow + 1
             switch row.content {
             case .valid(let values, _, _):
                 waiting.append((row.dataRow + 1, row.line, values.values))
-                if waiting.count == Self.rowsPerRequest { try flush() }
+                if waiting.count == rowsMax { try flush() }
             case .refused(let violations):
-                refused += 1
+                standing.refused += 1
                 for violation in violations {
                     try refuse(row.dataRow + 1, row.line, violation.name, violation.rule.code, "\(violation)")
                 }
             case .incomplete:
-                refused += 1
+                standing.refused += 1
                 try refuse(
                     row.dataRow + 1, row.line, "", "incomplete", "the schema leaves incomplete rows out")
             }
@@ -111,13 +128,14 @@ package struct BatchScoring {
             let answers = value["predictions"]?.arrayValue, answers.count == waiting.count
         else {
             throw Failure(
-                status: response.status, scored: scored,
+                status: response.status, scored: standing.scored,
                 message: response.errorMessage ?? "the answer is not that of a prediction")
         }
         let version = value["version"]?.intValue.map(String.init) ?? ""
+        var lines: [UInt8] = []
         for (row, answer) in zip(waiting, answers) {
             if let violations = answer["violations"]?.arrayValue {
-                refused += 1
+                standing.refused += 1
                 for violation in violations {
                     try refuse(
                         row.row, row.line, violation["feature"]?.stringValue ?? "",
@@ -125,24 +143,37 @@ package struct BatchScoring {
                 }
                 continue
             }
-            scored += 1
+            standing.scored += 1
             let flags = (answer["flags"]?.arrayValue ?? []).map {
                 "\($0["feature"]?.stringValue ?? ""):\($0["flag"]?.stringValue ?? "")"
             }
-            try write(
+            CSVWriter.append(
                 [
                     String(row.row), answer["id"]?.stringValue ?? "", version, number(answer["score"]),
                     number(answer["probability"]), answer["class"]?.stringValue ?? "",
                     flags.joined(separator: ";"), number(answer["calibrated_probability"]),
                     answer["abstain"]?.boolValue.map { String($0) } ?? "",
-                ], output)
+                ], to: &lines)
         }
+        try output(lines)
         waiting.removeAll(keepingCapacity: true)
+        try step(standing)
     }
 
     private func number(_ value: JSONValue?) -> String {
         value?.doubleValue.map { $0.description } ?? ""
     }
+
+    private static func rowsMax(_ schema: Schema) -> Int {
+        let bytes = schema.features.reduce(4) { bytes, feature in
+            let value = feature.codes?.map { JSONBody.quoted($0).count }.max() ?? 0
+            return bytes + JSONBody.quoted(feature.name).count + max(value, numberBytesMax) + 2
+        }
+        return max(1, min(rowsPerRequest, (ServingLimits.predictBodyBytes - 1024) / bytes))
+    }
+
+    /// The longest decimal text of a double.
+    private static let numberBytesMax = 25
 
     private var body: [UInt8] {
         var text = JSONBody(reserving: waiting.count * 32 * schema.features.count)

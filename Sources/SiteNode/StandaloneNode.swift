@@ -56,6 +56,8 @@ package final class StandaloneNode {
     private let logger: Logger
     private let metrics = Metrics()
     private let log: AuditLog
+    /// Signs what is imported here.
+    private let ownKey: VerifyingKey
     private let lock: DirectoryLock
     private let predictions: PredictionService
     private let routes: Router
@@ -74,6 +76,7 @@ package final class StandaloneNode {
         lock = try DirectoryLock(options.state)
         let access = try StandaloneNode.prepareKeys(keys, options, clock)
         let signer = try SigningKey(pem: KeyFile.read(keys + "/log-signing.key.pem"))
+        ownKey = signer.publicKey
         log = try AuditLog.openOrCreate(
             directory: options.state + "/log", origin: "consilium/standalone/\(options.site)", signer: signer, clock: clock,
             pace: .serving)
@@ -159,7 +162,10 @@ package final class StandaloneNode {
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
         self.server = server
-        let endpoint: JSONValue = ["role": "standalone", "site": .string(options.site), "pid": .integer(Int64(getpid())), "url": .string(url)]
+        let endpoint: JSONValue = [
+            "role": "standalone", "site": .string(options.site), "pid": .integer(Int64(getpid())), "url": .string(url),
+            "trustedKeys": .array([options.trustedKey, ownKey].map { .string(Hex.encode($0.bytes)) }),
+        ]
         try DurableFile.writeAtomically(endpoint.prettyBytes(), to: options.state + "/endpoint.json")
         logger.info("node.ready", [("site", .name(options.site)), ("url", .name(url))])
     }

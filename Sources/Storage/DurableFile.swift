@@ -20,7 +20,7 @@ package enum DurableFile {
             _ = unsafe unlink(temporary)
             throw error
         }
-        guard unsafe rename(temporary, path) == 0 else {
+        guard unsafe Glibc.rename(temporary, path) == 0 else {
             let code = errno
             _ = unsafe unlink(temporary)
             throw StorageError("replace", path, code: code)
@@ -76,6 +76,12 @@ package enum DurableFile {
         guard unsafe rmdir(path) == 0 || errno == ENOENT else {
             throw StorageError("remove", path, code: errno)
         }
+    }
+
+    /// Gives a file that is durable another name of the same file system, in place of what has it.
+    package static func rename(_ path: String, to target: String) throws(StorageError) {
+        guard unsafe Glibc.rename(path, target) == 0 else { throw StorageError("rename", path, code: errno) }
+        try syncDirectory(parent(of: target))
     }
 
     /// Names in a directory, sorted, without `.` and `..`.

@@ -20,7 +20,8 @@ let predictCommand = Command(
         .required("input", "FILE", "CSV with a header line that names the schema's feature columns; others are passed over"),
         .flag("as-trained", "the file is laid out as the training files are, header or not"), .required("output", "FILE", "CSV to write; must not exist"),
         .value("quarantine", "FILE", "rows that were refused, and why (default OUTPUT.quarantine.csv)"),
-        .value("dir", "DIR", "the directory of a running node that scores"),
+        .flag("restart", "forget what a run of this output that was cut off has scored; else it goes on from there"),
+        .value("dir", "DIR", "the directory of a running node that scores, with or without a coordinator"),
         .value("key-file", "FILE", "with --dir: file with an API key of role predict"),
         .value("model", "NAME", "with --dir: which model, when several are live"),
         .value("package", "DIR", "score with this package instead, without a running node"),
@@ -32,7 +33,8 @@ let predictCommand = Command(
     let input = try invocation.require("input")
     let output = try invocation.require("output")
     let quarantine = invocation["quarantine"] ?? output + ".quarantine.csv"
-    for path in [output, quarantine] where DurableFile.exists(path) {
+    let mayGoOn = BatchFiles.areBegun(output: output) && !invocation.has("restart")
+    for path in [output, quarantine] where DurableFile.exists(path) && !mayGoOn {
         throw Failure(.cannotCreate, "output-exists", "\(path) exists: name another file, or remove it")
     }
     guard DurableFile.exists(input), !DurableFile.isDirectory(input) else {
@@ -40,77 +42,66 @@ let predictCommand = Command(
     }
     let scorer = try Scorer(invocation)
     defer { scorer.close() }
-    let counts = try score(input, output, quarantine, with: scorer, asTrained: invocation.has("as-trained"))
-    Output(invocation).answer(
-        [
-            "scored": .integer(Int64(counts.scored)), "refused": .integer(Int64(counts.refused)), "output": .string(output),
-            "quarantine": .string(quarantine), "package": .string(scorer.package.digest.hex),
-        ],
-        "\(counts.scored) rows scored by \(scorer.package.name) version \(scorer.package.version), \(counts.refused) refused.\n\(output)\n\(quarantine)")
+    let run: JSONValue = [
+        "batch": 1, "package": .string(scorer.package.digest.hex), "asTrained": .bool(invocation.has("as-trained")), "quarantine": .string(quarantine),
+    ]
+    do {
+        let files = try BatchFiles(output: output, quarantine: quarantine, run: run, restarts: invocation.has("restart"))
+        let before = files.standing
+        let counts = try score(input, files, with: scorer, asTrained: invocation.has("as-trained"))
+        Output(invocation).answer(
+            [
+                "scored": .integer(Int64(counts.scored)), "refused": .integer(Int64(counts.refused)), "output": .string(output),
+                "quarantine": .string(quarantine), "package": .string(scorer.package.digest.hex),
+                "resumedAfter": before.map { .integer(Int64($0.row)) } ?? .null,
+            ],
+            "\(counts.scored) rows scored by \(scorer.package.name) version \(scorer.package.version), \(counts.refused) refused.\n\(output)\n\(quarantine)")
+    } catch let problem as BatchFiles.Problem {
+        throw Failure(.cannotCreate, "batch-files", "\(problem)")
+    }
 }
 
-/// The file appears under its own name when all of it is scored.
-private func score(_ input: String, _ output: String, _ quarantine: String, with scorer: Scorer, asTrained: Bool) throws -> (scored: Int, refused: Int) {
-    let part = output + ".part"
-    for path in [part, quarantine + ".part"] where DurableFile.exists(path) { try DurableFile.remove(path) }
-    let (scoredFile, refusedFile) = (try AppendFile(part), try AppendFile(quarantine + ".part"))
-    let (scoredText, refusedText) = (BufferedFile(scoredFile), BufferedFile(refusedFile))
+/// The files appear under their own names when all of the input is scored.
+private func score(_ input: String, _ files: BatchFiles, with scorer: Scorer, asTrained: Bool) throws -> BatchScoring.Standing {
+    let before = files.standing
+    if let before { Logger.standardError("Going on after row \(before.row): \(before.scored) rows scored, \(before.refused) refused so far.\n") }
+    if files.isComplete, let before {
+        try files.finish(before)
+        return before
+    }
     var batch = try BatchScoring(
-        schema: scorer.package.schema, model: scorer.package.name, isLaidOutAsTrained: asTrained, send: scorer.send, output: scoredText.write,
-        quarantine: refusedText.write)
-    let progress = Progress("Scoring", total: try DurableFile.size(input), unit: "bytes")
-    var bytes = 0
+        schema: scorer.package.schema, model: scorer.package.name, isLaidOutAsTrained: asTrained, after: before, send: scorer.send,
+        output: files.write, quarantine: files.quarantine, step: files.step)
+    let total = try DurableFile.size(input)
+    var progress: Progress?
+    var (bytes, passedOver) = (0, 0)
     var problem: (any Error)?
-    try DataSource.file(input).read { (chunk) throws(TabularError) in
-        guard problem == nil else { return }
-        do {
-            try batch.feed(chunk)
+    do {
+        try DataSource.file(input).read(bytesMax: .max) { (chunk) throws(TabularError) in
+            do {
+                try files.note(chunk)
+                try batch.feed(chunk)
+            } catch {
+                problem = error
+                throw .source(.tooLarge(bytesMax: bytes))
+            }
             bytes += chunk.count
-            progress.update(bytes, note: "\(batch.scored) rows, \(batch.refused) refused")
-        } catch { problem = error }
-    }
-    if problem == nil { do { try batch.finish() } catch { problem = error } }
+            if batch.standing == before { return passedOver = bytes }
+            if progress == nil { progress = Progress("Scoring", total: total - passedOver, unit: "bytes") }
+            progress?.update(bytes - passedOver, note: "\(batch.standing.scored) rows, \(batch.standing.refused) refused")
+        }
+        try batch.finish()
+    } catch { problem = problem ?? error }
     if let problem {
-        progress.stop()
+        progress?.stop()
         guard let failure = problem as? BatchScoring.Failure else { throw problem }
-        throw Failure(failure.status == 503 ? .temporary : failure.status == 401 || failure.status == 403 ? .noPermission : .data, "not-scored", "\(failure)")
+        throw Failure(
+            failure.status == 503 ? .temporary : failure.status == 401 || failure.status == 403 ? .noPermission : .data, "not-scored",
+            "\(failure); the same command goes on from there")
     }
-    for text in [scoredText, refusedText] { try text.finish() }
-    try rename(part, to: output)
-    try rename(quarantine + ".part", to: quarantine)
-    progress.finish(note: "\(batch.scored) rows, \(batch.refused) refused")
-    return (batch.scored, batch.refused)
-}
-
-private func rename(_ path: String, to target: String) throws {
-    // Both are C strings for the call.
-    guard unsafe Glibc.rename(path, target) == 0 else {
-        throw Failure(.inputOutput, "output", "\(path) is complete and could not be renamed to \(target)")
-    }
-}
-
-/// Collects small pieces before they are written.
-private final class BufferedFile {
-    private let file: AppendFile
-    private var bytes: [UInt8] = []
-    private static let flushBytes = 1 << 18
-
-    init(_ file: AppendFile) { self.file = file }
-
-    func write(_ more: [UInt8]) throws {
-        bytes += more
-        if bytes.count >= Self.flushBytes { try flush() }
-    }
-
-    func finish() throws {
-        try flush()
-        try file.sync()
-    }
-
-    private func flush() throws {
-        try file.append(bytes)
-        bytes.removeAll(keepingCapacity: true)
-    }
+    try files.finish(batch.standing)
+    progress?.finish(note: "\(batch.standing.scored) rows, \(batch.standing.refused) refused")
+    return batch.standing
 }
 
 /// Who answers: a running node, or a package in this process.
@@ -141,15 +132,15 @@ private final class Scorer {
             throw Failure(.usage, "usage", "--dir needs --key-file: a key of role predict, from `consilium node key create --output FILE`")
         }
         let key = try Scorer.key(file)
-        let endpoint = try RunningProcess.endpoint(directory, role: "node")
-        let address = try ListenAddress(text: String((endpoint["url"]?.stringValue ?? "").dropFirst("https://".count)), path: "endpoint.url")
-        let authority = try Certificate(pem: String(decoding: DurableFile.read(directory + "/keys/serving-ca.crt.pem", maxBytes: 1 << 16), as: UTF8.self))
-        let client = try HTTPClient(
-            configuration: HTTPClientConfiguration(
-                host: address.host, port: address.port, tls: try TLSContext.client(trust: .authority(authority))))
+        let endpoint = try RunningProcess.nodeEndpoint(directory)
+        let url = endpoint["url"]?.stringValue ?? ""
+        let isPlain = url.hasPrefix("http://")
+        let address = try ListenAddress(text: String(url.dropFirst((isPlain ? "http://" : "https://").count)), path: "endpoint.url")
+        let tls = isPlain ? nil : try TLSContext.client(trust: .authority(try Scorer.authority(directory)))
+        let client = try HTTPClient(configuration: HTTPClientConfiguration(host: address.host, port: address.port, tls: tls))
         package = try Scorer.livePackage(
             client.send(HTTPRequest(method: "GET", target: "/v1/models", headers: ["Authorization": "Bearer \(key)"])), invocation["model"],
-            directory)
+            directory, try Scorer.signers(directory, endpoint))
         send = { body in try Scorer.patiently { try client.send(Scorer.request(body, key), timeoutSeconds: 120) } }
         close = client.close
     }
@@ -175,7 +166,19 @@ private final class Scorer {
         HTTPRequest(method: "POST", target: "/v1/predict", headers: ["Authorization": "Bearer \(key)"], body: body)
     }
 
-    private static func livePackage(_ response: HTTPResponse, _ name: String?, _ directory: String) throws -> VerifiedPackage {
+    private static func authority(_ directory: String) throws -> Certificate {
+        try Certificate(pem: String(decoding: DurableFile.read(directory + "/keys/serving-ca.crt.pem", maxBytes: 1 << 16), as: UTF8.self))
+    }
+
+    /// Whose packages the node takes: a site's are in its directory, a node without a coordinator says it itself.
+    private static func signers(_ directory: String, _ endpoint: JSONValue) throws -> [VerifyingKey] {
+        guard let named = endpoint["trustedKeys"]?.arrayValue else { return try NodeDirectory(opening: directory).trustedKeys }
+        return named.compactMap { $0.stringValue.flatMap { Hex.decode($0) }.flatMap(VerifyingKey.init(bytes:)) }
+    }
+
+    private static func livePackage(
+        _ response: HTTPResponse, _ name: String?, _ directory: String, _ trustedKeys: [VerifyingKey]
+    ) throws -> VerifiedPackage {
         guard response.isSuccess, let models = (try? JSONValue.parse(response.body, dialect: .strict))?["models"]?.arrayValue else {
             throw Failure(.noPermission, "node-refused", response.errorMessage ?? "the node did not say which versions it has")
         }
@@ -185,6 +188,6 @@ private final class Scorer {
                 .usage, "which-model", live.isEmpty ? "no such model is live at this node; see `consilium node models`" : "several models are live: say which with --model")
         }
         return try VerifiedPackage.verify(
-            PackageContents(directory: directory + "/packages/" + digest), trustedKeys: try NodeDirectory(opening: directory).trustedKeys)
+            PackageContents(directory: directory + "/packages/" + digest), trustedKeys: trustedKeys)
     }
 }

@@ -19,10 +19,15 @@ enum RunningProcess {
     /// The node of a directory: a site's, or the state directory of one without a coordinator.
     /// - Parameter keyFile: whose caller acts; nil for the operator at this machine.
     static func node(_ directory: String, keyFile: String? = nil) throws -> APIClient {
-        let isStandalone = !DurableFile.exists(directory + "/config.json5") && DurableFile.exists(directory + "/keys/operator.key")
-        let endpoint = try endpoint(directory, role: isStandalone ? "standalone" : "node")
+        let endpoint = try nodeEndpoint(directory)
         return try client(
             endpoint["url"]?.stringValue ?? "", directory, authority: "serving-ca.crt.pem", key: keyFile ?? directory + "/keys/operator.key")
+    }
+
+    /// Where the node of a directory listens, with or without a coordinator.
+    static func nodeEndpoint(_ directory: String) throws -> JSONValue {
+        let isStandalone = !DurableFile.exists(directory + "/config.json5") && DurableFile.exists(directory + "/keys/operator.key")
+        return try endpoint(directory, role: isStandalone ? "standalone" : "node")
     }
 
     /// Where the process listens.

@@ -22,7 +22,7 @@ import Testing
             try batch.feed(Array(bytes[start..<min(start + chunk, bytes.count)]))
         }
         try batch.finish()
-        #expect(batch.scored == output.lines.count - 1)
+        #expect(batch.standing.scored == output.lines.count - 1)
         return (output.lines, quarantine.lines)
     }
 
