@@ -1,6 +1,7 @@
 import AuditLog
 import Codec
 import Cryptography
+import Glibc
 import HTTP
 import ModelPackage
 import Models
@@ -104,6 +105,8 @@ import Transport
         let entry = try #require(node.log.entries(.deploymentRolledBack).last)
         #expect(entry.role == "node" && entry.details["ended"]?.stringValue == package.digest.hex)
         #expect(entry.details["report"]?["log_evidence"] != nil)
+        // The state has it first, the table of what answers a moment later.
+        while !node.service.deployments.live.canaries.isEmpty { usleep(1000) }
         #expect(Set((0..<20).map { predict(node, key: $0).value["version"]?.intValue ?? 0 }) == [1])
         #expect(node.post(path(package, "live"), [], as: .operator).status == 409)
     }
