@@ -87,6 +87,14 @@ package final class HTTPServer: Sendable {
         for loop in loops { loop.closeConnections(where: matches) }
     }
 
+    /// Runs `body`, which answers several requests from a thread of its own: each loop is woken once for all of them.
+    package func answeringTogether(_ body: () -> Void) {
+        let loops = loops
+        for loop in loops { loop.loop.hold() }
+        body()
+        for loop in loops { loop.loop.release() }
+    }
+
     private var loops: [HTTPServerLoop] { running.withLock { $0?.loops ?? [] } }
 
     static let stopPollMicroseconds: UInt32 = 2_000

@@ -106,6 +106,7 @@ package final class NodeService: @unchecked Sendable {
         configuration.observe = observer()
         let server = HTTPServer(configuration: configuration, handler: handler())
         try server.start()
+        log.deliver(through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() })
         self.server = server
         try writeEndpoint()
         try keepRetention()

@@ -161,6 +161,7 @@ package final class StandaloneNode {
         let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
+        log.deliver(through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() })
         self.server = server
         let endpoint: JSONValue = [
             "role": "standalone", "site": .string(options.site), "pid": .integer(Int64(getpid())), "url": .string(url),

@@ -1,3 +1,4 @@
+import CShims
 import Glibc
 
 /// A file that only grows. `sync` is the acknowledgement: bytes before it may be lost, bytes after it
@@ -6,12 +7,14 @@ import Glibc
 ///
 /// A file may be zeroed ahead: a sync of bytes that take the place of others needs no change of the file's size, and so no
 /// commit of the file system's journal, which is most of what it costs. Whoever reads such a file knows its own end; `trim` cuts
-/// what is left over.
+/// what is left over. Such a file is written past the page cache where the file system can do that (`BlockBuffer`).
 ///
 /// Not for several threads at once.
 package final class AppendFile: @unchecked Sendable {
     // Unchecked: used under its owner's lock or by one thread.
     private let file: Descriptor
+    /// The end of a file that is written past the page cache.
+    private var blocks: BlockBuffer?
     private var isPoisoned = false
     private let zeroAheadBytes: Int
     /// Bytes on disk, those zeroed ahead included.
@@ -24,11 +27,29 @@ package final class AppendFile: @unchecked Sendable {
     package init(_ path: String, mode: UInt32 = 0o600, zeroAheadBytes: Int = 0) throws(StorageError) {
         let isNew = !DurableFile.exists(path)
         let position = zeroAheadBytes == 0 ? O_APPEND : 0
-        file = try Descriptor(opening: path, O_RDWR | O_CREAT | O_NOFOLLOW | position, mode: mode)
-        size = try file.size()
-        self.zeroAheadBytes = zeroAheadBytes
-        allocated = size
+        let flags = O_RDWR | O_CREAT | O_NOFOLLOW | position
+        self.zeroAheadBytes = BlockBuffer.roundedUp(zeroAheadBytes)
+        file = try Self.open(path, flags, mode, &blocks, zeros: zeroAheadBytes > 0 && isNew ? self.zeroAheadBytes : 0)
+        size = blocks == nil ? try file.size() : 0
+        allocated = blocks == nil ? size : self.zeroAheadBytes
         if isNew { try DurableFile.syncDirectory(DurableFile.parent(of: path)) }
+    }
+
+    /// - Parameters:
+    ///   - blocks: set when the file is written past the page cache.
+    ///   - zeros: how many to begin a new file with; 0 for a file that is written through the cache.
+    private static func open(_ path: String, _ flags: Int32, _ mode: UInt32, _ blocks: inout BlockBuffer?, zeros: Int)
+        throws(StorageError) -> Descriptor
+    {
+        if zeros > 0, let file = try? Descriptor(opening: path, flags | consilium_direct, mode: mode) {
+            let buffer = BlockBuffer()
+            if (try? buffer.writeZeros(to: file, in: 0..<zeros)) != nil {
+                blocks = buffer
+                return file
+            }
+            try file.truncate(to: 0)
+        }
+        return try Descriptor(opening: path, flags, mode: mode)
     }
 
     /// Adds bytes at the end.
@@ -38,17 +59,49 @@ package final class AppendFile: @unchecked Sendable {
             if zeroAheadBytes == 0 {
                 try file.write(bytes)
                 allocated = size + bytes.count
-            } else if size + bytes.count <= allocated {
-                try file.write(bytes, at: size)
+                size += bytes.count
             } else {
-                try file.write(bytes + [UInt8](repeating: 0, count: zeroAheadBytes), at: size)
-                allocated = size + bytes.count + zeroAheadBytes
+                if size + bytes.count > allocated { try zeroAhead(size + bytes.count) }
+                try put(bytes)
             }
-            size += bytes.count
         } catch {
             isPoisoned = true
             throw error
         }
+    }
+
+    /// Writes behind the last byte, where zeros are.
+    private func put(_ bytes: [UInt8]) throws(StorageError) {
+        guard let blocks else {
+            try file.write(bytes, at: size)
+            return size += bytes.count
+        }
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let start = size - blocks.count
+            let taken = blocks.add(rest)
+            try blocks.write(to: file, at: start)
+            size += taken
+            rest = rest.dropFirst(taken)
+        }
+    }
+
+    /// Writes zeros from what is there up to some way beyond `end`.
+    private func zeroAhead(_ end: Int) throws(StorageError) {
+        let next = BlockBuffer.roundedUp(end) + zeroAheadBytes
+        if blocks == nil {
+            try file.write([UInt8](repeating: 0, count: next - size), at: size)
+        } else {
+            try BlockBuffer().writeZeros(to: file, in: BlockBuffer.roundedUp(allocated)..<next)
+        }
+        allocated = next
+    }
+
+    /// To be called when bytes were changed on disk that this object has appended: the last block is written again with what
+    /// comes next.
+    package func refresh() throws(StorageError) {
+        guard let blocks, blocks.count > 0 else { return }
+        try blocks.reload(from: file, at: size - blocks.count)
     }
 
     /// Makes everything appended so far durable.

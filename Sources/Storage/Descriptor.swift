@@ -37,20 +37,34 @@ struct Descriptor: ~Copyable {
     }
 
     func write(_ bytes: [UInt8], at position: Int) throws(StorageError) {
+        let code = unsafe bytes.withUnsafeBytes { unsafe put($0, at: position) }
+        if code != 0 { throw StorageError("write", path, code: code) }
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at position: Int) throws(StorageError) {
+        let code = unsafe put(bytes, at: position)
+        if code != 0 { throw StorageError("write", path, code: code) }
+    }
+
+    /// - Returns: 0, or the error's number.
+    private func put(_ bytes: UnsafeRawBufferPointer, at position: Int) -> Int32 {
         var offset = 0
         while offset < bytes.count {
-            let start = offset
-            let count = unsafe bytes.withUnsafeBytes { buffer in
-                // In bounds: `start` is below `bytes.count`.
-                repeated {
-                    unsafe Glibc.pwrite(
-                        number, buffer.baseAddress! + start, buffer.count - start, off_t(position + start))
-                }
+            // In bounds: `offset` is below `bytes.count`.
+            let count = repeated {
+                unsafe Glibc.pwrite(number, bytes.baseAddress! + offset, bytes.count - offset, off_t(position + offset))
             }
-            guard count > 0 else {
-                throw StorageError("write", path, code: count == 0 ? ENOSPC : errno)
-            }
+            guard count > 0 else { return count == 0 ? ENOSPC : errno }
             offset += count
+        }
+        return 0
+    }
+
+    /// Fills the buffer with the file's bytes from a position on.
+    func read(into bytes: UnsafeMutableRawBufferPointer, at position: Int) throws(StorageError) {
+        let count = repeated { unsafe Glibc.pread(number, bytes.baseAddress, bytes.count, off_t(position)) }
+        guard count == bytes.count else {
+            throw StorageError("read", path, code: count < 0 ? errno : EIO)
         }
     }
 

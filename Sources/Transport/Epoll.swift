@@ -39,14 +39,15 @@ import CShims
     /// Makes a waiting ``wait(milliseconds:_:)`` return. Any thread.
     func signal() { consilium_eventfd_signal(wakeUp) }
 
-    /// Waits and hands each ready descriptor to `ready`; wake-ups are swallowed.
-    func wait(milliseconds: Int32, _ ready: (_ descriptor: Int32, _ events: UInt32) -> Void) {
+    /// Waits, calls `woken`, then hands each ready descriptor to `ready`; wake-ups are swallowed.
+    func wait(milliseconds: Int32, woken: () -> Void, ready: (_ descriptor: Int32, _ events: UInt32) -> Void) {
         unsafe withUnsafeTemporaryAllocation(
             of: consilium_event.self, capacity: Int(CONSILIUM_EVENTS_MAX)
         ) { events in
             // Safe: the shim initialises the first `count` elements, at most CONSILIUM_EVENTS_MAX.
             let count = unsafe consilium_epoll_wait(epoll, events.baseAddress, milliseconds)
             precondition(count >= 0, "an open epoll descriptor can be waited for")
+            woken()
             for index in 0..<Int(count) {
                 let event = unsafe events[index]
                 if event.descriptor == wakeUp {

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Telemetry
 
 /// Something that wants to know when its descriptor is ready. Events are hints: a call without data
@@ -21,6 +22,11 @@ package final class EventLoop: @unchecked Sendable {
     private var handlers: [(any EventHandler)?] = []
     private var timers = TimerHeap()
     private let shared = Locked(Shared())
+    /// The loop waits, or is about to, and nobody has woken it yet. Set before the loop looks for closures the last time, read
+    /// after a closure was added: one of the two sees the other.
+    private let isAsleep = Atomic(false)
+    /// The loop's own thread; 0 before it runs.
+    private let ownThread = Atomic<UInt>(0)
     private let name: String
 
     private struct Shared {
@@ -28,7 +34,8 @@ package final class EventLoop: @unchecked Sendable {
         var isStopping = false
         var thread: pthread_t?
         var mustJoin = false
-        var isSignalled = false
+        /// Who wants closures to wait for more of them.
+        var holds = 0
         var hasStopped = false
     }
 
@@ -61,10 +68,26 @@ package final class EventLoop: @unchecked Sendable {
         let mustSignal = shared.withLock { shared in
             if shared.hasStopped { return false }
             shared.closures.append(body)
-            defer { shared.isSignalled = true }
-            return !shared.isSignalled
+            return shared.holds == 0
         }
-        if mustSignal { epoll.signal() }
+        if mustSignal { wake() }
+    }
+
+    /// Until ``release()`` a sleeping loop is not woken by ``execute(_:)``: closures that come at one go cost one wake-up.
+    /// From any thread, for microseconds.
+    package func hold() { shared.withLock { $0.holds += 1 } }
+
+    /// Ends one ``hold()``.
+    package func release() {
+        let mustSignal = shared.withLock { shared in
+            shared.holds -= 1
+            return shared.holds == 0 && !shared.closures.isEmpty
+        }
+        if mustSignal { wake() }
+    }
+
+    private func wake() {
+        if isAsleep.exchange(false, ordering: .sequentiallyConsistent) { epoll.signal() }
     }
 
     /// Calls `body` on the loop's thread after the delay. Only on the loop's thread (or before
@@ -81,8 +104,7 @@ package final class EventLoop: @unchecked Sendable {
 
     /// Whether the caller is the loop's own thread.
     package var isCurrent: Bool {
-        let thread = Thread.current
-        return shared.withLock { $0.thread == thread }
+        ownThread.load(ordering: .relaxed) == UInt(Thread.current)
     }
 
     /// Ends the loop after the closures that wait now, and waits for its thread (unless called on
@@ -117,13 +139,16 @@ package final class EventLoop: @unchecked Sendable {
     private func run() {
         let thread = Thread.current
         shared.withLock { $0.thread = thread }
+        ownThread.store(UInt(thread), ordering: .relaxed)
         now = Self.monotonicMilliseconds()
         while true {
             runClosures()
             while let body = timers.popDue(now) { body() }
             if shared.withLock({ $0.isStopping && $0.closures.isEmpty }) { break }
-            epoll.wait(milliseconds: timeout()) { descriptor, events in
+            epoll.wait(milliseconds: timeout()) {
+                isAsleep.store(false, ordering: .relaxed)
                 now = Self.monotonicMilliseconds()
+            } ready: { descriptor, events in
                 if Int(descriptor) < handlers.count { handlers[Int(descriptor)]?.ready(events) }
             }
             now = Self.monotonicMilliseconds()
@@ -138,7 +163,6 @@ package final class EventLoop: @unchecked Sendable {
 
     private func runClosures() {
         let closures = shared.withLock { shared in
-            shared.isSignalled = false
             guard !shared.closures.isEmpty else { return [@Sendable () -> Void]() }
             defer { shared.closures = [] }
             return shared.closures
@@ -147,6 +171,7 @@ package final class EventLoop: @unchecked Sendable {
     }
 
     private func timeout() -> Int32 {
+        isAsleep.store(true, ordering: .sequentiallyConsistent)
         if shared.withLock({ !$0.closures.isEmpty || $0.isStopping }) { return 0 }
         guard let next = timers.nextDeadline else { return -1 }
         return next <= now ? 0 : Int32(clamping: next - now)

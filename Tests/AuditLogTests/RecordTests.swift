@@ -114,6 +114,8 @@ import Testing
         #expect(try store?.erase(store?.rows(of: "patient-4711") ?? []) == 10)
         #expect(try store?.rows(of: "patient-4711") == [])
         #expect(try store?.erase([id(0), id(77)]) == 0)
+        // What is appended next does not bring back what was in its block.
+        try store?.put(record(20, subject: "patient-1234"))
         store?.close()
         store = nil
         for (name, bytes) in try Files.all(directory.path) {
@@ -121,7 +123,7 @@ import Testing
             #expect(!contains(bytes, salt) && !contains(bytes, found.salt(0)), "\(name)")
         }
         let again = try RecordStore(directory: path)
-        #expect(again.count == 10)
+        #expect(again.count == 11)
         #expect(again.damagedCount == 0)
         #expect(try again.get(id(1))?.record.subject?.text == "patient-1234")
         #expect(try AuditVerifier.verify(directory: directory.path + "/log").size == 20)

@@ -30,15 +30,38 @@ import Testing
             for number in UInt8(1)...9 {
                 try file.append([number, number])
                 try file.sync()
-                let bytes = try DurableFile.read(path, maxBytes: 100)
+                let bytes = try DurableFile.read(path, maxBytes: 1 << 20)
                 let written = (UInt8(1)...number).flatMap { [$0, $0] }
                 #expect(file.size == written.count && bytes.starts(with: written))
-                #expect(bytes.count <= written.count + 8 && bytes[written.count...].allSatisfy { $0 == 0 })
+                #expect(bytes.count <= written.count + 8192 && bytes[written.count...].allSatisfy { $0 == 0 })
             }
             file.trim()
             #expect(try DurableFile.size(path) == 18)
             try file.append([7])
-            #expect(try DurableFile.read(path, maxBytes: 100)[18] == 7)
+            #expect(try DurableFile.read(path, maxBytes: 1 << 20)[18] == 7)
+        }
+    }
+
+    /// Across blocks, what is zeroed ahead, and the memory of a write; and after somebody else changed the last block.
+    @Test func whatIsWrittenPastTheCacheIsWhatWasAppended() throws {
+        try withDirectory { directory in
+            let path = directory + "/log"
+            let file = try AppendFile(path, zeroAheadBytes: 10_000)
+            var expected: [UInt8] = []
+            for (number, count) in [1, 4095, 1, 4095, 4097, 8192, 0, 70_000, 3, 600_000, 262_144, 5].enumerated() {
+                let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) }
+                try file.append(bytes)
+                try file.sync()
+                expected += bytes
+                #expect(file.size == expected.count)
+                #expect(try DurableFile.read(path, maxBytes: 2 << 20).starts(with: expected))
+            }
+            let other = try Descriptor(opening: path, O_RDWR)
+            try other.write([9, 9, 9], at: expected.count - 3)
+            try file.refresh()
+            try file.append([1])
+            file.trim()
+            #expect(try DurableFile.read(path, maxBytes: 2 << 20) == expected.dropLast(3) + [9, 9, 9, 1])
         }
     }
 

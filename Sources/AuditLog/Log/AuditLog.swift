@@ -15,7 +15,7 @@ package struct CommitPace: Sendable {
     /// Each commit at once, and the files show every entry before it is acknowledged.
     package static let immediate = CommitPace(publicationDelay: .zero, gathering: .zero)
     /// For a node that answers thousands of requests a second.
-    package static let serving = CommitPace(publicationDelay: .milliseconds(10), gathering: .microseconds(500))
+    package static let serving = CommitPace(publicationDelay: .milliseconds(100), gathering: .microseconds(500))
 }
 
 /// An append-only, signed log on disk. Safe to use from many threads.
@@ -31,15 +31,27 @@ package final class AuditLog: Sendable {
     let writer: LogWriter
     private let commits: GroupCommit<PendingEntry, Result<UInt64, AuditLogError>>
     let minimum: Locked<UInt64>
+    private let delivery = Locked<Delivery?>(nil)
     /// Who prunes once a day, when that was asked for (`keep`).
     let keeper = Locked<RetentionKeeper?>(nil)
+
+    /// Runs the completions of one commit, which it is given.
+    private struct Delivery: Sendable {
+        // In a struct: a closure that goes through a generic lock is wrapped anew each time.
+        var run: @Sendable (_ tell: () -> Void) -> Void
+
+        static func run(_ delivery: Locked<Delivery?>, _ tell: () -> Void) {
+            if let delivery = delivery.withLock({ $0 }) { delivery.run(tell) } else { tell() }
+        }
+    }
 
     init(writer: LogWriter, minimum: UInt64, gathering: Duration = .zero) {
         self.writer = writer
         self.minimum = Locked(minimum)
         commits = GroupCommit(
             batchItemsMax: Self.batchEntriesMax, queueBatchesMax: Self.queueBatchesMax,
-            gathering: gathering, idle: { writer.publishWhenDue() }
+            gathering: gathering,
+            pauses: .init(idle: { writer.publishWhenDue() }, deliver: { [delivery] in Delivery.run(delivery, $0) })
         ) { .success(PendingEntry.commit($0, writer)) }
     }
 
@@ -65,6 +77,12 @@ package final class AuditLog: Sendable {
         var pending = PendingEntry(entry: try encode(entry))
         if let record { pending.record = (record.store, try EncodedRecord(record.record)) }
         try commits.submit(pending) { result in completion(result.flatMap { $0 }) }
+    }
+
+    /// From now on the completions of a commit are run by `delivery`, together: a server that answers from them wakes its
+    /// loop once for all.
+    package func deliver(through delivery: @escaping @Sendable (_ tell: () -> Void) -> Void) {
+        self.delivery.withLock { $0 = Delivery(run: delivery) }
     }
 
     /// Commits what waits and ends the log's threads. Appends are refused from here on. Not from a callback of the log.

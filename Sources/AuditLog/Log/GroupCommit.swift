@@ -14,6 +14,14 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
         var outcome: Outcome?
     }
 
+    /// What runs between commits, on the thread.
+    struct Pauses: Sendable {
+        /// Called after a batch was told of and while nothing waits; gives the seconds after which it wants to be called again.
+        var idle: @Sendable () -> Double?
+        /// Is given the telling of a batch, to run it; so that who is told can gather what follows from it.
+        var deliver: @Sendable (_ tell: () -> Void) -> Void
+    }
+
     private let batchItemsMax: Int
     private let queueBatchesMax: Int
     private let lock = Lock()
@@ -22,24 +30,28 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
     private var thread: WorkerThread?
     private let commit: ([Item]) -> Outcome
     private let gatheringSeconds: Double
-    private let idle: (() -> Double?)?
+    private let pauses: Pauses?
     /// Items at which the waiting thread is woken.
     private var wakeAt = 1
     /// Items of the last batch and those that had come when it was done.
     private var expected = 1
 
+    /// No batch waits for more items than these: sharing a sync saves little then.
+    static var gatheredItemsMax: Int { 8 }
+    /// Times of gathering without an item after which the thread sleeps until one comes.
+    private static var quietTimesMax: Int { 4 }
+
     /// - Parameters:
     ///   - batchItemsMax: items in one commit at most.
     ///   - queueBatchesMax: batches that may wait; more are refused as `overloaded`.
     ///   - gathering: how long a batch waits for as many items as are expected from what came before.
-    ///   - idle: called on the thread while nothing waits; gives the seconds after which it wants to be called again.
     ///   - commit: called on the thread; gives one receipt for each item or an error for all.
     init(
-        batchItemsMax: Int, queueBatchesMax: Int, gathering: Duration = .zero, idle: (@Sendable () -> Double?)? = nil,
+        batchItemsMax: Int, queueBatchesMax: Int, gathering: Duration = .zero, pauses: Pauses? = nil,
         commit: @escaping @Sendable ([Item]) -> Outcome
     ) {
         gatheringSeconds = Double(gathering.components.attoseconds) * 1e-18
-        self.idle = idle
+        self.pauses = pauses
         self.batchItemsMax = batchItemsMax
         self.queueBatchesMax = queueBatchesMax
         self.commit = commit
@@ -98,37 +110,48 @@ final class GroupCommit<Item: Sendable, Receipt: Sendable>: @unchecked Sendable 
             batch.outcome = outcome
             batch.done.broadcast()
             batch.done.unlock()
-            for (position, completion) in batch.completions {
-                completion(outcome.map { $0[position] })
+            guard !batch.completions.isEmpty else { continue }
+            func tell() {
+                for (position, completion) in batch.completions { completion(outcome.map { $0[position] }) }
             }
+            if let pauses { pauses.deliver(tell) } else { tell() }
         }
     }
 
     private func take() -> Batch? {
+        let pause = pauses?.idle()
         lock.lock()
         defer { lock.unlock() }
-        let alreadyHere = queue.first?.items.count ?? 0
-        while queue.isEmpty && !isClosed { waitForFirst() }
-        gather(expected + alreadyHere)
+        if gatheringSeconds > 0 { gather(expected + (queue.first?.items.count ?? 0)) }
+        if queue.isEmpty { waitForFirst(pause) }
         expected = queue.first?.items.count ?? 1
         return queue.isEmpty ? nil : queue.removeFirst()
     }
 
-    private func waitForFirst() {
-        guard let idle else { return lock.wait() }
-        lock.unlock()
-        let seconds = idle()
-        lock.lock()
-        guard queue.isEmpty && !isClosed else { return }
-        guard let seconds else { return lock.wait() }
-        _ = lock.wait(seconds: seconds)
+    private func waitForFirst(_ pause: Double?) {
+        var pause = pause
+        while queue.isEmpty && !isClosed {
+            guard let seconds = pause else {
+                lock.wait()
+                continue
+            }
+            guard !lock.wait(seconds: seconds) else { continue }
+            lock.unlock()
+            pause = pauses?.idle()
+            lock.lock()
+        }
     }
 
-    /// Waits a moment for more items of the first batch.
+    /// Waits a moment for more items of the first batch. While items keep coming the thread is woken once for a batch, not
+    /// for its first item.
     private func gather(_ wanted: Int) {
-        guard gatheringSeconds > 0, let batch = queue.first else { return }
-        wakeAt = min(wanted, batchItemsMax)
-        while batch.items.count < wakeAt, !isClosed, lock.wait(seconds: gatheringSeconds) {}
-        wakeAt = 1
+        wakeAt = min(wanted, batchItemsMax, Self.gatheredItemsMax)
+        defer { wakeAt = 1 }
+        var quietTimes = 0
+        while !isClosed, quietTimes < Self.quietTimesMax, (queue.first?.items.count ?? 0) < wakeAt {
+            if lock.wait(seconds: gatheringSeconds) { continue }
+            if !queue.isEmpty { return }
+            quietTimes += 1
+        }
     }
 }

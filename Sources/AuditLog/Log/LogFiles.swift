@@ -21,8 +21,11 @@ struct LogFiles: Sendable {
 
     /// The file at a path below the log; nil when there is none.
     func read(_ path: String) throws(AuditLogError) -> [UInt8]? {
+        let full = directory + "/" + path
         do {
-            return try DurableFile.read(directory + "/" + path, maxBytes: Self.fileBytesMax)
+            let bytes = try DurableFile.read(full, maxBytes: Self.fileBytesMax)
+            // A partial file that loses its name while it is read may be written again at once, for another name.
+            return path.contains(".p/") && !DurableFile.exists(full) ? nil : bytes
         } catch {
             if error.isNotFound || error.code == ENOTDIR { return nil }
             throw .storage(error)

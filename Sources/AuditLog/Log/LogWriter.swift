@@ -40,8 +40,10 @@ final class LogWriter: @unchecked Sendable {
     private var unsynced: [String] = []
     /// Segments before the present one that were not yet given to the flusher.
     private var oldSegments: [String] = []
-    /// Full files that are not written yet, because the last publication failed or has not begun.
-    private var unpublished: [(path: TilePath, bytes: [UInt8])] = []
+    /// Full files that are not written yet.
+    private var unwritten: [(path: TilePath, bytes: [UInt8])] = []
+    /// Full files that the checkpoint in the directory does not cover yet.
+    private var unpublished: [TilePath] = []
     private var publishedPartials: [TilePath]
     /// Whether the files show everything; when they must, if not; and whether that has failed.
     private var publication = (isComplete: true, next: ContinuousClock.now, hasFailed: false)
@@ -69,8 +71,8 @@ final class LogWriter: @unchecked Sendable {
         flusher = LogFlusher(files: files, state: state)
     }
 
-    /// Makes entries durable and visible. One write and one sync for all of them; head, tiles and bundle too are written at
-    /// once unless that was done a moment ago.
+    /// Makes entries durable and visible to this process. One write and one sync for all of them; the files of the log are
+    /// brought up to date before it returns when the log has no publication delay, else by ``publishWhenDue()``.
     func commit(_ items: [EncodedEntry]) -> Result<[UInt64], AuditLogError> {
         if let failure { return .failure(failure) }
         do {
@@ -78,13 +80,14 @@ final class LogWriter: @unchecked Sendable {
             if publication.hasFailed { try publish() }
             if segment == nil { try beginSegment() }
             let first = edge.size
-            let isDue = publicationDelay == .zero || ContinuousClock.now >= publication.next
-            try makeDurable(items, isSigned: isDue)
-            // Full files are read from the disk, so they are there before anybody asks for them.
-            if isDue || !unpublished.isEmpty {
+            let isAtOnce = publicationDelay == .zero
+            try makeDurable(items, isSigned: isAtOnce)
+            if isAtOnce {
                 try publish()
             } else {
                 publication.isComplete = false
+                // Readers of this process take full files from the disk, so they are there before anybody asks for them.
+                try writeFullFiles()
                 show()
             }
             // What was asked for is done; if there is no room for a new segment the next commit says so.
@@ -95,7 +98,7 @@ final class LogWriter: @unchecked Sendable {
         }
     }
 
-    /// Brings the files up to date when their time has come.
+    /// Brings the files up to date when their time has come. Called after answers have gone out and while nothing waits.
     /// - Returns: seconds until then; nil when they show everything.
     func publishWhenDue() -> Double? {
         guard !publication.isComplete, !publication.hasFailed, failure == nil else { return nil }
@@ -148,7 +151,7 @@ final class LogWriter: @unchecked Sendable {
         note = isSigned ? frame.note : nil
         lastMilliseconds = now
         unsynced += filled.map(\.path.text)
-        unpublished += filled
+        unwritten += filled
     }
 
     /// A failed sync is final: the kernel may have dropped the pages. A failed write is not: nothing was acknowledged,
@@ -168,20 +171,29 @@ final class LogWriter: @unchecked Sendable {
 
     /// Writes the files of the present size; the checkpoint last, then the partial files nobody needs any more.
     private func publish() throws(AuditLogError) {
+        try writeFullFiles()
         publication = (false, ContinuousClock.now + publicationDelay, true)
-        for (path, bytes) in unpublished { try files.write(bytes, to: path.text) }
         for (path, bytes) in edge.partialFiles where !publishedPartials.contains(path) {
             try files.write(bytes, to: path.text)
         }
         try files.replace(AuditVerifier.headFile, with: signedNote())
         let partials = edge.partialPaths
         for path in publishedPartials where !partials.contains(path) { files.removePartial(path) }
-        for (path, _) in unpublished { files.removePartialDirectory(of: path) }
+        for path in unpublished { files.removePartialDirectory(of: path) }
         publishedPartials = partials
         unpublished = []
         publication.isComplete = true
         publication.hasFailed = false
         show()
+    }
+
+    private func writeFullFiles() throws(AuditLogError) {
+        guard !unwritten.isEmpty else { return }
+        publication.hasFailed = true
+        for (path, bytes) in unwritten { try files.write(bytes, to: path.text) }
+        unpublished += unwritten.map(\.path)
+        unwritten = []
+        publication.hasFailed = false
     }
 
     /// Lets readers of this process see everything; the files follow.

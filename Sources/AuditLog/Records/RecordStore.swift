@@ -107,7 +107,10 @@ package final class RecordStore: Sendable {
             var count = 0
             for (number, erasure, rows) in try plan(Set(ids)) {
                 guard let segment = segments.withLock({ $0[number] }) else { continue }
-                try segment.erase(erasure)
+                let isDone = try writer.withLock { writer throws(AuditLogError) in
+                    try writer.whileQuiet(number) { () throws(AuditLogError) in try segment.erase(erasure) }
+                }
+                if !isDone { try segment.erase(erasure) }
                 index.withLock { $0.remove(rows: rows) }
                 count += rows
             }

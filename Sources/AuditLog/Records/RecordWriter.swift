@@ -40,6 +40,21 @@ struct RecordWriter {
         return start
     }
 
+    /// Changes a segment while nothing is appended to it, if it is the one that grows.
+    /// - Returns: false when it is not; then nothing was done.
+    mutating func whileQuiet(_ number: Int, _ change: () throws(AuditLogError) -> Void) throws(AuditLogError) -> Bool {
+        guard number == last, let file else { return false }
+        do {
+            try change()
+            try storage(file.refresh)
+        } catch {
+            // What was changed must not come back with the next block.
+            self.file = nil
+            throw error
+        }
+        return true
+    }
+
     /// After a failed write the tail is cut off, since it may hold a part of a person's data that no index knows, and the
     /// next commit begins a new segment. After a failed sync nothing more is taken.
     private mutating func abandon(cutTo size: Int, _ error: StorageError) {
