@@ -29,6 +29,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
     case pipelines, setPipeline, removePipeline
     case stage, approve, override, shadow, canary, standby, unstage, suspend, retire, stop, start
     case history, rollout
+    case rules, proposeRules, confirmRules, evaluate
 
     /// HTTP method.
     package var method: String {
@@ -37,7 +38,7 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .repositoryIndex, .load, .unload, .erase, .createKey, .install, .configure, .setPipeline: "POST"
         case .revokeKey, .removePipeline: "DELETE"
         case .stage, .approve, .override, .shadow, .canary, .standby, .unstage: "POST"
-        case .suspend, .retire, .stop, .start: "POST"
+        case .suspend, .retire, .stop, .start, .proposeRules, .confirmRules, .evaluate: "POST"
         default: "GET"
         }
     }
@@ -90,6 +91,9 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .start: "/v1/start"
         case .history: "/v1/history"
         case .rollout: "/v1/rollout"
+        case .rules, .proposeRules: "/v1/rules"
+        case .confirmRules: "/v1/rules/{digest}/confirm"
+        case .evaluate: "/v1/models/{digest}/evaluate"
         }
     }
 
@@ -100,10 +104,10 @@ package enum Endpoint: String, CaseIterable, Sendable {
         case .predict, .infer, .versionInfer: .roles([.predict])
         case .feedback: .roles([.feedback])
         case .makeLive, .rollback, .load, .unload, .erase, .keys, .createKey, .revokeKey, .install, .configure, .setPipeline, .removePipeline: .roles([.operator])
-        case .stage, .shadow, .canary, .standby, .unstage, .retire: .roles([.operator])
-        case .approve, .suspend: .roles([.operator, .overseer])
+        case .stage, .shadow, .canary, .standby, .unstage, .retire, .proposeRules, .evaluate: .roles([.operator])
+        case .approve, .suspend, .confirmRules: .roles([.operator, .overseer])
         case .override, .stop, .start: .roles([.overseer])
-        case .metrics, .history, .rollout, .pipelines: .roles([.operator, .overseer, .auditor])
+        case .metrics, .history, .rollout, .rules, .pipelines: .roles([.operator, .overseer, .auditor])
         case .decision: .roles([.overseer, .auditor])
         case .models, .server, .serverSlash, .modelsStats, .repositoryIndex, .model, .modelReady,
             .modelConfig, .modelStats, .version, .versionReady, .versionConfig, .versionStats:
@@ -129,8 +133,8 @@ package enum Endpoint: String, CaseIterable, Sendable {
             .modelsStats, .repositoryIndex, .model, .modelReady, .modelConfig, .modelStats, .version, .versionReady,
             .versionConfig, .versionStats:
             .models
-        case .configure, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
-        case .metrics, .erase, .history, .rollout, .stop, .start, .keys, .createKey, .revokeKey, .install, .pipelines, .setPipeline, .removePipeline: .everything
+        case .configure, .evaluate, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire: .models
+        case .metrics, .erase, .history, .rollout, .rules, .proposeRules, .confirmRules, .stop, .start, .keys, .createKey, .revokeKey, .install, .pipelines, .setPipeline, .removePipeline: .everything
         }
     }
 

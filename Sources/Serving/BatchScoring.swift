@@ -23,8 +23,11 @@ package struct BatchScoring {
 
     /// How far a file is scored: all rows up to one, from 1, are in the output or in quarantine.
     package struct Standing: Equatable, Sendable {
+        /// The last row.
         package var row = 0
+        /// Rows in the output.
         package var scored = 0
+        /// Rows in quarantine.
         package var refused = 0
     }
 

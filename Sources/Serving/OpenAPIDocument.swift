@@ -77,6 +77,8 @@ package enum OpenAPIDocument {
         case .createKey: json("KeyRequest", required: true)
         case .setPipeline: ["required": true, "content": ["application/json": ["schema": ["type": "object"]]]]
         case .configure: json("ConfigureRequest", required: true)
+        case .proposeRules: ["required": true, "content": ["application/json": ["schema": ["type": "object"]]]]
+        case .evaluate: ["required": true, "content": ["text/csv": ["schema": ["type": "string"]]]]
         case .install: ["required": true, "content": ["application/octet-stream": ["schema": ["type": "string"]]]]
         case .rollback: json("RollbackRequest", required: false)
         case .repositoryIndex: json("IndexRequest", required: false)
@@ -147,6 +149,10 @@ package enum OpenAPIDocument {
         case .stop: "Refuse every prediction from now on."
         case .start: "Lift a stop."
         case .history: "What was live at a time, who approved it and on which evidence."
+        case .rules: "What the site asks of versions without a plan."
+        case .proposeRules: "Other rules for versions without a plan, in force when enough people agree."
+        case .confirmRules: "Agree to proposed rules."
+        case .evaluate: "Measure a version without a plan on labelled rows."
         case .makeLive: "Let a version answer."
         case .rollback: "Bring the version before back."
         case .metrics: "Prometheus metrics."

@@ -108,7 +108,7 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        if path == Endpoint.install.path { return ServingLimits.packageBytes }
+        if path == Endpoint.install.path || path.hasPrefix("/v1/models/") && path.hasSuffix("/evaluate") { return ServingLimits.packageBytes }
         return path == Endpoint.predict.path || path.hasSuffix("/infer")
             ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
     }
@@ -174,6 +174,9 @@ package final class PredictionService: Sendable {
         case .revokeKey: try revokeKey(parameters["id"], principal, responder)
         case .configure, .stage, .approve, .override, .shadow, .canary, .standby, .unstage, .suspend, .retire:
             try change(endpoint, parameters["digest"], request.body, principal, responder)
+        case .evaluate: try evaluate(parameters["digest"], request.body, principal, responder)
+        case .rules: responder.respond(.json(deployments.current.siteRulesJSON))
+        case .proposeRules, .confirmRules: try changeRules(endpoint, parameters, request.body, Actor(principal), responder)
         case .stop, .start: try changeStop(endpoint, request.body, Actor(principal), responder)
         case .rollout: responder.respond(.json(deployments.lanesJSON()))
         case .history: responder.respond(.json(try historyJSON(request)))

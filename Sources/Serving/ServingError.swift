@@ -58,6 +58,14 @@ package enum ServingError: Error, Equatable, Sendable, CustomStringConvertible {
 }
 
 extension ServingError {
+    /// Whether an evaluation or approvals are missing.
+    package var isOfRules: Bool {
+        switch self {
+        case .gates, .approval: true
+        default: false
+        }
+    }
+
     /// Whether the caller may not have what was asked for, as things stand; else something is wrong with the node.
     package var isRefusal: Bool {
         switch self {

@@ -162,7 +162,11 @@ extension NodeService {
         guard let digest = Digest(hex: hex) else { throw ServingError.unknownVersion }
         let deployments = predictions.deployments
         let model = try deployments.load(digest)
-        let plan = deployments.current.versions[digest]?.rules.plan
+        let rules = deployments.current.versions[digest]?.rules
+        guard rules?.site == nil else {
+            throw ServingError.gates(problem: "the site's own rules govern this version: measure it on a file of rows (node evaluate --rows FILE)")
+        }
+        let plan = rules?.plan
         try deployments.note(
             core.evaluate(model.package, intercept: model.intercept, plan: plan, at: clock.now()), of: digest, by: actor)
         return deployments.current.versions[digest]?.json ?? .null

@@ -84,7 +84,7 @@ package final class StandaloneNode {
             .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
-        for release in releases { try StandaloneNode.begin(release, predictions.deployments, options.site) }
+        for release in releases { try StandaloneNode.begin(release, predictions.deployments, options.site, logger) }
         log.keep(try Retention(days: options.retentionDays), clock: clock)
         var router = Router()
         predictions.mount(on: &router)
@@ -104,8 +104,9 @@ package final class StandaloneNode {
     }
 
     /// A package that is new here goes live. One that was here before is what the log says it is: a restart with the same
-    /// packages neither brings back what a person took out nor ends what a person began.
-    private static func begin(_ release: VerifiedPackage, _ deployments: Deployments, _ site: String) throws {
+    /// packages neither brings back what a person took out nor ends what a person began. Where the site's rules ask for evaluation or
+    /// approvals, it waits for them.
+    private static func begin(_ release: VerifiedPackage, _ deployments: Deployments, _ site: String, _ logger: Logger) throws {
         let state = deployments.current
         if let known = state.versions[release.digest] {
             let isIdle = [.candidate, .evaluated, .approved, .superseded].contains(known.status) && !known.wasRolledBack
@@ -113,7 +114,10 @@ package final class StandaloneNode {
         } else {
             try deployments.install(release, actor: site)
         }
-        try deployments.makeLive(release.digest, actor: site)
+        do { try deployments.makeLive(release.digest, actor: site) } catch {
+            guard error.isOfRules else { throw error }
+            logger.warning("version.waits", [("model", .name(release.name)), ("digest", .name(release.digest.hex)), ("for", .name("\(error)"))])
+        }
     }
 
     /// Makes what a first start needs and leaves what is there.

@@ -7,6 +7,7 @@ import Cryptography
 import Serving
 import Simulation
 import Storage
+import Study
 import Telemetry
 
 private let directory = Option.required("dir", "DIR", "the node's directory")
@@ -46,14 +47,39 @@ let rolloutCommands: [Command] = [
     changing(words: ["node", "suspend"], "take a version out because something is wrong with it", [reason]),
     changing(words: ["node", "override"], "let a version through that missed a bound, where policy.json5 allows it (gateOverride)", [neededReason]),
     Command(
-        words: ["node", "evaluate"], summary: "hold a version against its plan's bounds on the site's own rows of today", operands: [version],
-        options: [directory, keyFile]
+        words: ["node", "evaluate"], summary: "hold a version against its plan's bounds on the site's own rows of today, or against the site's rules on a file",
+        operands: [version],
+        options: [directory, keyFile, .value("rows", "FILE", "for a version without a plan: CSV of labelled rows with a header line")]
     ) { invocation in
         let (client, shown) = try find(invocation)
-        let measured = try client.call("POST", "/v1/node/models/\(shown["digest"]?.stringValue ?? "")/evaluate", timeoutSeconds: 3600)
+        let rows = try invocation["rows"].map { try DurableFile.read($0, maxBytes: ServingLimits.packageBytes) }
+        let digest = shown["digest"]?.stringValue ?? ""
+        let measured = try client.call(
+            "POST", rows == nil ? "/v1/node/models/\(digest)/evaluate" : "/v1/models/\(digest)/evaluate", body: rows ?? [], timeoutSeconds: 3600)
         let findings = (measured["findings"]?.arrayValue ?? []).map { ($0["passed"] == true ? "  ok      " : "  missed  ") + ($0["sentence"]?.stringValue ?? "") }
         Output(invocation).answer(
             measured, (["version \(measured["version"]?.intValue ?? 0) is \(measured["status"]?.stringValue ?? "")"] + findings).joined(separator: "\n"))
+    },
+    Command(words: ["node", "rules", "show"], summary: "show what the site asks of versions without a plan", options: [directory, keyFile]) { invocation in
+        let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+        try answerRules(invocation, client.call("GET", "/v1/rules"))
+    },
+    Command(
+        words: ["node", "rules", "set"], summary: "propose what the site asks of versions without a plan: bounds, approvals, canary",
+        operands: ["FILE"], options: [directory, keyFile]
+    ) { invocation in
+        let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+        try answerRules(invocation, client.call("POST", "/v1/rules", body: DurableFile.read(invocation.operands[0], maxBytes: SiteRules.bytesMax)))
+    },
+    Command(
+        words: ["node", "rules", "confirm"], summary: "agree to proposed rules, as another person than who proposed them", operands: ["DIGEST"],
+        options: [directory, keyFile]
+    ) { invocation in
+        guard let digest = Digest(hex: invocation.operands[0]) else {
+            throw Failure(.usage, "usage", "give the digest of the proposed rules, 64 hexadecimal digits; `consilium node rules show` shows it")
+        }
+        let client = try RunningProcess.node(try invocation.require("dir"), keyFile: invocation["key-file"])
+        try answerRules(invocation, client.call("POST", "/v1/rules/\(digest.hex)/confirm"))
     },
     Command(
         words: ["node", "configure"], summary: "set threshold, abstain band and calibration of a version at this site", operands: [version],
@@ -85,6 +111,17 @@ let rolloutCommands: [Command] = [
         ]
     ) { invocation in try history(invocation) },
 ]
+
+private func answerRules(_ invocation: Invocation, _ answer: JSONValue) throws {
+    var lines = [answer["digest"]?.stringValue.map { "in force: \($0)" } ?? "The site asks nothing of versions without a plan."]
+    if let rules = answer["rules"], rules != .null { lines.append(String(decoding: rules.prettyBytes(), as: UTF8.self)) }
+    if let proposed = answer["proposed"], proposed != .null {
+        let given = proposed["confirmations"]?.arrayValue?.count ?? 0
+        lines.append("proposed: \(proposed["digest"]?.stringValue ?? ""), \(given) of \(answer["confirmations_needed"]?.intValue ?? 0) people have agreed (node rules confirm)")
+        lines.append(String(decoding: (proposed["rules"] ?? .null).prettyBytes(), as: UTF8.self))
+    }
+    Output(invocation).answer(answer, lines.joined(separator: "\n"))
+}
 
 private func changing(words: [String], _ summary: String, _ options: [Option] = [], path last: String? = nil) -> Command {
     Command(words: words, summary: summary, operands: [version], options: [directory, keyFile] + options) { invocation in

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models that numpy trained, written with safetensors and onnx, imported with `consilium model import`, served, and held against
 numpy, onnxruntime and shap. The background of shap is the whole training set: its default would subsample."""
-import json, pathlib, subprocess, sys, warnings
+import hashlib, json, pathlib, subprocess, sys, warnings
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -162,6 +162,47 @@ def path_integral(network, background, row, steps=4096):
     return total / steps * (row - background)
 
 
+def governed(workspace, description, train, y):
+    held_out, rules, text = (workspace.path / name for name in ("held-out.csv", "rules.json5", "import.json5"))
+    names = [f["name"] for f in SCHEMA["features"]]
+    lines = [",".join(str(row[n]) for n in names) + f",{int(label)}" for row, label in zip(train, y)]
+    held_out.write_text("\n".join([",".join(names) + ",default", *lines]) + "\n")
+    pinned = hashlib.sha256(held_out.read_bytes()).hexdigest()
+    rules.write_text("{ consilium: 'site-rules/1', siteGates: [{ metric: 'auc', atLeast: 0.6 }], rollout: { approvals: 2 }, heldOut: '%s' }" % pinned)
+    text.write_text(json.dumps(description))
+    with workspace.node() as node:
+        def command(*words):
+            done = subprocess.run([workspace.binary, *words, "--dir", str(node.state), "--json"], capture_output=True, text=True)
+            return done.returncode, json.loads(done.stdout)
+
+        keys = {}
+        for person in ("ada", "ben", "eve"):
+            keys[person] = str(node.state / f"{person}.key")
+            command("node", "key", "create", "--name", person, "--role", "operator" if person == "ada" else "overseer", "--output", keys[person])
+        check("rules in force", command("node", "rules", "set", str(rules))[1]["digest"] is not None)
+        code, version = command("model", "import", str(workspace.path / "linear.safetensors"), "--document", str(text))
+        digest = version["package"]
+        check("promote waits for an evaluation", command("node", "promote", digest)[0] != 0)
+        code, measured = command("node", "evaluate", digest, "--rows", str(held_out))
+        check("evaluated on the site's file", code == 0 and measured["status"] == "evaluated" and measured["held_out"] == pinned, measured)
+        check("promote waits for two people", command("node", "promote", digest)[0] != 0)
+        for person in ("ben", "eve"):
+            code, shown = command("node", "approve", digest, "--evidence", measured["evidence"], "--key-file", keys[person])
+            check(f"{person} approves", code == 0, shown)
+        check("promote", command("node", "promote", digest)[0] == 0)
+        loose = workspace.path / "loose.json5"
+        loose.write_text("{ consilium: 'site-rules/1', none: true }")
+        code, proposed = command("node", "rules", "set", str(loose), "--key-file", keys["ada"])
+        check("nobody loosens the rules alone", code == 0 and proposed["digest"] is not None and proposed["proposed"]["confirmations"] == [])
+        check("whoever proposed does not agree", command("node", "rules", "confirm", proposed["proposed"]["digest"], "--key-file", keys["ada"])[0] != 0)
+        for person in ("ben", "eve"):
+            code, proposed_now = command("node", "rules", "confirm", proposed["proposed"]["digest"], "--key-file", keys[person])
+        check("two others do", code == 0 and proposed_now["digest"] is None)
+        code, history = command("model", "history", "--model", "governed")
+        approvals = history["models"][0]["periods"][-1]["approvals"]
+        check("history says who approved", [a["person"] for a in approvals] == ["ben", "eve"], history)
+
+
 def main():
     workspace = Workspace()
     importer = Importer(workspace)
@@ -232,6 +273,10 @@ def main():
             check(f"round trip of {name}", difference <= 2e-6, difference)
             for field in ("origin", "run", "roster"):
                 check(f"{field} of {name}", field in manifest["provenance"] and manifest["provenance"]["origin"]["by"] == "Tests/reference")
+
+        # The site's rules hold for what it imports: measured on its rows, approved by two people.
+        importer.serve(workspace.path / "linear.safetensors", document("governed", background, layers=torch_names[:1]))
+        governed(workspace, document("governed", background, layers=torch_names[:1], version=2), train, y)
 
         # What is refused, by name.
         unsupported = helper.make_model(helper.make_graph(

@@ -10,7 +10,7 @@ extension DeploymentState.Event {
     var entryType: EntryType {
         switch self {
         case .installed, .restaged, .shadowed, .canaried, .advanced, .stoodBy: .deploymentStaged
-        case .configured: .configurationChanged
+        case .configured, .rulesProposed, .rulesConfirmed: .configurationChanged
         case .evaluated: .gatesChecked
         case .overridden: .deploymentOverridden
         case .approved: .deploymentApproved
@@ -36,6 +36,8 @@ extension DeploymentState.Event {
         entry.details["at"] = .integer(time.milliseconds)
         switch self {
         case .installed(_, let model, _, _, _): entry.model = model
+        case .rulesProposed(let rules): entry.payloadDigest = rules.digest
+        case .rulesConfirmed(let digest): entry.payloadDigest = digest
         case .rolledBack(let model, _):
             entry.model = model
             let canary = state.canaryToEnd(model)
@@ -72,6 +74,8 @@ extension DeploymentState.Event {
         case .advanced(_, let step, let report): ["role": "canary", "step": .integer(Int64(step)), "report": report]
         case .stoodBy: ["role": "standby"]
         case .unstaged(_, let report), .madeLive(_, let report), .rolledBack(_, let report): report.map { ["report": $0] } ?? [:]
+        case .rulesProposed(let rules): ["siteRules": "proposed", "document": .string(rules.text), "person": .string(actor.person)]
+        case .rulesConfirmed: ["siteRules": "confirmed", "person": .string(actor.person)]
         case .retired: [:]
         }
     }
@@ -90,6 +94,15 @@ extension DeploymentState.Event {
             guard let event = Self.staged(digest, entry) else { return nil }
             self = event
         case (.configurationChanged, let digest?):
+            if let step = details["siteRules"]?.stringValue {
+                guard step == "proposed" else {
+                    self = .rulesConfirmed(digest)
+                    return
+                }
+                guard let text = details["document"]?.stringValue, let rules = try? SiteRules(parsing: Array(text.utf8), dialect: .strict) else { return nil }
+                self = .rulesProposed(rules)
+                return
+            }
             guard let settings = SiteSettings(intercept: details["intercept"]?.stringValue, text: details["settings"]?.stringValue)
             else { return nil }
             self = .configured(digest, settings)

@@ -25,6 +25,9 @@ extension DeploymentState {
         case rolledBack(model: String, report: JSONValue? = nil)
         case suspended(Digest, reason: String)
         case retired(Digest)
+        /// The site's rules for versions without a plan: in force at once, or when enough people agree.
+        case rulesProposed(SiteRules)
+        case rulesConfirmed(Digest)
         case stopped(reason: String)
         case started(reason: String)
 
@@ -46,6 +49,8 @@ extension DeploymentState {
             case .rolledBack: "rollback"
             case .suspended: "suspend"
             case .retired: "retire"
+            case .rulesProposed: "change of the site's rules"
+            case .rulesConfirmed: "agreement to the site's rules"
             case .stopped: "stop"
             case .started: "start"
             }
@@ -59,7 +64,7 @@ extension DeploymentState {
                 .canaried(let digest, _), .advanced(let digest, _, _), .stoodBy(let digest), .unstaged(let digest, _),
                 .madeLive(let digest, _), .suspended(let digest, _), .retired(let digest):
                 digest
-            case .rolledBack, .stopped, .started: nil
+            case .rolledBack, .rulesProposed, .rulesConfirmed, .stopped, .started: nil
             }
         }
 
@@ -68,7 +73,7 @@ extension DeploymentState {
             let idle: Set<Status> = [.candidate, .evaluated, .approved, .superseded]
             let all = Set(Status.allCases)
             switch self {
-            case .installed, .rolledBack, .stopped, .started: return nil
+            case .installed, .rolledBack, .rulesProposed, .rulesConfirmed, .stopped, .started: return nil
             case .configured, .evaluated: return all.subtracting([.suspended])
             case .overridden: return [.refused]
             case .approved: return idle.union([.shadow, .canary, .standby, .retired])
@@ -87,7 +92,7 @@ extension DeploymentState {
         /// Which people may cause it. The node itself may cause what `isForNode` says.
         package var roles: Set<AccessRole> {
             switch self {
-            case .approved, .suspended: [.operator, .overseer]
+            case .approved, .suspended, .rulesConfirmed: [.operator, .overseer]
             case .overridden, .stopped, .started: [.overseer]
             default: [.operator]
             }
@@ -96,7 +101,7 @@ extension DeploymentState {
         /// Whether the node may do it by itself: on its plan, or because it was started with the package.
         package var isForNode: Bool {
             switch self {
-            case .approved, .overridden, .stopped, .started: false
+            case .approved, .overridden, .rulesProposed, .rulesConfirmed, .stopped, .started: false
             default: true
             }
         }

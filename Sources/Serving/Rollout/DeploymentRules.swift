@@ -17,6 +17,8 @@ package struct DeploymentRules: Equatable, Sendable {
     package var allowsOverride: Bool
     /// The plan that the rules come from.
     package var plan: Digest?
+    /// The site's own rules that they come from, where there is no plan.
+    package var site: Digest?
 
     /// The rules of a version that came with no plan: no evaluation, no approval, nothing by itself.
     package init(
@@ -36,6 +38,7 @@ package struct DeploymentRules: Equatable, Sendable {
             "allowsOverride": .bool(allowsOverride),
         ]
         object["plan"] = plan.map { .string($0.hex) }
+        object["site"] = site.map { .string($0.hex) }
         return String(decoding: JSONValue.object(object).canonicalBytes(), as: UTF8.self)
     }
 
@@ -50,5 +53,12 @@ package struct DeploymentRules: Equatable, Sendable {
         self.init(
             rollout: rollout, needsEvaluation: needsEvaluation, isAutomatic: isAutomatic, allowsOverride: allowsOverride,
             plan: (try? fields.optionalString("plan")).flatMap { $0.flatMap { Digest(hex: $0) } })
+        site = (try? fields.optionalString("site")).flatMap { $0.flatMap { Digest(hex: $0) } }
+    }
+
+    /// What a site asks of versions without a plan.
+    init(_ rules: SiteRules) {
+        self.init(rollout: rules.deployment.rollout ?? RolloutPlan(), needsEvaluation: true, allowsOverride: rules.allowsOverride)
+        site = rules.digest
     }
 }

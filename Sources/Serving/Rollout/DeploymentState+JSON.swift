@@ -18,6 +18,9 @@ extension DeploymentState.Version {
             "approvals": .array(approvals.map(\.json)),
             "findings": .array((evaluation?.findings ?? []).map(\.json)),
         ]
+        if let heldOut = evaluation?.heldOut { object["held_out"] = .string(heldOut.hex) }
+        if let plan = rules.plan { object["plan"] = .string(plan.hex) }
+        if let site = rules.site { object["site_rules"] = .string(site.hex) }
         if let evaluation, !evaluation.passed { object["refusal"] = .string(evaluation.refusal) }
         if let override { object["override"] = ["by": .string(override.by), "reason": .string(override.reason), "time": .string(override.time.iso8601)] }
         if let reason { object["reason"] = .string(reason) }

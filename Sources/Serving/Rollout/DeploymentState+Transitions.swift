@@ -18,6 +18,7 @@ extension DeploymentState {
         if case .approved(let digest, _, _, _) = event, let version = versions[digest] {
             try checkApprover(actor, version, at: time)
         }
+        if case .rulesConfirmed = event { try checkConfirmer(actor) }
     }
 
     /// Whether an event fits, whoever causes it.
@@ -62,9 +63,10 @@ extension DeploymentState {
         case .rolledBack(let model, _):
             guard models.contains(model) else { throw .unknownModel }
             guard canaryToEnd(model) != nil || rollbackTarget(model) != nil else { throw .nothingToRollBack }
+        case .rulesConfirmed(let digest): try checkConfirmation(digest)
         case .stopped: guard stop == nil else { throw .deployment(problem: "predictions are stopped already") }
         case .started: guard stop != nil else { throw .deployment(problem: "predictions are not stopped") }
-        case .evaluated, .restaged, .unstaged, .madeLive, .suspended, .retired: return
+        case .evaluated, .restaged, .unstaged, .madeLive, .suspended, .retired, .rulesProposed: return
         }
     }
 
@@ -86,7 +88,7 @@ extension DeploymentState {
                 throw .gates(problem: "the version has not been held against this site's own rows yet; evaluate it first")
             }
             guard evaluation.passed else {
-                throw .gates(problem: "the version misses bounds of its plan on this site's own rows: \(evaluation.refusal)")
+                throw .gates(problem: "the version misses bounds on this site's own rows: \(evaluation.refusal)")
             }
         }
         // A canary was begun on approvals that held; its steps may take longer than they do.
@@ -167,6 +169,8 @@ extension DeploymentState {
             leaveService(digest, .suspended, at: time)
             versions[digest]?.reason = reason
         case .retired(let digest): leaveService(digest, .retired, at: time)
+        case .rulesProposed(let rules): propose(rules, by: actor, at: time)
+        case .rulesConfirmed: confirm(by: actor, at: time)
         case .stopped(let reason): stop = Stop(by: actor.name, reason: reason, time: time)
         case .started: stop = nil
         }
@@ -181,7 +185,7 @@ extension DeploymentState {
         return version.evaluation == nil ? .candidate : .evaluated
     }
 
-    private mutating func settle(_ digest: Digest, at time: Timestamp) {
+    mutating func settle(_ digest: Digest, at time: Timestamp) {
         guard let version = versions[digest], [.candidate, .evaluated, .refused, .approved].contains(version.status) else { return }
         let status = idleStatus(version, at: time)
         versions[digest]?.status = status

@@ -127,6 +127,10 @@ package struct DeploymentState: Equatable, Sendable {
     var stacks: [String: [Digest]] = [:]
     /// Who answered when, per model, oldest first.
     package internal(set) var history: [String: [Period]] = [:]
+    /// What the site asks of versions without a plan.
+    package internal(set) var siteRules: SiteRules?
+    /// Other rules, for which people are still to agree.
+    package internal(set) var proposal: RulesProposal?
     /// The stop in force.
     package internal(set) var stop: Stop?
 
@@ -175,7 +179,9 @@ package struct DeploymentState: Equatable, Sendable {
     /// importing. Such a version takes no step by itself.
     package func rules(of model: String) -> DeploymentRules {
         let planned = versions.values.filter { $0.model == model && $0.rules.plan != nil }
-        guard var rules = planned.max(by: { ($0.installed, $0.digest) < ($1.installed, $1.digest) })?.rules else { return DeploymentRules() }
+        guard var rules = planned.max(by: { ($0.installed, $0.digest) < ($1.installed, $1.digest) })?.rules else {
+            return siteRules.map(DeploymentRules.init) ?? DeploymentRules()
+        }
         rules.isAutomatic = false
         return rules
     }

@@ -14,6 +14,8 @@ package struct Evaluation: Equatable, Sendable {
     package let findings: [AcceptanceFinding]
     /// Whether all bounds hold.
     package var passed: Bool { findings.allSatisfy(\.passed) }
+    /// The file of rows that it was measured on, where it came as one.
+    package let heldOut: Digest?
     /// When it was measured.
     package var time: Timestamp
 
@@ -21,8 +23,8 @@ package struct Evaluation: Equatable, Sendable {
     static let findingsMax = 24
 
     /// - Parameter findings: of many, those that are missed are kept first.
-    package init(metrics: [String: Double], findings: [AcceptanceFinding] = [], time: Timestamp) {
-        (self.metrics, self.time) = (metrics, time)
+    package init(metrics: [String: Double], findings: [AcceptanceFinding] = [], heldOut: Digest? = nil, time: Timestamp) {
+        (self.metrics, self.heldOut, self.time) = (metrics, heldOut, time)
         self.findings =
             findings.count <= Self.findingsMax
             ? findings : Array((findings.filter { !$0.passed } + findings.filter(\.passed)).prefix(Self.findingsMax))
@@ -35,10 +37,12 @@ package struct Evaluation: Equatable, Sendable {
 
     /// What entries hold: fractions as decimal texts.
     var logged: [String: JSONValue] {
-        [
+        var logged: [String: JSONValue] = [
             "metrics": .object(metrics.mapValues { .string($0.description) }), "findings": .array(findings.map(\.logged)),
             "passed": .bool(passed), "measured": .integer(time.milliseconds),
         ]
+        logged["heldOut"] = heldOut.map { .string($0.hex) }
+        return logged
     }
 
     /// From an entry; those of earlier versions of this program have metrics only.
@@ -47,6 +51,7 @@ package struct Evaluation: Equatable, Sendable {
         self.init(
             metrics: metrics.compactMapValues { $0.stringValue.flatMap(Double.init) },
             findings: (details["findings"]?.arrayValue ?? []).compactMap(AcceptanceFinding.init(logged:)),
+            heldOut: details["heldOut"]?.stringValue.flatMap { Digest(hex: $0) },
             time: details["measured"]?.intValue.map { Timestamp(milliseconds: Int64($0)) } ?? entryTime)
     }
 }

@@ -59,6 +59,43 @@ extension PredictionService {
         }
     }
 
+    /// `POST /v1/models/{digest}/evaluate`: the body is a CSV file of labelled rows.
+    func evaluate(_ hex: String, _ csv: [UInt8], _ principal: Principal, _ responder: HTTPResponder) throws {
+        guard let digest = Digest(hex: hex), deployments.has(digest, for: principal) else {
+            throw RequestRefusal(404, .notFound, "no version with this digest is installed")
+        }
+        try worker.run { [self] in
+            do {
+                try deployments.evaluate(digest, csv: csv, by: Actor(principal))
+                responder.respond(.json(deployments.current.versions[digest]?.json ?? .null))
+            } catch {
+                refuse(.evaluate, RequestRefusal(error as? ServingError ?? .stopped), responder)
+            }
+        }
+    }
+
+    /// `POST /v1/rules`, `POST /v1/rules/{digest}/confirm`.
+    func changeRules(_ endpoint: Endpoint, _ parameters: RouteParameters, _ body: [UInt8], _ actor: Actor, _ responder: HTTPResponder) throws {
+        let act: Action
+        if endpoint == .proposeRules {
+            let rules: SiteRules
+            do { rules = try SiteRules(parsing: body) } catch { throw RequestRefusal.malformed("\(error)") }
+            act = { [deployments] () throws(ServingError) in try deployments.propose(rules, by: actor) }
+        } else {
+            _ = try Self.object(body, [])
+            guard let digest = Digest(hex: parameters["digest"]) else { throw RequestRefusal(404, .notFound, "no rules of this digest are proposed") }
+            act = { [deployments] () throws(ServingError) in try deployments.confirmRules(digest, by: actor) }
+        }
+        try worker.run { [self] in
+            do {
+                try act()
+                responder.respond(.json(deployments.current.siteRulesJSON))
+            } catch {
+                refuse(endpoint, RequestRefusal(error as? ServingError ?? .stopped), responder)
+            }
+        }
+    }
+
     /// `POST /v1/stop`, `POST /v1/start`.
     func changeStop(_ endpoint: Endpoint, _ body: [UInt8], _ actor: Actor, _ responder: HTTPResponder) throws {
         let reason = try Self.reason(body)
