@@ -18,6 +18,9 @@ struct BodyDecoder: Sendable {
     private var stage: Stage
     private let bytesMax: Int
     private(set) var body: [UInt8] = []
+    /// What arrives is counted and not kept.
+    private(set) var isDiscarded = false
+    private(set) var received = 0
 
     /// A body of `count` bytes, which is within the limit.
     init(count: Int) {
@@ -47,6 +50,12 @@ struct BodyDecoder: Sendable {
         if case .untilEnd = stage { true } else { false }
     }
 
+    /// Forgets the body, what has arrived and what will.
+    mutating func discard() {
+        isDiscarded = true
+        body = []
+    }
+
     /// Consumes what belongs to the body. Leaves the buffer at the byte after it.
     mutating func take(_ input: inout ReceiveBuffer, limits: HTTPLimits) throws(HTTPRefusal) {
         while true {
@@ -59,7 +68,7 @@ struct BodyDecoder: Sendable {
                 stage = count == remaining ? .complete : .counted(remaining: remaining - count)
             case .untilEnd:
                 guard !input.isEmpty else { return }
-                guard input.count <= bytesMax - body.count else { throw tooLarge }
+                guard input.count <= bytesMax - received else { throw tooLarge }
                 move(input.count, from: &input)
             case .chunkSize:
                 guard let size = try takeChunkSize(&input, limits: limits) else { return }
@@ -84,7 +93,10 @@ struct BodyDecoder: Sendable {
     }
 
     private mutating func move(_ count: Int, from input: inout ReceiveBuffer) {
-        if body.isEmpty, isWhole(count) {
+        received += count
+        if isDiscarded {
+            // Nobody wants it.
+        } else if body.isEmpty, isWhole(count) {
             body = input.copy(0..<count)
         } else {
             input.append(0..<count, to: &body)
@@ -138,7 +150,7 @@ struct BodyDecoder: Sendable {
         guard bytes[end + 1] == UInt8(ascii: "\n") else {
             throw HTTPRefusal(400, "a chunk size is not followed by CR LF")
         }
-        guard size <= bytesMax - body.count else { throw tooLarge }
+        guard size <= bytesMax - received else { throw tooLarge }
         return (size, end + 2)
     }
 

@@ -11,8 +11,13 @@ package struct HTTPRequestParser: Sendable {
     package enum Outcome: Sendable {
         /// Call again when more has arrived.
         case needsMore
+        /// The head is there, and more bytes of the body are to come than have arrived: so many, nil for chunks. Call again, or
+        /// ``discardBody()`` before.
+        case head(HTTPRequest, bodyBytes: Int?)
         /// The client waits for `100 Continue` before it sends the body. Call again.
         case continueExpected
+        /// The end of a body that was to be discarded. Call again.
+        case discarded
         case request(HTTPRequest)
         /// Answer with the status and close.
         case refused(HTTPRefusal)
@@ -35,6 +40,7 @@ package struct HTTPRequestParser: Sendable {
     private var searched = 0
     private var pending: (request: HTTPRequest, body: BodyDecoder)?
     private var mustContinue = false
+    private var mustAnnounce = false
     package private(set) var stage = Stage.idle
 
     /// Whether the connection may carry another request after the last one returned.
@@ -48,7 +54,13 @@ package struct HTTPRequestParser: Sendable {
     }
 
     /// Body bytes of the unfinished request that have arrived, for rate limits.
-    package var bodyBytesReceived: Int { pending?.body.body.count ?? 0 }
+    package var bodyBytesReceived: Int { pending?.body.received ?? 0 }
+
+    /// Whether the client will not send the body before it is told to.
+    package var isWaitedFor: Bool { mustContinue }
+
+    /// The body of the request whose head was announced is read over; ``Outcome/discarded`` tells when it has ended.
+    package mutating func discardBody() { pending?.body.discard() }
 
     /// Bytes of the request that is being read, or of the last one.
     package private(set) var messageBytes = 0
@@ -143,6 +155,7 @@ package struct HTTPRequestParser: Sendable {
         let body = try bodyDecoder(request.path)
         keepsAlive = !fields.saysClose && (line.minorVersion == 1 || fields.saysKeepAlive)
         mustContinue = fields.expectsContinue && line.minorVersion == 1 && !body.isComplete
+        mustAnnounce = !body.isComplete
         pending = (request, body)
         stage = .body
     }
@@ -160,9 +173,17 @@ package struct HTTPRequestParser: Sendable {
     private mutating func takeBody(_ input: inout ReceiveBuffer) throws(HTTPRefusal) -> Outcome {
         try pending?.body.take(&input, limits: limits)
         guard let pending, pending.body.isComplete else {
+            if mustAnnounce, let pending {
+                mustAnnounce = false
+                return .head(pending.request, bodyBytes: fields.contentLength)
+            }
             guard mustContinue else { return .needsMore }
             mustContinue = false
             return .continueExpected
+        }
+        if pending.body.isDiscarded {
+            startOver()
+            return .discarded
         }
         var request = pending.request
         request.body = pending.body.body
@@ -177,6 +198,7 @@ package struct HTTPRequestParser: Sendable {
         lineStart = 0
         searched = 0
         mustContinue = false
+        mustAnnounce = false
         stage = .idle
     }
 }

@@ -34,9 +34,8 @@ package struct HTTPServerConfiguration: Sendable {
     /// How long ``HTTPServer/stop()`` waits for requests that are being answered.
     package var stopSeconds = 5.0
 
-    /// Asked before each handler; an answer here replaces the handler's (overload, maintenance,
-    /// rate limits).
-    package var intercept: (@Sendable (HTTPRequest) -> HTTPResponse?)?
+    /// Requests that wait for one another; without it every request is handled when it is read.
+    package var work: WorkRules?
     /// Told what happened, on the loop's thread, for metrics and logs. Must be quick.
     package var observe: (@Sendable (HTTPServerEvent) -> Void)?
 

@@ -8,6 +8,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private var parser: HTTPRequestParser
     private var exchange: Exchange?
     private var sequence: UInt64 = 0
+    /// Bytes for which the request that is being read has a place among the work.
+    private var admittedBytes: Int?
     /// No further request is read; the connection closes when the output is sent.
     private var isClosing = false
     private var isProcessing = false
@@ -96,6 +98,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         }
         let disconnect = exchange?.onDisconnect
         exchange = nil
+        giveUpPlace()
         isClosing = true
         server.remove(self, remoteAddress: connection.remoteAddress)
         disconnect?()
@@ -131,29 +134,68 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         case .needsMore: return false
         case .continueExpected:
             MessageEncoder.append("HTTP/1.1 100 Continue\r\n\r\n", to: &connection.output)
+        case .head(let head, let bytes): consider(head, bytes)
+        case .discarded: break
         case .request(let request): hand(request)
         case .refused(let refusal): refuse(refusal)
         }
         return true
     }
 
-    private func hand(_ parsed: HTTPRequest) {
-        var request = parsed
+    /// Work is refused before its body is read.
+    private func consider(_ head: HTTPRequest, _ bytes: Int?) {
+        guard let rules = server.configuration.work, rules.isWork(head.path) else { return }
+        let wanted = bytes ?? Self.chunkedBytesGuess
+        var refusal = rules.refusal(identified(head))
+        if refusal == nil {
+            if server.admit(bytes: wanted) {
+                admittedBytes = wanted
+                return
+            }
+            refusal = rules.overloaded
+        }
+        guard let refusal else { return }
+        parser.discardBody()
+        begin(head, keepsAlive: parser.keepsAlive && !parser.isWaitedFor)
+        complete(sequence, refusal)
+    }
+
+    private func identified(_ request: HTTPRequest) -> HTTPRequest {
+        var request = request
         request.peer = connection.peer
         request.negotiatedProtocol = connection.negotiatedProtocol
         request.remoteAddress = connection.remoteAddress
+        return request
+    }
+
+    private func begin(_ request: HTTPRequest, keepsAlive: Bool) {
         sequence += 1
         hasServed = true
         exchange = Exchange(
-            sequence: sequence, method: request.method, path: request.path,
-            keepsAlive: parser.keepsAlive,
-            minorVersion: request.minorVersion, requestBytes: parser.messageBytes,
-            startedNanoseconds: EventLoop.monotonicNanoseconds())
-        if let response = server.configuration.intercept?(request) {
-            complete(sequence, response)
-        } else {
-            server.handler(request, HTTPResponder(self, sequence: sequence))
-        }
+            sequence: sequence, method: request.method, path: request.path, keepsAlive: keepsAlive,
+            minorVersion: request.minorVersion, requestBytes: parser.messageBytes, startedNanoseconds: EventLoop.monotonicNanoseconds())
+    }
+
+    private func hand(_ parsed: HTTPRequest) {
+        begin(parsed, keepsAlive: parser.keepsAlive)
+        var request = identified(parsed)
+        request.receivedNanoseconds = exchange?.startedNanoseconds ?? 0
+        guard let rules = server.configuration.work, rules.isWork(request.path) else { return begin(sequence, request) }
+        if admittedBytes == nil, server.admit(bytes: request.body.count) { admittedBytes = request.body.count }
+        guard let bytes = admittedBytes else { return complete(sequence, rules.overloaded) }
+        admittedBytes = nil
+        server.enqueue(self, sequence, request, bytes: bytes)
+    }
+
+    /// Lets the handler answer, unless the client has gone meanwhile.
+    func begin(_ sequence: UInt64, _ request: HTTPRequest) {
+        guard exchange?.sequence == sequence, connection.isOpen else { return }
+        server.handler(request, HTTPResponder(self, sequence: sequence))
+    }
+
+    private func giveUpPlace() {
+        if let bytes = admittedBytes { server.giveUp(bytes: bytes) }
+        admittedBytes = nil
     }
 
     private func complete(_ sequence: UInt64, _ response: HTTPResponse) {
@@ -174,6 +216,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     /// One answer, then the end, whatever else is in the bytes.
     private func refuse(_ refusal: HTTPRefusal) {
         isClosing = true
+        giveUpPlace()
         let before = connection.output.count
         MessageEncoder.encode(
             HTTPResponse(refusal), isHead: false, connection: "close", date: server.currentDate(),
@@ -264,6 +307,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
 
     /// Pipelined bytes that wait while a request is being answered.
     static let inputBytesMax = 65_536
+    /// What a body of chunks, whose length is not known, counts for while it comes.
+    static let chunkedBytesGuess = 262_144
     /// Unsent answers beyond which no further request is taken.
     static let outputBytesMax = 262_144
 }

@@ -14,6 +14,16 @@ final class HTTPServerLoop: @unchecked Sendable {
     /// Read from any thread.
     private let counts = Locked((connections: 0, busy: 0))
     private(set) var isStopping = false
+    private var work: WorkQueue<Work>
+    private var isWorking = false
+
+    /// A request that waits.
+    private struct Work {
+        var connection: HTTPServerConnection
+        var sequence: UInt64
+        var request: HTTPRequest
+        var bytes: Int
+    }
 
     init(
         number: Int, _ configuration: HTTPServerConfiguration, _ admission: Admission,
@@ -25,6 +35,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         self.admission = admission
         self.tls = tls
         self.handler = handler
+        work = WorkQueue(requestsMax: configuration.work?.requestsMax ?? 0, bytesMax: configuration.work?.bytesMax ?? 0)
     }
 
     /// Before ``start()``.
@@ -106,6 +117,38 @@ final class HTTPServerLoop: @unchecked Sendable {
         }
     }
 
+    // MARK: Work
+
+    /// Takes a place in the queue for a request with a body of so many bytes.
+    func admit(bytes: Int) -> Bool { work.enter(bytes: bytes) }
+
+    /// Gives back the place of a request that did not come to ``enqueue(_:_:_:bytes:)``.
+    func giveUp(bytes: Int) { work.leave(bytes: bytes) }
+
+    /// Lets an admitted request wait for its turn.
+    func enqueue(_ connection: HTTPServerConnection, _ sequence: UInt64, _ request: HTTPRequest, bytes: Int) {
+        work.append(Work(connection: connection, sequence: sequence, request: request, bytes: bytes))
+        if !isWorking {
+            isWorking = true
+            loop.execute { [self] in runWork() }
+        }
+    }
+
+    /// Works for a moment; then the loop looks at its connections again, and comes back if something is left.
+    private func runWork() {
+        let end = EventLoop.monotonicNanoseconds() + Self.workNanoseconds
+        while let item = work.next() {
+            item.connection.begin(item.sequence, item.request)
+            work.leave(bytes: item.bytes)
+            guard EventLoop.monotonicNanoseconds() < end else {
+                loop.isBusy = true
+                return loop.execute { [self] in runWork() }
+            }
+        }
+        loop.isBusy = false
+        isWorking = false
+    }
+
     private func count() {
         let busy = connections.values.count { $0.isBusy }
         counts.withLock { $0.busy = busy }
@@ -119,5 +162,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         }
     }
 
+    /// How long requests are worked on before connections are looked at again.
+    static let workNanoseconds: UInt64 = 1_000_000
     static let sweepMilliseconds: UInt64 = 500
 }

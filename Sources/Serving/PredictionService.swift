@@ -126,7 +126,7 @@ package final class PredictionService: Sendable {
         _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters,
         _ responder: HTTPResponder
     ) {
-        let start = EventLoop.monotonicNanoseconds()
+        let start = request.receivedNanoseconds > 0 ? request.receivedNanoseconds : EventLoop.monotonicNanoseconds()
         do {
             let principal = try gate.admit(request, endpoint.access, endpoint.reach, at: start)
             guard request.body.count <= Self.bodyLimit(path: request.path) else {

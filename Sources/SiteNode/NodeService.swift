@@ -103,6 +103,7 @@ package final class NodeService: @unchecked Sendable {
             chain: directory.servingChain, key: directory.servingKey, clients: NodeDirectory.clients(keys: directory.path + "/keys"))
         var configuration = HTTPServerConfiguration(host: listen.host, port: listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
+        configuration.work = predictions.workRules
         configuration.observe = observer()
         let server = HTTPServer(configuration: configuration, handler: handler())
         try server.start()

@@ -156,6 +156,7 @@ package final class StandaloneNode {
         }
         var configuration = HTTPServerConfiguration(host: options.listen.host, port: options.listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
+        configuration.work = predictions.workRules
         let answered = AnswerCounters(metrics)
         configuration.observe = { [predictions] event in
             guard case .answered(let exchange) = event else { return }

@@ -176,7 +176,7 @@ package final class Connection: EventHandler, @unchecked Sendable {
     }
 
     private func readInput() {
-        for _ in 0..<Self.readsPerEvent {
+        for _ in 0..<(loop.isBusy ? Self.readsWhenBusy : Self.readsPerEvent) {
             guard state == .open, wantsInput, !inputHasEnded else { return }
             switch unsafe input.fill(room: room, read) {
             case .bytes(let count):
@@ -251,6 +251,7 @@ package final class Connection: EventHandler, @unchecked Sendable {
     static let roomBytesMax = 65_536
     /// A peer that sends as fast as we read does not keep the loop from the others.
     static let readsPerEvent = 16
+    static let readsWhenBusy = 2
     static let keptOutputBytesMax = 65_536
     static let lingerMilliseconds: UInt64 = 1_000
 }

@@ -42,6 +42,10 @@ package final class EventLoop: @unchecked Sendable {
     /// Milliseconds of the monotonic clock when the current batch of events began.
     package private(set) var now: UInt64 = EventLoop.monotonicMilliseconds()
 
+    /// Whether work waits that connections should not keep from its turn: they read less at a time then. Only on the loop's
+    /// thread.
+    package var isBusy = false
+
     /// Number of a timer, for ``cancel(_:)``.
     package typealias TimerNumber = UInt64
 

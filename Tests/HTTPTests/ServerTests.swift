@@ -154,20 +154,6 @@ import Transport
         kept.withLock { $0 }.first?.respond(.text("into the void"))
     }
 
-    @Test func overloadIsShedBeforeTheHandler() throws {
-        let server = try TestServer(configure: {
-            $0.intercept = { request in
-                request.path == "/shed" ? .error(503, "overloaded, try again") : nil
-            }
-        }) { request, responder in
-            #expect(request.path != "/shed")
-            responder.respond(.text("ok"))
-        }
-        let client = try server.client()
-        #expect(try client.send(HTTPRequest(method: "GET", target: "/shed")).status == 503)
-        #expect(try client.send(HTTPRequest(method: "GET", target: "/")).status == 200)
-    }
-
     @Test func stopLetsRequestsFinishAndClosesTheRest() throws {
         let server = try TestServer { _, responder in
             Thread.detach(

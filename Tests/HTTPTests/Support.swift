@@ -126,6 +126,7 @@ struct ParserRun {
             take: while refusal == nil, keepsAlive.last != false {
                 switch parser.next(&input) {
                 case .needsMore: break take
+                case .head, .discarded: break
                 case .continueExpected: continues += 1
                 case .request(let request):
                     requests.append(request)

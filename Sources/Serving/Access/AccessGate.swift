@@ -23,8 +23,7 @@ final class AccessGate: Sendable {
     {
         guard case .roles = access else { return .anyone }
         guard let principal = keys.principal(of: request) else {
-            throw RequestRefusal(
-                401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
+            throw .unknownCaller
         }
         let rate = principal.rate ?? defaultRate
         if rate != .unlimited,
@@ -44,6 +43,11 @@ final class AccessGate: Sendable {
         }
         return principal
     }
+}
+
+extension RequestRefusal {
+    /// Neither a key nor a certificate that is known.
+    static let unknownCaller = RequestRefusal(401, .unauthorised, "a valid API key is needed: Authorization: Bearer KEY")
 }
 
 extension Principal {
