@@ -40,8 +40,9 @@ final class ServedNode: Sendable {
     }
 
     /// Sends one request again and again.
-    func load(_ request: HTTPRequest, connections: Int, seconds: Double, accepting refused: Int? = nil) throws -> ClosedLoad.Result {
-        try ClosedLoad.run(address, authority, request, connections: connections, seconds: seconds, accepting: refused)
+    /// - Parameter rate: requests a second in all; as fast as answers come where nil.
+    func load(_ request: HTTPRequest, connections: Int, seconds: Double, rate: Double? = nil, accepting refused: Int? = nil) throws -> ClosedLoad.Result {
+        try ClosedLoad.run(address, authority, request, connections: connections, seconds: seconds, rate: rate, accepting: refused)
     }
 
     /// Resident memory, KiB.
@@ -52,7 +53,7 @@ final class ServedNode: Sendable {
     }
 }
 
-/// Closed-loop load: a thread and a kept connection each, one request at a time.
+/// Load: a thread and a kept connection each, one request at a time, as fast as answers come or at a rate.
 enum ClosedLoad {
     struct Result {
         /// Microseconds of every request that was answered with 200, ascending.
@@ -74,20 +75,32 @@ enum ClosedLoad {
                 host: address.host, port: address.port, tls: try authority.map { try TLSContext.client(trust: .authority($0)) }))
     }
 
-    /// - Parameter refused: a status other than 200 that may come.
+    /// - Parameters:
+    ///   - rate: requests a second over all connections. One that is due while its connection waits for an answer is left out.
+    ///   - refused: a status other than 200 that may come.
     static func run(
-        _ address: ListenAddress, _ authority: Certificate?, _ request: HTTPRequest, connections: Int, seconds: Double, accepting refused: Int? = nil
+        _ address: ListenAddress, _ authority: Certificate?, _ request: HTTPRequest, connections: Int, seconds: Double, rate: Double? = nil,
+        accepting refused: Int? = nil
     ) throws -> Result {
         let results = Locked<(answered: [Int], refused: [Int])>(([], []))
         let problem = Locked<String?>(nil)
         let clients = try (0..<connections).map { _ in try client(address, authority) }
-        let end = EventLoop.monotonicNanoseconds() + UInt64(seconds * 1e9)
+        let interval = rate.map { UInt64(1e9 * Double(connections) / $0) } ?? 0
+        let begin = EventLoop.monotonicNanoseconds()
+        let end = begin + UInt64(seconds * 1e9)
         let threads = clients.enumerated().map { number, client in
             Thread.start(name: "load-\(number)") {
                 defer { client.close() }
                 var (answered, shed): ([Int], [Int]) = ([], [])
+                var due = begin + interval * UInt64(number) / UInt64(connections)
                 while EventLoop.monotonicNanoseconds() < end {
-                    let start = EventLoop.monotonicNanoseconds()
+                    var start = EventLoop.monotonicNanoseconds()
+                    if interval > 0 {
+                        while due + interval < start { due += interval }
+                        if due > start { usleep(UInt32((due - start) / 1000)) }
+                        due += interval
+                        start = EventLoop.monotonicNanoseconds()
+                    }
                     guard let response = try? client.send(request, timeoutSeconds: 30), response.isSuccess || response.status == refused else {
                         problem.withLock { $0 = "a request was not answered as it must be" }
                         break
