@@ -63,15 +63,6 @@ void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const uin
     }
 }
 
-void consilium_sha256_two(const uint8_t *first, size_t first_count, const uint8_t *second, size_t second_count,
-                          uint8_t *digest) {
-    SHA256_CTX context;
-    must(SHA256_Init(&context));
-    must(SHA256_Update(&context, first, first_count));
-    must(SHA256_Update(&context, second, second_count));
-    must(SHA256_Final(digest, &context));
-}
-
 EVP_MD_CTX *consilium_sha256_new(void) {
     EVP_MD_CTX *context = new_context();
     must(EVP_DigestInit_ex(context, sha256, NULL));

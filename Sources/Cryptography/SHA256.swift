@@ -50,19 +50,6 @@ package enum SHA256 {
         }
     }
 
-    /// Hashes `first`, then some bytes of a buffer, and puts the 32 bytes of the hash into the buffer.
-    package static func hash(_ first: [UInt8], then range: Range<Int>, into digestAt: Int, of buffer: inout MutableRawSpan) {
-        precondition(
-            range.lowerBound >= 0 && digestAt >= 0 && max(range.upperBound, digestAt + Digest.byteCount) <= buffer.byteCount,
-            "bytes and hash lie in the buffer")
-        unsafe buffer.withUnsafeMutableBytes { bytes in
-            // Safe: both ranges were checked; the hash is written after all bytes were read.
-            let all = unsafe bytes.bindMemory(to: UInt8.self).baseAddress
-            guard let all = unsafe all else { return }
-            unsafe consilium_sha256_two(first, first.count, all + range.lowerBound, range.count, all + digestAt)
-        }
-    }
-
     /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that
     /// matters.
     package static func hash(parts: [UInt8]...) -> Digest {

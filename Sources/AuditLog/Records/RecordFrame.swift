@@ -124,7 +124,9 @@ enum RecordFrame {
         SHA256.hash(
             prefix: Record.leafPrefix, rowsAt: rowsStart, stride: stride, skip: Record.saltStart, count: rows,
             into: leavesStart, of: &bytes)
-        SHA256.hash(numbers, then: leavesStart - head.count..<rowsStart, into: headerBytes - Digest.byteCount, of: &bytes)
+        SHA256.hash(
+            prefix: numbers, rowsAt: headerBytes, stride: rowsStart - headerBytes, skip: 0, count: 1,
+            into: headerBytes - Digest.byteCount, of: &bytes)
         return (frame, leavesStart)
     }
 

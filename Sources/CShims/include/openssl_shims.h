@@ -38,10 +38,6 @@ consilium_digest consilium_sha256(const uint8_t *bytes, size_t count);
 /* Digest i is of the prefix and the last `stride - skip` bytes of row i; `digests` has room for count * 32 bytes. */
 void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const uint8_t *rows, size_t stride, size_t skip,
                            size_t count, uint8_t *digests);
-
-/* The hash of two pieces, one after the other, written to the 32 bytes at `digest`, which may lie in the second. */
-void consilium_sha256_two(const uint8_t *first, size_t first_count, const uint8_t *second, size_t second_count,
-                          uint8_t *digest);
 struct evp_md_ctx_st *consilium_sha256_new(void);
 void consilium_sha256_update(struct evp_md_ctx_st *context, const void *bytes, size_t count);
 /* The digest of what was fed so far; the context may be fed on. */
