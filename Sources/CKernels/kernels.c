@@ -26,6 +26,11 @@ void ck_dense_forward(bool wide, size_t rows, size_t inputs, size_t outputs, con
     CHOOSE(dense_forward)(rows, inputs, outputs, x, w, bias, y, rectified);
 }
 
+void ck_packed_forward(bool wide, size_t rows, size_t inputs, size_t outputs, const float *x, const float *w,
+                       const float *bias, float *y, bool rectified) {
+    CHOOSE(packed_forward)(rows, inputs, outputs, x, w, bias, y, rectified);
+}
+
 void ck_dense_backward_weights(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy,
                                const float *x, float *dw, float *db) {
     CHOOSE(dense_backward_weights)(rows, inputs, outputs, dy, x, dw, db);

@@ -17,30 +17,46 @@ package enum SHA256 {
         }
     }
 
-    /// The hashes, 32 bytes each, of `prefix` followed by one row each, without its first `skip` bytes.
+    /// The hashes, 32 bytes each, of `prefix` followed by one row each.
     /// - Precondition: `rows` is whole rows of `stride` bytes.
-    package static func hash(prefix: [UInt8], rows: [UInt8], stride: Int, skip: Int = 0) -> [UInt8] {
-        precondition(
-            stride > 0 && (0...stride).contains(skip) && rows.count % stride == 0, "whole rows only")
+    package static func hash(prefix: [UInt8], rows: ArraySlice<UInt8>, stride: Int) -> [UInt8] {
+        precondition(stride > 0 && rows.count % stride == 0, "whole rows only")
         let count = rows.count / stride
         return unsafe [UInt8](unsafeUninitializedCapacity: count * Digest.byteCount) { digests, filled in
             // Safe: counts belong to their pointers; there is room for the 32 bytes of each row.
-            unsafe consilium_sha256_rows(
-                prefix, prefix.count, rows, stride, skip, count, digests.baseAddress)
+            unsafe rows.withUnsafeBufferPointer {
+                unsafe consilium_sha256_rows(prefix, prefix.count, $0.baseAddress, stride, 0, count, digests.baseAddress)
+            }
             filled = count * Digest.byteCount
+        }
+    }
+
+    /// Hashes `prefix` followed by one row each, without its first `skip` bytes; rows and hashes, 32 bytes each, lie in one buffer.
+    /// - Parameters:
+    ///   - rowsAt: where the first of `count` rows of `stride` bytes begins.
+    ///   - digestsAt: where the first hash goes. The hashes do not reach into the rows.
+    package static func hash(
+        prefix: [UInt8], rowsAt: Int, stride: Int, skip: Int, count: Int, into digestsAt: Int, of buffer: inout MutableRawSpan
+    ) {
+        let (rowsEnd, digestsEnd) = (rowsAt + count * stride, digestsAt + count * Digest.byteCount)
+        precondition(
+            count >= 0 && rowsAt >= 0 && digestsAt >= 0 && (0...stride).contains(skip) && max(rowsEnd, digestsEnd) <= buffer.byteCount
+                && (digestsEnd <= rowsAt || rowsEnd <= digestsAt), "rows and hashes lie in the buffer, beside each other")
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            // Safe: both ranges were checked.
+            let all = unsafe bytes.bindMemory(to: UInt8.self).baseAddress
+            guard let all = unsafe all else { return }
+            unsafe consilium_sha256_rows(prefix, prefix.count, all + rowsAt, stride, skip, count, all + digestsAt)
         }
     }
 
     /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that
     /// matters.
-    package static func hash(parts: [UInt8]...) -> Digest { hash(parts: parts) }
-
-    /// The hash of the concatenation. Parts have no boundaries in it: prefix lengths where that
-    /// matters.
-    package static func hash(parts: [[UInt8]]) -> Digest {
-        var hasher = Hasher()
-        for part in parts { hasher.update(part) }
-        return hasher.finish()
+    package static func hash(parts: [UInt8]...) -> Digest {
+        var whole: [UInt8] = []
+        whole.reserveCapacity(parts.reduce(0) { $0 + $1.count })
+        for part in parts { whole += part }
+        return hash(whole)
     }
 
     /// A hash fed in pieces.

@@ -99,9 +99,17 @@ struct BodyDecoder: Sendable {
         } else if body.isEmpty, isWhole(count) {
             body = input.copy(0..<count)
         } else {
+            reserve(count)
             input.append(0..<count, to: &body)
         }
         input.consume(count)
+    }
+
+    /// Makes room for `count` more bytes: for the whole of a body of known length once a part of it that counts has arrived.
+    private mutating func reserve(_ count: Int) {
+        guard case .counted(let remaining) = stage, body.count + count > body.capacity else { return }
+        let whole = body.count + remaining
+        if whole / Self.trustedFactor <= body.count + count { body.reserveCapacity(whole) }
     }
 
     /// Whether these bytes are the whole body, which then needs no growing array.
@@ -175,4 +183,6 @@ struct BodyDecoder: Sendable {
 
     /// A declared length reserves no more than this before the bytes arrive.
     static let reservedBytesMax = 65_536
+    /// Memory for a whole body is taken when this part of it is there.
+    static let trustedFactor = 16
 }

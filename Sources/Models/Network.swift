@@ -7,7 +7,15 @@ struct Network: Sendable {
     let plan: LayerPlan
     /// Weights of layer l at 2l, its biases at 2l + 1.
     var tensors: [[Float]]
+    /// The layers laid out for scoring; empty while the tensors change.
+    private let packed: [PackedLayer]
     let path: KernelPath
+
+    /// - Parameter isFixed: whether the tensors will never change, so that it pays to lay them out for speed.
+    init(plan: LayerPlan, tensors: [[Float]], path: KernelPath, isFixed: Bool = false) {
+        (self.plan, self.tensors, self.path) = (plan, tensors, path)
+        packed = isFixed ? plan.layers.indices.map { PackedLayer(weights: tensors[2 * $0], bias: tensors[2 * $0 + 1]) } : []
+    }
 
     /// Working memory for blocks of rows: `activations[0]` holds the rows, `activations[l]` the output of layer l.
     struct Workspace {
@@ -47,11 +55,11 @@ struct Network: Sendable {
     /// Runs rows through one layer.
     /// - Parameter rectified: nil for what the layer does: all but the last one are.
     func run(layer index: Int, rows: Int, _ input: [Float], into output: inout [Float], rectified: Bool? = nil) {
-        let (weights, biases) = (tensors[2 * index], tensors[2 * index + 1])
+        let rectified = rectified ?? !plan.layers[index].isLast
         var target = output.mutableSpan
-        denseForward(
-            rows: rows, input.span, weights: weights.span, bias: biases.span, into: &target,
-            rectified: rectified ?? !plan.layers[index].isLast, path: path)
+        if !packed.isEmpty { return packed[index].forward(rows: rows, input.span, into: &target, rectified: rectified, path: path) }
+        let (weights, biases) = (tensors[2 * index], tensors[2 * index + 1])
+        denseForward(rows: rows, input.span, weights: weights.span, bias: biases.span, into: &target, rectified: rectified, path: path)
     }
 
     /// Adds the gradients of all tensors to `gradient`, given the loss's derivatives by the last layer's outputs in the

@@ -21,7 +21,7 @@ package struct Predictor: Sendable {
     ) throws(ModelsError) {
         let plan = try parameters.layers(of: family)
         guard localIntercept.isFinite else { throw .notFinite("the local intercept") }
-        network = Network(plan: plan, tensors: parameters.tensors.map(\.values), path: path)
+        network = Network(plan: plan, tensors: parameters.tensors.map(\.values), path: path, isFixed: true)
         self.localIntercept = localIntercept
     }
 

@@ -29,19 +29,19 @@ struct DataframeSplit {
         )
     }
 
-    func rows(_ body: [UInt8], _ rules: RowRules) throws -> [RequestRow] {
+    func rows(_ body: [UInt8], _ rules: RowRules) throws -> RequestRows {
         guard var columns, var data, try columns.peek() == .array, try data.peek() == .array else {
             throw Self.refusal
         }
         let features = try Self.features(&columns, rules)
         var builder = RowBuilder(rules)
-        var rows: [RequestRow] = []
+        var rows = RequestRows(width: rules.featureCount)
         try data.enterArray()
         while try data.nextElement() {
             guard rows.count < ServingLimits.rows else { throw InferRequest.tooManyRows }
             rows.append(try Self.row(&data, body, features, &builder))
         }
-        guard !rows.isEmpty else {
+        guard rows.count > 0 else {
             throw RequestRefusal.malformed("\"data\" is empty; send at least one row")
         }
         return rows

@@ -22,6 +22,7 @@ package final class DeployedModel: Sendable {
     /// What the package says, at hand: its own accessors copy whole schemas.
     let name: String
     let version: Int
+    let digest: Digest
     private let preprocessor: Preprocessor
     private let predictor: Predictor
     private let background: [Float]
@@ -58,7 +59,7 @@ package final class DeployedModel: Sendable {
         calibration = settings.calibration ?? package.manifest.calibration
         let intercept = package.family.perSiteIntercept ? Float(settings.intercept) : 0
         self.intercept = Double(intercept)
-        (name, version) = (package.name, package.version)
+        (name, version, digest) = (package.name, package.version, package.digest)
         preprocessor = package.preprocessor
         flagRules = Self.flagRules(package.manifest)
         rules = RowRules(package.schema)
@@ -131,10 +132,9 @@ package final class DeployedModel: Sendable {
         return score(logOdds: logOdds)
     }
 
-    /// Scores valid rows together, each exactly as alone.
-    func scores(_ rows: [[Double]]) -> [Score] {
-        guard rows.count > 1 else { return rows.map(score) }
-        guard let logOdds = try? predictor.logOdds(rows: preprocessor.transform(rows: rows)) else {
+    /// Scores valid rows' values, one row after another; each exactly as alone.
+    func scores(_ values: [Double]) -> [Score] {
+        guard let logOdds = try? predictor.logOdds(rows: preprocessor.transform(rows: values)) else {
             preconditionFailure("rows of another width than the model's")
         }
         return logOdds.map(score(logOdds:))

@@ -116,17 +116,26 @@ extension TensorOutline {
             }
             return .flags(flags)
         }
-        if datatype == .float64 {
-            // Safe: the range lies in the body and has 8 bytes for each number.
-            let bytes = unsafe body.bytes
-            return .numbers(
-                (0..<count).map {
-                    let bits = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: range.lowerBound + $0 * size, as: UInt64.self)
-                    return Double(bitPattern: UInt64(littleEndian: bits))
-                })
-        }
+        let bytes = unsafe body.extracting(range).bytes
         return .numbers(
-            (0..<count).map { datatype.number(body, at: range.lowerBound + $0 * size) })
+            [Double](capacity: count) { numbers in
+                switch datatype {
+                case .float64:
+                    // Safe: the range has 8 bytes for each number, and any bits make one.
+                    for place in 0..<count {
+                        let bits = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 8 * place, as: UInt64.self)
+                        numbers.append(Double(bitPattern: UInt64(littleEndian: bits)))
+                    }
+                case .float32:
+                    // Safe: the range has 4 bytes for each number, and any bits make one.
+                    for place in 0..<count {
+                        let bits = unsafe bytes.unsafeLoadUnaligned(fromByteOffset: 4 * place, as: UInt32.self)
+                        numbers.append(Double(Float(bitPattern: UInt32(littleEndian: bits))))
+                    }
+                default:
+                    for place in 0..<count { numbers.append(datatype.number(body, at: range.lowerBound + place * size)) }
+                }
+            })
     }
 
     private func readTexts(_ body: Span<UInt8>, _ range: Range<Int>, _ texts: inout TensorTexts)

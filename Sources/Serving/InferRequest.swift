@@ -17,7 +17,7 @@ struct InferRequest {
     /// Whom all rows of the request are about, as the site knows the person.
     private(set) var subject: String?
     private(set) var outputs: [WantedOutput] = []
-    private(set) var rows: [RequestRow] = []
+    private(set) var rows = RequestRows(width: 0)
     private var tensors: [TensorOutline] = []
 
     /// The tensor that has all features.
@@ -290,9 +290,7 @@ extension InferRequest {
 // MARK: rows
 
 extension InferRequest {
-    private func readRows(_ body: [UInt8], from start: Int, _ rules: RowRules) throws
-        -> [RequestRow]
-    {
+    private func readRows(_ body: [UInt8], from start: Int, _ rules: RowRules) throws -> RequestRows {
         var texts = TensorTexts()
         var columns: [(outline: TensorOutline, cells: TensorCells)] = []
         var place = start
@@ -310,16 +308,15 @@ extension InferRequest {
         guard place == body.count else {
             throw RequestRefusal.malformed("the body has bytes that belong to no input")
         }
+        if columns.count == 1, columns[0].outline.feature == nil, case .numbers(let numbers) = columns[0].cells,
+            rules.arePlainRows(numbers)
+        {
+            return RequestRows(valid: numbers, width: rules.featureCount)
+        }
         let ordered = columns.sorted { ($0.outline.feature ?? 0) < ($1.outline.feature ?? 0) }
+        var rows = RequestRows(width: rules.featureCount)
         var builder = RowBuilder(rules)
-        let whole = ordered.count == 1 && ordered[0].outline.feature == nil ? ordered[0].cells : nil
-        return (0..<(tensors.first?.rows ?? 0)).map { row in
-            if case .numbers(let numbers)? = whole {
-                let start = row * rules.featureCount
-                if rules.isPlainRow(numbers, from: start) {
-                    return .valid(Array(numbers[start..<start + rules.featureCount]))
-                }
-            }
+        for row in 0..<(tensors.first?.rows ?? 0) {
             builder.reset()
             for (outline, cells) in ordered {
                 for column in 0..<outline.width {
@@ -327,12 +324,16 @@ extension InferRequest {
                     Self.set(&builder, cells, row * outline.width + column, feature, texts)
                 }
             }
-            if builder.complete() { return .valid(builder.values) }
-            return .refused(
-                builder.violations.map {
-                    RowViolation(feature: $0.name, rule: $0.rule.code, message: $0.description)
-                })
+            if builder.complete() {
+                rows.append(valid: builder.values)
+            } else {
+                rows.refuse(
+                    builder.violations.map {
+                        RowViolation(feature: $0.name, rule: $0.rule.code, message: $0.description)
+                    })
+            }
         }
+        return rows
     }
 
     private static func set(

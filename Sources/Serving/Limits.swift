@@ -6,6 +6,8 @@ package enum ServingLimits {
     package static let packageBytes = 20 << 20
     /// Bytes of any other request body.
     package static let bodyBytes = 64 << 10
+    /// Freed memory that each of the node's heaps keeps: what a request of a thousand rows takes, several times.
+    package static let keptMemoryBytes = 8 << 20
     /// Rows of one request.
     package static let rows = 1000
     /// Members of one row object.

@@ -7,13 +7,6 @@
 import Codec
 import Tabular
 
-/// One row of a request after validation.
-enum RequestRow: Equatable, Sendable {
-    /// `ValidRow.values`; NaN for missing.
-    case valid([Double])
-    case refused([RowViolation])
-}
-
 struct PredictRequest: Sendable {
     var model: DeployedModel
     var wishes: RowWishes
@@ -21,7 +14,7 @@ struct PredictRequest: Sendable {
     var subject: String?
     /// What keeps the requests of one person, ward or device on one arm of a trial.
     var routingKey: String?
-    var rows: [RequestRow]
+    var rows: RequestRows
     /// How the rows came to the model, if by a pipeline.
     var pipeline: PipelineRows?
 
@@ -160,10 +153,13 @@ struct RequestOutline {
         return text
     }
 
-    mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> [RequestRow] {
+    mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> RequestRows {
+        var rows = RequestRows(width: rules.featureCount)
         var builder = RowBuilder(rules)
         switch form {
-        case .row: return [try RequestOutline.row(&place, body, rules, &builder)]
+        case .row:
+            try RequestOutline.row(&place, body, rules, &builder, into: &rows)
+            return rows
         case .split: return try DataframeSplit(place).rows(body, rules)
         case .rows, .records: break
         }
@@ -171,15 +167,14 @@ struct RequestOutline {
             throw RequestRefusal.malformed("\"rows\" must be an array of objects")
         }
         try place.enterArray()
-        var rows: [RequestRow] = []
         while try place.nextElement() {
             guard rows.count < ServingLimits.rows else {
                 throw RequestRefusal.malformed(
                     "the request has more than \(ServingLimits.rows) rows; send several requests")
             }
-            rows.append(try RequestOutline.row(&place, body, rules, &builder))
+            try RequestOutline.row(&place, body, rules, &builder, into: &rows)
         }
-        guard !rows.isEmpty else {
+        guard rows.count > 0 else {
             throw RequestRefusal.malformed("\"rows\" is empty; send at least one row")
         }
         return rows
@@ -187,11 +182,11 @@ struct RequestOutline {
 
     /// One row object. The builder is reused from row to row.
     private static func row(
-        _ reader: inout JSONReader, _ body: [UInt8], _ rules: RowRules, _ builder: inout RowBuilder
-    ) throws -> RequestRow {
+        _ reader: inout JSONReader, _ body: [UInt8], _ rules: RowRules, _ builder: inout RowBuilder, into rows: inout RequestRows
+    ) throws {
         guard try reader.peek() == .object else {
             try reader.skip()
-            return .refused([
+            return rows.refuse([
                 RowViolation(
                     rule: "wrong-type", message: "a row must be an object of features by name")
             ])
@@ -218,11 +213,11 @@ struct RequestOutline {
             }
         }
         let isComplete = builder.complete()
-        if isComplete, strangers.isEmpty { return .valid(builder.values) }
+        if isComplete, strangers.isEmpty { return rows.append(valid: builder.values) }
         let own = builder.violations.map {
             RowViolation(feature: $0.name, rule: $0.rule.code, message: $0.description)
         }
-        return .refused(Array((strangers + own).prefix(ServingLimits.violationsPerRow)))
+        rows.refuse(Array((strangers + own).prefix(ServingLimits.violationsPerRow)))
     }
 
     private static func feature(
@@ -281,6 +276,9 @@ struct RowWishes: Equatable, Sendable {
     var explain = false
     var reasons = false
     var counterfactual: CounterfactualWish?
+
+    /// Whether the scores are all that is wanted.
+    var isNone: Bool { !explain && !reasons && (counterfactual ?? .nothing) == .nothing }
 }
 
 /// Which features a counterfactual may change.

@@ -3,41 +3,6 @@
 import Codec
 import Cryptography
 
-/// What one row of a request led to.
-enum RowAnswer: Sendable {
-    case scored(ScoredRow)
-    case refused([RowViolation])
-}
-
-/// One scored row. A reference, since it goes through several hands.
-final class ScoredRow: Sendable {
-    let record: DecisionRecord
-    /// Remarks on its features.
-    let flags: [RowFlag]
-    /// Present when the request asked for it.
-    let explanation: Explanation?
-    /// Whether the score lies in the package's abstain band, so that a person should decide.
-    let abstains: Bool
-    /// Present when the request asked for them.
-    let reasons: [ReasonCode]?
-    /// What the request asked for and was found.
-    let counterfactual: Counterfactual?
-    let wantsCounterfactual: Bool
-
-    /// - Parameter values: what the version scored; a pipeline's record has more.
-    init(_ record: DecisionRecord, _ values: [Double], _ model: DeployedModel, _ wishes: RowWishes) {
-        self.record = record
-        flags = model.flags(values)
-        abstains = model.abstains(record.probability)
-        let explanation = wishes.explain || wishes.reasons ? model.explain(values) : nil
-        self.explanation = wishes.explain ? explanation : nil
-        reasons = wishes.reasons ? explanation.map { model.reasons($0, positive: record.positive) } : nil
-        let wish = wishes.counterfactual ?? .nothing
-        wantsCounterfactual = wish != .nothing
-        counterfactual = wantsCounterfactual ? model.counterfactual(values, wish) : nil
-    }
-}
-
 /// Why a row was not scored. It names features and rules of the schema, never what the caller wrote.
 struct RowViolation: Equatable, Sendable {
     /// The feature, when the schema has it.
@@ -106,15 +71,16 @@ struct JSONBody {
 }
 
 extension JSONBody {
-    /// The body for a request whose model was `model`.
-    static func answer(_ rows: [RowAnswer], model: DeployedModel, pipeline: DeployedPipeline? = nil) -> [UInt8] {
+    /// The body for a request.
+    /// - Parameter rows: those of the request, refused ones among them.
+    static func answer(_ scored: ScoredRows, of rows: RequestRows, pipeline: DeployedPipeline? = nil) -> [UInt8] {
         var text = JSONBody(reserving: 256 + rows.count * 256)
-        text.raw(model.answerHead)
-        for (index, row) in rows.enumerated() {
-            if index > 0 { text.raw(",") }
+        text.raw(scored.model.answerHead)
+        rows.forEach { place, row in
+            if place > 0 { text.raw(",") }
             switch row {
-            case .scored(let scored): text.append(scored, row: index, model: model)
-            case .refused(let violations): text.append(violations, row: index)
+            case .valid(let number): text.append(scored, number, row: place)
+            case .refused(let violations): text.append(violations, row: place)
             }
         }
         text.raw("]")
@@ -135,20 +101,24 @@ extension JSONBody {
         raw("}")
     }
 
-    private mutating func append(_ scored: ScoredRow, row: Int, model: DeployedModel) {
+    /// - Parameters:
+    ///   - number: among the rows that were scored.
+    ///   - row: the place in the request.
+    private mutating func append(_ scored: ScoredRows, _ number: Int, row: Int) {
+        let (model, score) = (scored.model, scored.scores[number])
         raw("{\"row\":")
-        number(row)
+        self.number(row)
         raw(",\"id\":")
-        id(scored.record.id)
+        id(scored.id(number))
         raw(",\"score\":")
-        number(scored.record.score)
+        self.number(score.score)
         raw(",\"probability\":")
-        number(scored.record.probability)
+        self.number(score.probability)
         raw(",\"class\":")
-        raw(scored.record.positive ? model.positiveClass : model.negativeClass)
-        raw(scored.record.positive ? ",\"positive\":true" : ",\"positive\":false")
+        raw(score.positive ? model.positiveClass : model.negativeClass)
+        raw(score.positive ? ",\"positive\":true" : ",\"positive\":false")
         raw(",\"flags\":[")
-        for (position, flag) in scored.flags.enumerated() {
+        for (position, flag) in scored.flags(number).enumerated() {
             if position > 0 { raw(",") }
             raw("{\"feature\":")
             raw(model.quotedNames[flag.feature])
@@ -158,25 +128,29 @@ extension JSONBody {
         }
         raw("]")
         if model.abstain != nil {
-            raw(scored.abstains ? ",\"abstain\":true" : ",\"abstain\":false")
+            raw(scored.abstains(number) ? ",\"abstain\":true" : ",\"abstain\":false")
         }
-        if let calibrated = model.calibrated(scored.record.score) {
+        if let calibrated = model.calibrated(score.score) {
             raw(",\"calibrated_probability\":")
-            number(calibrated)
+            self.number(calibrated)
         }
-        if let reasons = scored.reasons {
+        if let details = scored.details(number) { append(details, model) }
+        raw("}")
+    }
+
+    private mutating func append(_ details: RowDetails, _ model: DeployedModel) {
+        if let reasons = details.reasons {
             raw(",\"reasons\":")
             append(reasons, model)
         }
-        if scored.wantsCounterfactual {
+        if details.wantsCounterfactual {
             raw(",\"counterfactual\":")
-            append(scored.counterfactual, model)
+            append(details.counterfactual, model)
         }
-        if let explanation = scored.explanation {
+        if let explanation = details.explanation {
             raw(",\"explanation\":")
             append(explanation, names: model.quotedNames)
         }
-        raw("}")
     }
 
     /// `{"code": "R1", "feature", "contribution", "text"}`; the code is the feature's place in the schema.
@@ -271,21 +245,21 @@ extension JSONBody {
     }
 
     /// The body when no row could be scored: an error, then the rows with their violations.
-    static func refusal(_ rows: [RowAnswer]) -> [UInt8] {
+    static func refusal(_ rows: RequestRows) -> [UInt8] {
         var text = JSONBody(reserving: 512)
         text.raw("{\"error\":")
         text.string(refusalSentence(rows))
         text.raw(",\"predictions\":[")
-        for (index, row) in rows.enumerated() {
+        for (index, row) in rows.refused.enumerated() {
             if index > 0 { text.raw(",") }
-            if case .refused(let violations) = row { text.append(violations, row: index) }
+            text.append(row.violations, row: row.place)
         }
         text.raw("]}")
         return text.bytes
     }
 
-    private static func refusalSentence(_ rows: [RowAnswer]) -> String {
-        guard case .refused(let violations)? = rows.first, let first = violations.first else {
+    private static func refusalSentence(_ rows: RequestRows) -> String {
+        guard let violations = rows.refused.first?.violations, let first = violations.first else {
             return "no row could be scored"
         }
         let more = violations.count - 1

@@ -116,28 +116,25 @@ extension PredictionService {
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject ?? asked.id
         let run = pipeline.map { PipelineRows($0, asked.rows) }
-        do { try refuseBadRow(run?.rows ?? []) } catch {
+        do { if let run { try refuseBadRow(run.rows) } } catch {
             throw failed(model, start, error)
         }
         let route = isPinned || run != nil ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
-        let answers = score(run?.rows ?? asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: run)
-        route.mirror(answers)
+        let rows = run?.rows ?? asked.rows
+        let scored = score(rows, route.model, asked.wishes, arm: route.arm, pipeline: run)
+        route.mirror(scored)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .infer, subject: asked.subject, start: start, read: read,
             timeout: asked.timeout,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
-        try commit(answers, call, responder) { scored in
+        try commit(scored, of: rows, call, responder) {
             InferAnswer(request: asked, rows: scored, model: route.model, pipeline: pipeline).response
         }
     }
 
-    private func refuseBadRow(_ rows: [RequestRow]) throws(RequestRefusal) {
-        for (index, row) in rows.enumerated() {
-            guard case .refused(let violations) = row, let first = violations.first else {
-                continue
-            }
-            throw RequestRefusal(400, .schema, "row \(index): \(first.message)")
-        }
+    private func refuseBadRow(_ rows: RequestRows) throws(RequestRefusal) {
+        guard let row = rows.refused.first, let first = row.violations.first else { return }
+        throw RequestRefusal(400, .schema, "row \(row.place): \(first.message)")
     }
 
     /// The version that answers for a model.

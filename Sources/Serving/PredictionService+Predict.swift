@@ -19,59 +19,43 @@ extension PredictionService {
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject
         // A pipeline's steps use live versions: what is on trial is tried on whole requests of its own model.
         let route = asked.pipeline == nil ? route(asked.rows, asked.model, table, key: key, start) : Route(model: asked.model)
-        let rows = score(asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: asked.pipeline)
-        route.mirror(rows)
+        let scored = score(asked.rows, route.model, asked.wishes, arm: route.arm, pipeline: asked.pipeline)
+        route.mirror(scored)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
-        try commit(rows, call, responder) { _ in
-            HTTPResponse(
-                contentType: "application/json", body: JSONBody.answer(rows, model: route.model, pipeline: asked.pipeline?.pipeline))
+        try commit(scored, of: asked.rows, call, responder) {
+            HTTPResponse(contentType: "application/json", body: JSONBody.answer(scored, of: asked.rows, pipeline: asked.pipeline?.pipeline))
         }
     }
 
     /// Scores every valid row with one version.
     /// - Parameter arm: of which part of a deployment the version is.
     func score(
-        _ rows: [RequestRow], _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live, pipeline: PipelineRows? = nil
-    ) -> [RowAnswer] {
+        _ rows: RequestRows, _ model: DeployedModel, _ wishes: RowWishes, arm: DeploymentArm = .live, pipeline: PipelineRows? = nil
+    ) -> ScoredRows {
         let now = clock.now().milliseconds
         let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
         let context = DecisionContext(
-            digest: model.package.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
+            digest: model.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
             pipeline: pipeline?.use)
-        let scores = model.scores(rows.compactMap { if case .valid(let values) = $0 { values } else { nil } })
-        var count = 0
-        return rows.enumerated().map { place, row in
-            switch row {
-            case .refused(let violations): return .refused(violations)
-            case .valid(let values):
-                let score = scores[count]
-                let record = DecisionRecord(
-                    id: first.advanced(by: count), context: context, score: score.score,
-                    probability: score.probability, positive: score.positive, values: pipeline.map { values + $0.inputs[place] } ?? values)
-                count += 1
-                return .scored(ScoredRow(record, values, model, wishes))
-            }
-        }
+        return ScoredRows(rows, model, wishes, context, first: first, inputs: pipeline?.inputs ?? [])
     }
 
     /// Makes the scored rows durable, then answers with `body`.
-    /// - Parameter body: makes the answer; it is asked before anything is stored.
+    /// - Parameters:
+    ///   - rows: those of the request, refused ones among them.
+    ///   - body: makes the answer; it is asked before anything is stored.
     func commit(
-        _ rows: [RowAnswer], _ call: Commit, _ responder: HTTPResponder,
-        body: ([ScoredRow]) -> HTTPResponse
+        _ scored: ScoredRows, of rows: RequestRows, _ call: Commit, _ responder: HTTPResponder,
+        body: () -> HTTPResponse
     ) throws {
-        let scored = rows.compactMap { row in
-            if case .scored(let scored) = row { scored } else { nil }
-        }
-        let refused = rows.count - scored.count
-        if refused > 0 {
+        if !rows.refused.isEmpty {
             metrics.count(
-                "consilium_rows_refused_total", by: Double(refused),
+                "consilium_rows_refused_total", by: Double(rows.refused.count),
                 help: "Rows that did not fit the schema.")
         }
-        guard !scored.isEmpty else {
+        guard scored.count > 0 else {
             countRefusal(call.endpoint, .schema)
             countFailure(call.model, call.start, nil)
             var response = HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows))
@@ -79,7 +63,7 @@ extension PredictionService {
             return responder.respond(response)
         }
         let computed = EventLoop.monotonicNanoseconds()
-        let response = body(scored).compressed(call.coding)
+        let response = body().compressed(call.coding)
         let written = EventLoop.monotonicNanoseconds()
         do throws(RequestRefusal) { try call.checkTimeout(at: written) } catch {
             throw failed(call.model, call.start, error)
@@ -104,23 +88,21 @@ extension PredictionService {
             }
             pending.leave(rows: count)
         }
-        log.append(
-            entry(sealed, scored[0].record, call), storing: (records.predictions, sealed.record), finish)
+        log.append(entry(sealed, scored, call), storing: (records.predictions, sealed.record), finish)
     }
 
-    private func seal(_ rows: [ScoredRow], _ subject: String?) -> SealedDecisions {
+    private func seal(_ rows: ScoredRows, _ subject: String?) -> SealedDecisions {
         let (salts, subjectSalt) = ids.withLock { ($0.salts(rows.count), subject == nil ? [] : $0.salts(1)) }
-        return SealedDecisions(
-            rows.lazy.map(\.record), subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
+        return SealedDecisions(rows, subject: subject.map { Record.Subject(text: $0, salt: subjectSalt) }, salts: salts)
     }
 
     /// The entry for all rows of a request. `protocol/prediction-api.md` §6.
-    private func entry(_ sealed: SealedDecisions, _ first: DecisionRecord, _ call: Commit) -> LogEntry {
+    private func entry(_ sealed: SealedDecisions, _ rows: ScoredRows, _ call: Commit) -> LogEntry {
         var details: [String: JSONValue] = [
-            "arm": .string(first.context.arm.name),
+            "arm": .string(rows.context.arm.name),
             "configuration": .string(call.model.configurationHex),
-            "id": .string(first.id.description),
-            "propensity": .string(first.context.arm.propensity.description),
+            "id": .string(rows.firstID.description),
+            "propensity": .string(rows.context.arm.propensity.description),
             "version": .integer(Int64(call.model.version)),
         ]
         if let single = sealed.single {
@@ -130,11 +112,11 @@ extension PredictionService {
             details["rows"] = .integer(Int64(sealed.record.count))
             details["root"] = .string(sealed.record.root.hex)
         }
-        if let pipeline = first.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
+        if let pipeline = rows.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: call.model.name,
-            subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.package.digest,
+            subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.digest,
             details: details)
     }
 

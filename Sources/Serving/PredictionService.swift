@@ -58,6 +58,7 @@ package final class PredictionService: Sendable {
         replay: ((StoredEntry) -> Void) throws -> Void, keys: AccessKeys,
         clock: any Clock, random: any RandomSource, metrics: Telemetry.Metrics, logger: Logger
     ) throws(ServingError) {
+        ProcessMemory.keepFreed(bytes: ServingLimits.keptMemoryBytes)
         (self.configuration, self.clock, self.metrics, self.logger) = (configuration, clock, metrics, logger)
         gate = AccessGate(keys, defaultRate: configuration.rate)
         statistics = ServingStatistics(metrics)

@@ -59,7 +59,7 @@ extension DeployedModel {
     }
 
     /// Remarks on a valid row, in schema order.
-    func flags(_ values: [Double]) -> [RowFlag] {
+    func flags(_ values: borrowing Span<Double>) -> [RowFlag] {
         var flags: [RowFlag] = []
         for rule in flagRules {
             let value = values[rule.feature]

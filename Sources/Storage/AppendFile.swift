@@ -61,8 +61,10 @@ package final class AppendFile: @unchecked Sendable {
                 allocated = size + bytes.count
                 size += bytes.count
             } else {
-                if size + bytes.count > allocated { try zeroAhead(size + bytes.count) }
+                // As much as is zeroed at a time pays for its own change of size.
+                if size + bytes.count > allocated, bytes.count < zeroAheadBytes { try zeroAhead(size + bytes.count) }
                 try put(bytes)
+                allocated = max(allocated, BlockBuffer.roundedUp(size))
             }
         } catch {
             isPoisoned = true

@@ -136,15 +136,17 @@ package struct Preprocessor: Equatable, Sendable {
         return steps.map { input($0, row.values[$0.feature]) }
     }
 
-    /// The inputs of some valid rows' values, one row after another.
-    package func transform(rows: [[Double]]) -> [Float] {
-        var inputs: [Float] = []
-        inputs.reserveCapacity(rows.count * steps.count)
-        for row in rows {
-            precondition(row.count == featureCount, "a row of another schema")
-            for step in steps { inputs.append(input(step, row[step.feature])) }
+    /// The inputs of some valid rows, one row after another.
+    /// - Parameter values: of the rows, one row after another.
+    package func transform(rows values: [Double]) -> [Float] {
+        precondition(values.count % featureCount == 0, "rows of another schema")
+        let count = values.count / featureCount
+        let source = values.span
+        return [Float](capacity: count * steps.count) { inputs in
+            for start in stride(from: 0, to: source.count, by: featureCount) {
+                for step in steps { inputs.append(input(step, source[start + step.feature])) }
+            }
         }
-        return inputs
     }
 
     /// All rows of a table; labels come along when every row has one.

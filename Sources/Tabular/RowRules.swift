@@ -9,14 +9,15 @@ package final class RowRules: Sendable {
     private let slots: [Int32]
     private let names: [[UInt8]]
     /// What a number of each feature must be, when all features are numbers and none has a number that means missing.
-    private let bounds: [(lower: Double, upper: Double, integer: Bool)]?
+    private let bounds: (lower: [Double], upper: [Double], whole: [Int])?
 
     package init(_ schema: Schema) {
         self.schema = schema
         features = schema.features.map { FeatureRule($0, allowsMissing: schema.allowsMissing($0)) }
         labelRule = LabelRule(schema.label)
         let bounds = features.compactMap(\.bounds)
-        self.bounds = bounds.count == features.count ? bounds : nil
+        self.bounds = bounds.count == features.count && !bounds.isEmpty
+            ? (bounds.map(\.lower), bounds.map(\.upper), bounds.indices.filter { bounds[$0].integer }) : nil
         names = schema.features.map { Array($0.name.utf8) }
         var size = 4
         while size < names.count * 2 { size *= 2 }
@@ -70,16 +71,20 @@ package final class RowRules: Sendable {
         return reading
     }
 
-    /// Whether the numbers from `start` on, one for each feature, are a valid row as they stand. False may also mean that one
-    /// must look closer: at what is missing, at codes, at a negative zero.
-    package func isPlainRow(_ numbers: [Double], from start: Int) -> Bool {
-        guard let bounds else { return false }
-        for (index, bound) in bounds.enumerated() {
-            let number = numbers[start + index]
-            // NaN fails the comparisons.
-            guard number >= bound.lower, number <= bound.upper, number != 0 || number.sign == .plus,
-                !bound.integer || number.rounded() == number
-            else { return false }
+    /// Whether numbers, one for each feature of one row after another, are valid rows as they stand. False may also mean
+    /// that one must look closer: at what is missing, at codes, at a negative zero.
+    package func arePlainRows(_ numbers: [Double]) -> Bool {
+        guard let bounds, numbers.count % bounds.lower.count == 0 else { return false }
+        let (lower, upper, values) = (bounds.lower.span, bounds.upper.span, numbers.span)
+        var isPlain = true
+        for start in stride(from: 0, to: values.count, by: lower.count) {
+            for feature in lower.indices {
+                let number = values[start + feature]
+                // NaN fails the comparisons; a negative zero has its sign alone.
+                isPlain = isPlain && number >= lower[feature] && number <= upper[feature] && number.bitPattern != 1 << 63
+            }
+            guard isPlain else { return false }
+            for feature in bounds.whole where values[start + feature].rounded() != values[start + feature] { return false }
         }
         return true
     }

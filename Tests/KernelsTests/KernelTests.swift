@@ -61,6 +61,35 @@ import Testing
         }
     }
 
+    @Test(arguments: paths) func packedForwardMatchesNaiveAndTakesRowsAlone(path: KernelPath) {
+        for (inputs, outputs, rows) in Self.shapes {
+            for rectified in [false, true] {
+                let x = Self.numbers(rows * inputs, 5)
+                let (weights, bias) = (Self.numbers(outputs * inputs, 6), Self.numbers(outputs, 7))
+                let layer = PackedLayer(weights: weights, bias: bias)
+                #expect(layer.inputs == inputs && layer.outputs == outputs)
+                // One more number behind the rows, which stays.
+                var fast = [Float](repeating: 9, count: rows * outputs + 1)
+                var naive = [Float](repeating: 9, count: rows * outputs)
+                var fastSpan = fast.mutableSpan
+                layer.forward(rows: rows, x.span, into: &fastSpan, rectified: rectified, path: path)
+                var naiveSpan = naive.mutableSpan
+                NaiveKernels.denseForward(
+                    rows: rows, x.span, weights: weights.span, bias: bias.span, into: &naiveSpan, rectified: rectified)
+                #expect(fast.removeLast() == 9, "\(rows) rows, \(inputs) to \(outputs)")
+                Self.expectClose(fast, naive, 2e-5, "\(rows) rows, \(inputs) to \(outputs)")
+                if rectified { #expect(fast.allSatisfy { $0 >= 0 }) }
+                for row in 0..<rows {
+                    var alone = [Float](repeating: 9, count: outputs)
+                    var aloneSpan = alone.mutableSpan
+                    let one = Array(x[row * inputs..<(row + 1) * inputs])
+                    layer.forward(rows: 1, one.span, into: &aloneSpan, rectified: rectified, path: path)
+                    #expect(alone == Array(fast[row * outputs..<(row + 1) * outputs]), "row \(row) of \(rows), \(inputs) to \(outputs)")
+                }
+            }
+        }
+    }
+
     @Test(arguments: paths) func backwardMatchesNaive(path: KernelPath) {
         for (inputs, outputs, rows) in Self.shapes {
             let (x, dy) = (Self.numbers(rows * inputs, 8), Self.numbers(rows * outputs, 9))

@@ -292,7 +292,7 @@ import Testing
                     let second = index % 5 == 0 ? Double.nan : Double(index) + 0.5
                     return [Double(index % 90), second, Double(index % 2), Double(index % 3)]
                 }
-                #expect(model.scores(rows) == rows.map(model.score))
+                #expect(model.scores(rows.flatMap { $0 }) == rows.map(model.score))
             }
         }
     }

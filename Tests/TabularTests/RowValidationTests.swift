@@ -228,7 +228,7 @@ import Testing
                 if !a.isNaN { builder.set(number: a, at: 0) }
                 if !b.isNaN { builder.set(number: b, at: 1) }
                 let isValid = builder.complete()
-                guard rules.isPlainRow([9, a, b], from: 1) else {
+                guard rules.arePlainRows([a, b]) else {
                     #expect(!isValid || a.bitPattern == (-0.0).bitPattern || b.bitPattern == (-0.0).bitPattern, "\(a) \(b)")
                     continue
                 }
@@ -239,8 +239,8 @@ import Testing
         #expect(plain > 20)
         // A number that may mean missing needs a closer look, and so do codes.
         let coded = RowRules(Schema(features: [feature("a", 0...9, integer: false, codes: ["7"])], label: label))
-        #expect(!coded.isPlainRow([1], from: 0))
+        #expect(!coded.arePlainRows([1]))
         let binary = RowRules(Schema(features: [Feature(name: "a", kind: .binary(zero: "0", one: "1"))], label: label))
-        #expect(!binary.isPlainRow([1], from: 0))
+        #expect(!binary.arePlainRows([1]))
     }
 }

@@ -42,15 +42,20 @@ package struct Record: Equatable, Sendable {
     package let shared: [UInt8]
     /// Bytes of each row's payload.
     package let payloadBytes: Int
-    /// Rows as they are stored: state, salt, payload.
-    let rows: [UInt8]
-    /// The commitments to the rows, 32 bytes each. They stay when rows are erased.
-    package let leaves: [UInt8]
+    /// How many rows it has, erased ones included.
+    package let count: Int
+    /// The record as it is stored: header, head, commitments, rows (`RecordFrame`).
+    let frame: [UInt8]
+    /// Where the commitments begin.
+    private let leavesStart: Int
 
     static let saltStart = 1
     static let payloadStart = 1 + Commitment.saltBytes
     static let leafPrefix: [UInt8] = [0] + Array("consilium/row/1\n".utf8)
     static let live: UInt8 = 1
+
+    /// Writes the payload of row `row` into `frame` from byte `start` on; the bytes there are zeros before.
+    package typealias PayloadWriter = (_ row: Int, _ frame: inout MutableRawSpan, _ start: Int) -> Void
 
     /// - Parameters:
     ///   - salts: 32 random bytes for each row.
@@ -60,42 +65,61 @@ package struct Record: Equatable, Sendable {
         payloads: [UInt8]
     ) {
         let count = salts.count / Commitment.saltBytes
-        precondition(
-            count > 0 && salts.count == count * Commitment.saltBytes && payloads.count % count == 0,
-            "a salt and a payload for each row")
+        precondition(count > 0 && payloads.count % count == 0, "a payload for each row")
         let payloadBytes = payloads.count / count
-        var rows: [UInt8] = []
-        rows.reserveCapacity(count * (Self.payloadStart + payloadBytes))
-        for row in 0..<count {
-            rows.append(Self.live)
-            rows += salts[row * Commitment.saltBytes..<(row + 1) * Commitment.saltBytes]
-            rows += payloads[row * payloadBytes..<(row + 1) * payloadBytes]
+        self.init(id: id, kind: kind, subject: subject, shared: shared, salts: salts, payloadBytes: payloadBytes) { row, frame, start in
+            for byte in 0..<payloadBytes {
+                frame.storeBytes(of: payloads[row * payloadBytes + byte], toByteOffset: start + byte, as: UInt8.self)
+            }
         }
+    }
+
+    /// The bytes of a record are written once, in the place from which they are stored.
+    /// - Parameters:
+    ///   - salts: 32 random bytes for each row.
+    ///   - payloadBytes: of each row.
+    ///   - write: called for one row after another.
+    package init(
+        id: RecordID, kind: String, subject: Subject?, shared: [UInt8] = [], salts: [UInt8],
+        payloadBytes: Int, write: PayloadWriter
+    ) {
+        let count = salts.count / Commitment.saltBytes
+        precondition(count > 0 && salts.count == count * Commitment.saltBytes, "a salt for each row")
+        let (frame, leavesStart) = RecordFrame.encoded(
+            head: RecordFrame.head(id: id, kind: kind, subject: subject, shared: shared), salts: salts,
+            payloadBytes: payloadBytes, write: write)
         self.init(
-            id: id, kind: kind, subject: subject, shared: shared, payloadBytes: payloadBytes, rows: rows,
-            leaves: Self.leaves(rows, stride: Self.payloadStart + payloadBytes))
+            id: id, kind: kind, subject: subject, shared: shared, payloadBytes: payloadBytes, count: count, frame: frame,
+            leavesStart: leavesStart)
     }
 
     init(
-        id: RecordID, kind: String, subject: Subject?, shared: [UInt8], payloadBytes: Int, rows: [UInt8],
-        leaves: [UInt8]
+        id: RecordID, kind: String, subject: Subject?, shared: [UInt8], payloadBytes: Int, count: Int, frame: [UInt8],
+        leavesStart: Int
     ) {
         (self.id, self.kind, self.subject, self.shared) = (id, kind, subject, shared)
-        (self.payloadBytes, self.rows, self.leaves) = (payloadBytes, rows, leaves)
+        (self.payloadBytes, self.count, self.frame, self.leavesStart) = (payloadBytes, count, frame, leavesStart)
     }
 
-    static func leaves(_ rows: [UInt8], stride: Int) -> [UInt8] {
-        SHA256.hash(prefix: leafPrefix, rows: rows, stride: stride, skip: saltStart)
+    private var rowsStart: Int { leavesStart + count * Digest.byteCount }
+
+    private func place(_ row: Int) -> Int {
+        precondition(row >= 0 && row < count, "a row of the record")
+        return rowsStart + row * stride
     }
 
     /// Bytes of a stored row.
     var stride: Int { Self.payloadStart + payloadBytes }
 
-    /// How many rows it has, erased ones included.
-    package var count: Int { rows.count / stride }
-
     /// Whether a row is there, not erased.
-    package func isLive(_ row: Int) -> Bool { rows[row * stride] == Self.live }
+    package func isLive(_ row: Int) -> Bool { frame[place(row)] == Self.live }
+
+    /// Rows that are there, not erased.
+    var liveCount: Int {
+        var count = 0
+        for row in 0..<self.count where isLive(row) { count += 1 }
+        return count
+    }
 
     /// The row with this name, erased or not.
     package func row(of id: RecordID) -> Int? {
@@ -106,23 +130,27 @@ package struct Record: Equatable, Sendable {
 
     /// The salt of a live row.
     package func salt(_ row: Int) -> [UInt8] {
-        Array(rows[row * stride + Self.saltStart..<row * stride + Self.payloadStart])
+        Array(frame[place(row) + Self.saltStart..<place(row) + Self.payloadStart])
     }
 
     /// The payload of a live row.
     package func payload(_ row: Int) -> [UInt8] {
-        Array(rows[row * stride + Self.payloadStart..<(row + 1) * stride])
+        Array(frame[place(row) + Self.payloadStart..<place(row) + stride])
     }
 
     /// Whether the bytes of a live row are those that its commitment is to.
     func isWhole(_ row: Int) -> Bool {
-        Self.leaves(Array(rows[row * stride..<(row + 1) * stride]), stride: stride)
-            .elementsEqual(leaves[row * Digest.byteCount..<(row + 1) * Digest.byteCount])
+        SHA256.hash(parts: Self.leafPrefix, Array(frame[place(row) + Self.saltStart..<place(row) + stride])) == leaf(row)
     }
+
+    /// The commitments to the rows, 32 bytes each. They stay when rows are erased.
+    package var leaves: ArraySlice<UInt8> { frame[leavesStart..<rowsStart] }
 
     /// The commitment to a row.
     package func leaf(_ row: Int) -> Digest {
-        MerkleTree.digests(leaves[row * Digest.byteCount..<(row + 1) * Digest.byteCount])[0]
+        precondition(row >= 0 && row < count, "a row of the record")
+        let start = leavesStart + row * Digest.byteCount
+        return MerkleTree.digests(frame[start..<start + Digest.byteCount])[0]
     }
 
     /// The commitment to all rows, for the log. One hash a row.

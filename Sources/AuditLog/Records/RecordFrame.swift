@@ -61,43 +61,80 @@ enum RecordFrame {
         }
     }
 
+    /// What is stored of a record.
     /// - Throws: `entry` for a record beyond its limits.
     static func encoded(_ record: Record) throws(AuditLogError) -> [UInt8] {
-        var writer = ByteWriter(reserving: 256 + record.shared.count)
-        writer.u64(record.id.high)
-        writer.u64(record.id.low)
-        writer.text(record.kind)
-        writer.u8(record.subject == nil ? 0 : 1)
-        if let subject = record.subject {
-            writer.text(subject.text)
-            writer.raw(subject.salt)
-        }
-        writer.raw(record.shared)
-        let head = writer.bytes
-        let size = headerBytes + head.count + record.leaves.count + record.rows.count
         guard (1...Record.textBytesMax).contains(record.kind.utf8.count),
             (1...Record.textBytesMax).contains(record.subject?.text.utf8.count ?? 1),
             record.subject?.salt.count ?? Commitment.saltBytes == Commitment.saltBytes,
             record.shared.count <= Record.sharedBytesMax, record.count <= Record.rowsMax,
-            record.payloadBytes <= Record.payloadBytesMax, size <= bodyBytesMax
+            record.payloadBytes <= Record.payloadBytesMax, record.frame.count <= bodyBytesMax
         else {
             throw .entry(.field("record", problem: "a kind, subject, row or size beyond its limit"))
         }
-        var frame = ByteWriter(reserving: size)
-        frame.raw(magic)
-        frame.u8(1)
-        let numbers = numbers(rows: record.count, rowBytes: record.stride, headBytes: head.count)
-        frame.raw(numbers)
-        frame.raw(SHA256.hash(parts: numbers, head, record.leaves).bytes)
-        frame.raw(head)
-        frame.raw(record.leaves)
-        frame.raw(record.rows)
-        return frame.bytes
+        return record.frame
+    }
+
+    static func head(id: RecordID, kind: String, subject: Record.Subject?, shared: [UInt8]) -> [UInt8] {
+        var writer = ByteWriter(reserving: 64 + shared.count)
+        writer.u64(id.high)
+        writer.u64(id.low)
+        writer.text(kind)
+        writer.u8(subject == nil ? 0 : 1)
+        if let subject {
+            writer.text(subject.text)
+            writer.raw(subject.salt)
+        }
+        writer.raw(shared)
+        return writer.bytes
+    }
+
+    /// A live frame, and where its commitments begin. All bytes are written in their place: a request may have a thousand rows.
+    static func encoded(
+        head: [UInt8], salts: [UInt8], payloadBytes: Int, write: Record.PayloadWriter
+    ) -> (frame: [UInt8], leavesStart: Int) {
+        let rows = salts.count / Commitment.saltBytes
+        let stride = Record.payloadStart + payloadBytes
+        let leavesStart = headerBytes + head.count
+        let rowsStart = leavesStart + rows * Digest.byteCount
+        var frame: [UInt8] = []
+        frame.reserveCapacity(rowsStart + rows * stride)
+        frame += magic
+        frame.append(Record.live)
+        let numbers = numbers(rows: rows, rowBytes: stride, headBytes: head.count)
+        frame += numbers
+        frame.append(contentsOf: repeatElement(0, count: Digest.byteCount))
+        frame += head
+        frame.append(contentsOf: repeatElement(0, count: rows * (Digest.byteCount + stride)))
+        var span = frame.mutableSpan
+        // Safe: any bytes make [UInt8].
+        var bytes = unsafe span.mutableBytes
+        let words = Commitment.saltBytes / 8
+        let randomness = unsafe salts.span.bytes
+        for row in 0..<rows {
+            let start = rowsStart + row * stride
+            bytes.storeBytes(of: Record.live, toByteOffset: start, as: UInt8.self)
+            for word in 0..<words {
+                // Safe: any bytes make a UInt64, and the place is checked.
+                let value = unsafe randomness.unsafeLoadUnaligned(fromByteOffset: (row * words + word) * 8, as: UInt64.self)
+                bytes.storeBytes(of: value, toByteOffset: start + Record.saltStart + word * 8, as: UInt64.self)
+            }
+            write(row, &bytes, start + Record.payloadStart)
+        }
+        SHA256.hash(
+            prefix: Record.leafPrefix, rowsAt: rowsStart, stride: stride, skip: Record.saltStart, count: rows,
+            into: leavesStart, of: &bytes)
+        SHA256.hash(
+            prefix: numbers, rowsAt: headerBytes, stride: rowsStart - headerBytes, skip: 0, count: 1,
+            into: headerBytes - Digest.byteCount, of: &bytes)
+        return (frame, leavesStart)
     }
 
     private static func numbers(rows: Int, rowBytes: Int, headBytes: Int) -> [UInt8] {
         var writer = ByteWriter(reserving: 12)
-        for number in [rows, rowBytes, headBytes] { writer.u32(UInt32(number)) }
+        writer.u32(UInt32(rows))
+        writer.u32(UInt32(rowBytes))
+        writer.u32(UInt32(headBytes))
         return writer.bytes
     }
 
@@ -123,15 +160,13 @@ enum RecordFrame {
         if header.isOld {
             return SHA256.hash(head).bytes == digest ? try? oldRecord(head) : nil
         }
-        let leaves = part(header.bodyStart + header.headBytes, header.rows * Digest.byteCount)
         let numbers = numbers(rows: header.rows, rowBytes: header.rowBytes, headBytes: header.headBytes)
-        guard SHA256.hash(parts: numbers, head, leaves).bytes == digest else { return nil }
-        return try? record(head, leaves, part(header.rowsStart, header.rows * header.rowBytes), header.rowBytes)
+        let covered = part(header.bodyStart, header.rowsStart - header.bodyStart)
+        guard SHA256.hash(parts: numbers, covered).bytes == digest else { return nil }
+        return try? record(head, header, Array(frame))
     }
 
-    private static func record(_ head: [UInt8], _ leaves: [UInt8], _ rows: [UInt8], _ rowBytes: Int)
-        throws(CodecError) -> Record
-    {
+    private static func record(_ head: [UInt8], _ header: Header, _ frame: [UInt8]) throws(CodecError) -> Record {
         var reader = ByteReader(head)
         let id = RecordID(high: try reader.u64(), low: try reader.u64())
         let kind = try reader.text(maxBytes: Record.textBytesMax)
@@ -142,7 +177,8 @@ enum RecordFrame {
         }
         return Record(
             id: id, kind: kind, subject: subject, shared: try reader.raw(reader.remaining),
-            payloadBytes: rowBytes - Record.payloadStart, rows: rows, leaves: leaves)
+            payloadBytes: header.rowBytes - Record.payloadStart, count: header.rows, frame: frame,
+            leavesStart: header.bodyStart + header.headBytes)
     }
 
     private static func oldRecord(_ body: [UInt8]) throws(CodecError) -> Record? {

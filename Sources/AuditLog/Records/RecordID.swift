@@ -52,6 +52,25 @@ package struct RecordID: Hashable, Comparable, Sendable, CustomStringConvertible
         }
     }
 
+    /// Appends the text forms of the names of some rows, this one's first, each behind `prefix`.
+    package func appendTexts(_ rows: Int, prefix: [UInt8], to bytes: inout [UInt8]) {
+        var element = prefix + text
+        // Most often only the three digits of the counter differ.
+        let counter = prefix.count + 15
+        bytes.reserveCapacity(bytes.count + rows * element.count)
+        for row in 0..<rows {
+            let id = advanced(by: row)
+            if id.high >> 12 != high >> 12 {
+                element = prefix + id.text
+            } else {
+                element[counter] = Self.digit(UInt8(id.high >> 8 & 15))
+                element[counter + 1] = Self.digit(UInt8(id.high >> 4 & 15))
+                element[counter + 2] = Self.digit(UInt8(id.high & 15))
+            }
+            bytes += element
+        }
+    }
+
     /// Reads the text form: exactly 36 characters, lower case, version 7, variant 10.
     package init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)

@@ -20,7 +20,7 @@ struct RecordIndex: Sendable {
 
     /// Notes a live record that follows all others of its segment.
     mutating func add(_ record: Record, segment: Int, offset: Int, end: Int) {
-        liveRows += (0..<record.count).count { record.isLive($0) }
+        liveRows += record.liveCount
         add(first: record.id.high, rows: record.count, segment: segment, offset: offset, end: end)
     }
 

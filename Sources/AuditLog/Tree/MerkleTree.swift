@@ -48,23 +48,21 @@ package enum MerkleTree {
 
     /// The root over any number of leaf hashes, concatenated. One hash a leaf, in one call for each level: pairing the
     /// neighbours of a level, with an odd last one passed on, is the RFC's splitting read from below.
-    static func root(ofLeaves leaves: [UInt8]) -> Digest {
+    static func root(ofLeaves leaves: ArraySlice<UInt8>) -> Digest {
         guard !leaves.isEmpty else { return emptyRoot }
         var row = leaves
         while row.count > Digest.byteCount {
             let paired = row.count & ~(2 * Digest.byteCount - 1)
-            let above = SHA256.hash(
-                prefix: [1], rows: paired == row.count ? row : Array(row[..<paired]),
-                stride: 2 * Digest.byteCount)
-            row = above + row[paired...]
+            let above = SHA256.hash(prefix: [1], rows: row.prefix(paired), stride: 2 * Digest.byteCount)
+            row = paired == row.count ? above[...] : (above + row.dropFirst(paired))[...]
         }
-        return digest(in: row[...], at: 0)
+        return digest(in: row, at: row.startIndex)
     }
 
     /// The proof that a leaf is in the tree of leaf hashes, concatenated.
-    static func proof(_ index: Int, ofLeaves leaves: [UInt8]) -> [Digest] {
+    static func proof(_ index: Int, ofLeaves leaves: ArraySlice<UInt8>) -> [Digest] {
         MerkleProof.inclusion(index: UInt64(index), size: UInt64(leaves.count / Digest.byteCount)) { height, number in
-            let start = Int(number) << height * Digest.byteCount
+            let start = leaves.startIndex + Int(number) << height * Digest.byteCount
             return root(ofComplete: leaves[start..<start + Digest.byteCount << height])
         }
     }

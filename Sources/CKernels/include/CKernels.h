@@ -24,6 +24,10 @@ void ck_axpy(bool wide, size_t n, float scale, const float *x, float *y);
 void ck_dense_forward(bool wide, size_t rows, size_t inputs, size_t outputs, const float *x, const float *w,
                       const float *bias, float *y, bool rectified);
 
+// The same with weights in blocks of eight outputs: w[o / 8][i][o % 8], and bias, with zeros for what the last block lacks.
+void ck_packed_forward(bool wide, size_t rows, size_t inputs, size_t outputs, const float *x, const float *w,
+                       const float *bias, float *y, bool rectified);
+
 // dw[o][i] += sum over r of dy[r][o] * x[r][i];  db[o] += sum over r of dy[r][o].
 void ck_dense_backward_weights(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy,
                                const float *x, float *dw, float *db);

@@ -10,3 +10,7 @@ static inline int consilium_exchange_names(const char *one, const char *other) {
 /* Writes past the page cache; the number differs between processors. */
 #include <fcntl.h>
 static const int consilium_direct = __O_DIRECT;
+#include <features.h>
+
+/* Freed memory stays with the process, up to `bytes` of each heap; the default is some hundred kilobytes. */
+void consilium_keep_freed_memory(int bytes);

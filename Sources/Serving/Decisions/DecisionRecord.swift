@@ -131,6 +131,9 @@ package struct DecisionRecord: Equatable, Sendable {
             score: score, probability: probability, positive: positive, values: values)
     }
 
+    /// Bytes of a row in a record.
+    static func payloadBytes(values: Int) -> Int { 17 + 8 * values }
+
     /// Kinds of records.
     enum Kind {
         static let current = "decision"
@@ -167,43 +170,24 @@ extension DecisionContext {
 }
 
 /// The decided rows of one request, as they are stored and logged.
-package struct SealedDecisions: Sendable {
+struct SealedDecisions: Sendable {
     /// What is stored.
-    package let record: Record
+    let record: Record
     /// Of a single row: commits to the features, and to the answer.
-    package let single: (input: Digest, output: Digest)?
+    let single: (input: Digest, output: Digest)?
 
-    /// - Parameters:
-    ///   - rows: at least one; their ids follow one another.
-    ///   - salts: 32 random bytes for each row.
-    package init(_ rows: some RandomAccessCollection<DecisionRecord>, subject: Record.Subject?, salts: [UInt8]) {
-        guard let first = rows.first else { preconditionFailure("a request has rows") }
-        let payloadBytes = 17 + 8 * first.values.count
-        var payloads = [UInt8](repeating: 0, count: rows.count * payloadBytes)
-        var span = payloads.mutableSpan
-        // Safe: any bytes make [UInt8].
-        var bytes = unsafe span.mutableBytes
-        var place = 0
-        for row in rows {
-            bytes.storeBytes(of: row.score.bitPattern.bigEndian, toByteOffset: place, as: UInt64.self)
-            bytes.storeBytes(of: row.probability.bitPattern.bigEndian, toByteOffset: place + 8, as: UInt64.self)
-            bytes.storeBytes(of: row.positive ? 1 : 0, toByteOffset: place + 16, as: UInt8.self)
-            place += 17
-            for value in row.values {
-                let bits = (value.isNaN ? Double.nan : value).bitPattern.bigEndian
-                bytes.storeBytes(of: bits, toByteOffset: place, as: UInt64.self)
-                place += 8
-            }
+    /// - Parameter salts: 32 random bytes for each row.
+    init(_ rows: ScoredRows, subject: Record.Subject?, salts: [UInt8]) {
+        record = rows.record(subject: subject, salts: salts)
+        guard rows.count == 1 else {
+            single = nil
+            return
         }
-        record = Record(
-            id: first.id, kind: DecisionRecord.Kind.current, subject: subject, shared: first.context.bytes,
-            salts: salts, payloads: payloads)
-        single = rows.count > 1
-            ? nil
-            : (
-                RecordCommitment.make(.input, first.inputBytes, salt: salts),
-                RecordCommitment.make(.output, first.outputBytes, salt: salts)
-            )
+        let first = rows.record(0)
+        single = (
+            RecordCommitment.make(.input, first.inputBytes, salt: salts),
+            RecordCommitment.make(.output, first.outputBytes, salt: salts)
+        )
     }
 }
 

@@ -120,28 +120,27 @@ struct DeployedPipeline: Sendable {
 struct PipelineRows: Sendable {
     var pipeline: DeployedPipeline
     /// What the answering model gets; a row whose step failed is refused.
-    var rows: [RequestRow]
-    /// Values of the pipeline's own inputs, row by row; empty for refused rows.
-    var inputs: [[Double]]
+    var rows: RequestRows
+    /// Values of the pipeline's own inputs, one row after another; those of refused rows are left out.
+    var inputs: [Double]
 
-    init(_ pipeline: DeployedPipeline, _ given: [RequestRow]) {
+    init(_ pipeline: DeployedPipeline, _ given: RequestRows) {
         self.pipeline = pipeline
-        (rows, inputs) = ([], [])
-        for row in given {
+        var (rows, inputs) = (RequestRows(width: pipeline.final.rules.featureCount), [Double]())
+        given.forEach { _, row in
             switch row {
-            case .refused:
-                rows.append(row)
-                inputs.append([])
-            case .valid(let values):
+            case .refused(let violations): rows.refuse(violations)
+            case .valid(let number):
+                let values = given.row(number)
                 do throws(DeployedPipeline.StepFailure) {
-                    rows.append(.valid(try pipeline.run(values).values))
-                    inputs.append(values)
+                    rows.append(valid: try pipeline.run(values).values)
+                    inputs += values
                 } catch {
-                    rows.append(.refused([error.violation]))
-                    inputs.append([])
+                    rows.refuse([error.violation])
                 }
             }
         }
+        (self.rows, self.inputs) = (rows, inputs)
     }
 
     /// What the record of a decision keeps of it.

@@ -12,13 +12,9 @@ struct Route: Sendable {
     var shadow: ShadowLane?
 
     /// Hands scored rows to the shadow, if there is one.
-    func mirror(_ rows: [RowAnswer]) {
+    func mirror(_ rows: ScoredRows) {
         guard let shadow else { return }
-        shadow.mirror(
-            rows.compactMap { row in
-                guard case .scored(let scored) = row else { return nil }
-                return (scored.record.values, scored.record.probability, scored.record.positive)
-            })
+        shadow.mirror(rows.scores.indices.map { (rows.features($0), rows.scores[$0].probability, rows.scores[$0].positive) })
     }
 }
 
@@ -34,15 +30,15 @@ extension PredictionService {
     ///   - table: of the moment at which `live` was found.
     ///   - key: requests of one key stay on one arm; nil for one that goes anywhere.
     ///   - start: monotonic nanoseconds of the request.
-    func route(_ rows: [RequestRow], _ live: DeployedModel, _ table: LiveTable, key: String?, _ start: UInt64) -> Route {
-        let name = live.package.name
+    func route(_ rows: RequestRows, _ live: DeployedModel, _ table: LiveTable, key: String?, _ start: UInt64) -> Route {
+        let name = live.name
         let shadow = table.shadows[name]
         guard let lane = table.canaries[name], table.models[name] === live else { return Route(model: live, shadow: shadow) }
         let place = deployments.router.place(key ?? "request \(start) \(unkeyed.next)", trial: lane.model.package.digest)
         guard place < lane.share else {
             return Route(model: live, arm: DeploymentArm(name: ArmName.live, propensity: 1 - lane.share), shadow: shadow)
         }
-        let values = rows.compactMap { row in if case .valid(let values) = row { values } else { nil } }
+        let values = (0..<rows.validCount).map(rows.row)
         let now = clock.now()
         let pairs = lane.pairs(values, live: live, startsWithCanary: start % 2 == 0)
         carryOut(lane.trial.withLock { $0.observe(pairs, at: now) }, lane)
