@@ -94,6 +94,13 @@ package final class PredictionService: Sendable {
             configuration, log: LogWriter(log), replay: { body in try log.forEach { body($0) } },
             keys: keys, clock: clock, random: random,
             metrics: metrics, logger: logger)
+        try writeRecords(with: log)
+    }
+
+    /// Predictions and their entries become durable together from now on: one sync for both. For the log that the service
+    /// writes to.
+    package func writeRecords(with log: AuditLog) throws(ServingError) {
+        do { try log.keepEntries(behind: records.predictions) } catch { throw .records(path: configuration.directory, problem: "\(error)") }
     }
 
     /// Answers what was accepted, then refuses more. Call after the server has stopped.

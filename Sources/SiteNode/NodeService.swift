@@ -65,6 +65,7 @@ package final class NodeService: @unchecked Sendable {
             .init(directory: path, site: configuration.site, trustedKey: directory.coordinatorKey, ownKey: directory.signingKey.publicKey, rate: configuration.rate),
             log: LogWriter(log, metrics: metrics),
             replay: { take in try log.forEach(take) }, keys: AccessKeys(directory: path + "/keys", clock: clock), clock: clock, random: SystemRandom.shared, metrics: metrics, logger: logger)
+        try predictions.writeRecords(with: log)
         self.predictions = predictions
         let data = FileSiteData(directory) { plan in
             try predictions.labelledRows(plan.schema).map { FedBackRow(row: $0.row, positive: $0.label, subject: $0.subject.map { Array($0.utf8) }) }

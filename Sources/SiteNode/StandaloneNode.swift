@@ -84,6 +84,7 @@ package final class StandaloneNode {
             .init(directory: options.state, site: options.site, trustedKey: options.trustedKey, ownKey: signer.publicKey, rate: options.rate), log: LogWriter(log, metrics: metrics),
             replay: { [log] take in try log.forEach(take) }, keys: access, clock: clock,
             random: SystemRandom.shared, metrics: metrics, logger: logger)
+        try predictions.writeRecords(with: log)
         for release in releases { try StandaloneNode.begin(release, predictions.deployments, options.site, logger) }
         log.keep(try Retention(days: options.retentionDays), clock: clock)
         var router = Router()

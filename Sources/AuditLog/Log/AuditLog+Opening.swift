@@ -128,7 +128,7 @@ struct LogOpening {
             FlushJob(paths: paths, head: note, segments: oldSegments), files: files, state: state)
         let writer = LogWriter(
             files: files, state: state, signer: signer, clock: clock, directoryLock: directoryLock,
-            publicationDelay: pace.publicationDelay, edge: edge,
+            pace: pace, edge: edge,
             note: note, lastMilliseconds: lastMilliseconds, segment: segment, segmentNumber: number)
         return AuditLog(writer: writer, minimum: try readMinimum(), gathering: pace.gathering)
     }

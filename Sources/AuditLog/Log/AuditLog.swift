@@ -11,6 +11,8 @@ package struct CommitPace: Sendable {
     /// How long a commit waits for as many entries as came the last time. Callers who wait for their answers before they ask
     /// again come together then, and share a sync.
     package var gathering: Duration
+    /// Pending entries beyond which the files of the log are made durable and their segment is left.
+    package var segmentBytes = 16 << 20
 
     /// Each commit at once, and the files show every entry before it is acknowledged.
     package static let immediate = CommitPace(publicationDelay: .zero, gathering: .zero)
@@ -79,6 +81,16 @@ package final class AuditLog: Sendable {
         try commits.submit(pending) { result in completion(result.flatMap { $0 }) }
     }
 
+    /// Entries with a record in this store become durable together with it from now on: one write and one sync for both
+    /// (`protocol/audit-log.md` §4). The log is opened again only while the store's directory is there.
+    package func keepEntries(behind store: RecordStore) throws(AuditLogError) {
+        let state = writer.state
+        let above = DurableFile.parent(of: state.path) + "/"
+        let name = store.directory.hasPrefix(above) ? "../" + store.directory.dropFirst(above.count) : store.directory
+        try storage { () throws(StorageError) in try DurableFile.writeAtomically(Array((name + "\n").utf8), to: state.journal) }
+        writer.keepEntries(behind: store)
+    }
+
     /// From now on the completions of a commit are run by `delivery`, together: a server that answers from them wakes its
     /// loop once for all.
     package func deliver(through delivery: @escaping @Sendable (_ tell: () -> Void) -> Void) {
@@ -113,12 +125,17 @@ package final class AuditLog: Sendable {
         static func commit(_ items: [PendingEntry], _ writer: LogWriter) -> [Result<UInt64, AuditLogError>] {
             var failures: [ObjectIdentifier: AuditLogError] = [:]
             let records = items.compactMap(\.record)
+            var journalled: [EncodedRecord] = []
             for (key, group) in Dictionary(grouping: records, by: { ObjectIdentifier($0.store) }) {
+                if writer.isJournal(group[0].store) {
+                    journalled = group.map(\.record)
+                    continue
+                }
                 do throws(AuditLogError) { try group[0].store.commit(group.map(\.record)) } catch { failures[key] = error }
             }
             func failure(_ item: PendingEntry) -> AuditLogError? { item.record.flatMap { failures[ObjectIdentifier($0.store)] } }
             let kept = failures.isEmpty ? items : items.filter { failure($0) == nil }
-            let outcome = kept.isEmpty ? .success([]) : writer.commit(kept.map(\.entry))
+            let outcome = kept.isEmpty ? .success([]) : writer.commit(kept.map(\.entry), records: journalled)
             var place = 0
             return items.map { item in
                 if let failure = failure(item) { return .failure(failure) }

@@ -28,7 +28,7 @@ extension LogOpening {
         try checkKeyFile()
         let published = try publishedHead()
         let numbers = try segments()
-        let pending = try PendingEntries(segments: numbers.map(state.segment))
+        let pending = try PendingEntries(segments: numbers.map(state.segment), journal: try journal())
         var heads = [head] + [published].compactMap { $0 }
         if let note = pending.lastNote { heads.append(try pendingHead(note)) }
         var rebuild = LogRebuild(files: files, heads: heads)
@@ -73,6 +73,16 @@ extension LogOpening {
         return log
     }
 
+    /// Where entries stand behind their records. When that directory is gone, what only it held is told as missing.
+    private func journal() throws(AuditLogError) -> EntryJournal? {
+        let path = state.journal
+        guard DurableFile.exists(path) else { return nil }
+        let bytes = try storage { () throws(StorageError) in try DurableFile.read(path, maxBytes: 4096) }
+        guard bytes.last == 0x0A, bytes.count > 1 else { throw .corrupt(file: path, problem: "does not name a directory") }
+        let name = String(decoding: bytes.dropLast(), as: UTF8.self)
+        return EntryJournal(directory: name.hasPrefix("/") ? name : state.path + "/" + name)
+    }
+
     private func checkKeyFile() throws(AuditLogError) {
         guard let bytes = try files.read(AuditVerifier.keyFile), !bytes.isEmpty else { return }
         guard bytes == keyFileBytes else { throw .otherKey(directory: files.directory) }
@@ -96,40 +106,52 @@ extension LogOpening {
 
 /// The entries of all pending segments, joined.
 struct PendingEntries {
-    /// Number of the first entry.
-    private(set) var first: UInt64 = 0
-    private(set) var entries: [[UInt8]] = []
+    /// Stretches of entries that follow one another, in order. One, unless a journal is gone.
+    private(set) var runs: [(first: UInt64, entries: [[UInt8]])] = []
     /// The latest signed checkpoint among them.
     private(set) var lastNote: [UInt8]?
+    private let mayHaveGaps: Bool
 
     /// No segments.
-    init() {}
+    init() { mayHaveGaps = false }
 
     /// Reads segments in ascending order. Each begins with entries that the one before ended with.
-    init(segments: [String]) throws(AuditLogError) {
+    /// - Parameter journal: holds frames of the same log.
+    init(segments: [String], journal: EntryJournal? = nil) throws(AuditLogError) {
+        mayHaveGaps = journal != nil
+        var frames: [(frame: PendingFrame, path: String)] = []
         for path in segments {
             let bytes = try storage { () throws(StorageError) in
                 try DurableFile.read(
-                    path, maxBytes: LogWriter.segmentBytesMax + 2 * PendingFrame.bundleBytesMax)
+                    path, maxBytes: CommitPace.immediate.segmentBytes + 2 * PendingFrame.bundleBytesMax)
             }
-            for frame in PendingContents(bytes).frames { try join(frame, of: path) }
+            frames += PendingContents(bytes).frames.map { ($0, path) }
         }
+        if let journal, let base = frames.first?.frame.first {
+            frames += try journal.frames(from: base)
+            // Every frame was durable before the next one was written, to whichever file.
+            frames.sort { ($0.frame.first, $0.frame.entries.count) < ($1.frame.first, $1.frame.entries.count) }
+        }
+        for (frame, path) in frames { try join(frame, of: path) }
     }
 
+    /// The number behind the last entry; 0 without any.
+    var end: UInt64 { runs.last.map { $0.first + UInt64($0.entries.count) } ?? 0 }
+
     private mutating func join(_ frame: PendingFrame, of path: String) throws(AuditLogError) {
-        if lastNote == nil { first = frame.first }
-        let next = first + UInt64(entries.count)
-        guard frame.first >= first, frame.first <= next else {
+        if runs.isEmpty || (mayHaveGaps && frame.first > end) { runs.append((frame.first, [])) }
+        let place = runs.count - 1
+        guard frame.first >= runs[place].first, frame.first <= end else {
             throw .corrupt(
                 file: path,
                 problem:
-                    "entries \(next) to \(frame.first) are missing between two pending segments")
+                    "entries \(end) to \(frame.first) are missing between two pending segments")
         }
-        let known = Int(next - frame.first)
+        let known = Int(end - frame.first)
         for (offset, entry) in frame.entries.enumerated() {
             if offset >= known {
-                entries.append(entry)
-            } else if entries[entries.count - known + offset] != entry {
+                runs[place].entries.append(entry)
+            } else if runs[place].entries[Int(frame.first - runs[place].first) + offset] != entry {
                 throw .corrupt(
                     file: path,
                     problem: "two pending segments differ in entry \(frame.first + UInt64(offset))")

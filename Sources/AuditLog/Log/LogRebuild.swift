@@ -32,11 +32,13 @@ struct LogRebuild {
     mutating func run(pending: PendingEntries, publishedSize: UInt64) throws(AuditLogError) {
         if let conflict { throw .forked(size: conflict) }
         try holdAgainstHeads(file: AuditVerifier.headFile)
-        let pendingEnd = pending.first + UInt64(pending.entries.count)
-        let hasPending = pending.lastNote != nil
-        try readBundles(upTo: hasPending ? pending.first : publishedSize, isFresh: false)
-        for entry in pending.entries { try take(entry, file: "a pending segment", isFresh: true) }
-        if hasPending && pendingEnd < publishedSize {
+        if pending.runs.isEmpty { try readBundles(upTo: publishedSize, isFresh: false) }
+        for (place, run) in pending.runs.enumerated() {
+            // Between two stretches there is what a lost directory of records held too; readers may have seen it.
+            try readBundles(upTo: run.first, isFresh: place > 0)
+            for entry in run.entries { try take(entry, file: "a pending segment", isFresh: true) }
+        }
+        if !pending.runs.isEmpty && pending.end < publishedSize {
             try readBundles(upTo: publishedSize, isFresh: true)
         }
         guard edge.size >= largestHead else {
@@ -67,6 +69,10 @@ struct LogRebuild {
         let path = TilePath(.entries, index: index, width: width)
         if let bytes = try files.read(path.text) { return (bytes, path.text) }
         if let bytes = try files.read(path.full.text) { return (bytes, path.full.text) }
+        for wider in DirectorySource(files.directory).partialWidths(of: path) where wider > width {
+            let path = TilePath(.entries, index: index, width: wider)
+            if let bytes = try files.read(path.text) { return (bytes, path.text) }
+        }
         throw .rolledBack(signed: largestHead, found: edge.size)
     }
 

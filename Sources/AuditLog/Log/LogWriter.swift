@@ -14,9 +14,6 @@ struct PublishedLog: Sendable {
 final class LogWriter: @unchecked Sendable {
     // Unchecked: everything that changes is touched by the commit thread only, but `published` and `failed`.
 
-    /// A segment larger than this is closed and a new one begun.
-    static let segmentBytesMax = 16 << 20
-
     let files: LogFiles
     let state: StateDirectory
     let signer: NoteSigner
@@ -28,7 +25,8 @@ final class LogWriter: @unchecked Sendable {
     private let directoryLock: DirectoryLock
     private let flusher: LogFlusher
     /// How long the files may stay behind what is durable.
-    private let publicationDelay: Duration
+    private let pace: CommitPace
+    private var publicationDelay: Duration { pace.publicationDelay }
     private var edge: TreeEdge
     /// The signed head of `edge`, once it is signed.
     private var note: [UInt8]?
@@ -36,6 +34,10 @@ final class LogWriter: @unchecked Sendable {
     /// nil after a failed write: the next commit begins a new one.
     private var segment: PendingSegment?
     private var segmentNumber: Int
+    /// Where entries go that have records there.
+    private let journal = Locked<RecordStore?>(nil)
+    /// Bytes of entries behind records since the segment was begun.
+    private var journalBytes = 0
     /// Full files that are durable in the pending segments only.
     private var unsynced: [String] = []
     /// Segments before the present one that were not yet given to the flusher.
@@ -51,11 +53,11 @@ final class LogWriter: @unchecked Sendable {
     /// Takes over a log that is durable and published as it stands.
     init(
         files: LogFiles, state: StateDirectory, signer: NoteSigner, clock: any Clock,
-        directoryLock: DirectoryLock, publicationDelay: Duration,
+        directoryLock: DirectoryLock, pace: CommitPace,
         edge: TreeEdge, note: [UInt8], lastMilliseconds: Int64, segment: PendingSegment,
         segmentNumber: Int
     ) {
-        self.publicationDelay = publicationDelay
+        self.pace = pace
         self.files = files
         self.state = state
         self.signer = signer
@@ -73,7 +75,8 @@ final class LogWriter: @unchecked Sendable {
 
     /// Makes entries durable and visible to this process. One write and one sync for all of them; the files of the log are
     /// brought up to date before it returns when the log has no publication delay, else by ``publishWhenDue()``.
-    func commit(_ items: [EncodedEntry]) -> Result<[UInt64], AuditLogError> {
+    /// - Parameter records: those that go before the entries into the journal's store, in the same write.
+    func commit(_ items: [EncodedEntry], records: [EncodedRecord] = []) -> Result<[UInt64], AuditLogError> {
         if let failure { return .failure(failure) }
         do {
             // Left over from a commit that could not write everything: a full disk that may have room again.
@@ -81,7 +84,7 @@ final class LogWriter: @unchecked Sendable {
             if segment == nil { try beginSegment() }
             let first = edge.size
             let isAtOnce = publicationDelay == .zero
-            try makeDurable(items, isSigned: isAtOnce)
+            try makeDurable(items, records, isSigned: isAtOnce)
             if isAtOnce {
                 try publish()
             } else {
@@ -91,7 +94,7 @@ final class LogWriter: @unchecked Sendable {
                 show()
             }
             // What was asked for is done; if there is no room for a new segment the next commit says so.
-            if let size = segment?.size, size > Self.segmentBytesMax { try? beginSegment() }
+            if let size = segment?.size, size + journalBytes > pace.segmentBytes { try? beginSegment() }
             return .success((0..<UInt64(items.count)).map { first + $0 })
         } catch {
             return .failure(error)
@@ -128,8 +131,13 @@ final class LogWriter: @unchecked Sendable {
         }
     }
 
-    private func makeDurable(_ items: [EncodedEntry], isSigned: Bool) throws(AuditLogError) {
-        guard let segment else { preconditionFailure("a segment was begun") }
+    /// Entries that have a record in this store are written behind it from now on.
+    func keepEntries(behind store: RecordStore) { journal.withLock { $0 = store } }
+
+    /// Whether a store's records are written together with their entries.
+    func isJournal(_ store: RecordStore) -> Bool { journal.withLock { $0 === store } }
+
+    private func makeDurable(_ items: [EncodedEntry], _ records: [EncodedRecord], isSigned: Bool) throws(AuditLogError) {
         var next = edge
         var filled: [(path: TilePath, bytes: [UInt8])] = []
         let now = max(lastMilliseconds, clock.now().milliseconds, 0)
@@ -140,18 +148,32 @@ final class LogWriter: @unchecked Sendable {
             next.append(bytes) { filled.append(($0, $1)) }
         }
         if isSigned { frame.note = sign(next) }
-        do {
-            try segment.append(frame)
-        } catch {
-            self.segment = nil
-            oldSegments.append(segment.path)
-            throw stop(error)
-        }
+        try write(frame, records)
         edge = next
         note = isSigned ? frame.note : nil
         lastMilliseconds = now
         unsynced += filled.map(\.path.text)
         unwritten += filled
+    }
+
+    /// Makes a frame durable, and before it records.
+    private func write(_ frame: PendingFrame, _ records: [EncodedRecord]) throws(AuditLogError) {
+        if !records.isEmpty, let store = journal.withLock({ $0 }) {
+            let bytes = EntryJournal.wrapped(frame)
+            do throws(AuditLogError) { try store.commit(records, entries: bytes) } catch {
+                // What may lie there half written would come back as entries.
+                if let failure = store.failure, failure != .closed { failed.withLock { $0 = failure } }
+                throw error
+            }
+            journalBytes += bytes.count
+        } else {
+            guard let segment else { preconditionFailure("a segment was begun") }
+            do throws(StorageError) { try segment.append(frame) } catch {
+                self.segment = nil
+                oldSegments.append(segment.path)
+                throw stop(error)
+            }
+        }
     }
 
     /// A failed sync is final: the kernel may have dropped the pages. A failed write is not: nothing was acknowledged,
@@ -221,6 +243,7 @@ final class LogWriter: @unchecked Sendable {
             throw stop(error)
         }
         segmentNumber += 1
+        journalBytes = 0
         if let segment { oldSegments.append(segment.path) }
         segment = new
         if flusher.take(FlushJob(paths: unsynced, head: note, segments: oldSegments)) {

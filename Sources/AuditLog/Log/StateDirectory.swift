@@ -1,6 +1,7 @@
 // What a log keeps apart from its files, in a directory beside it named as the log with ".state" behind:
 //   head             the latest signed checkpoint that is durable for sure
 //   pending-<n>      pending segments, n counting up in ten digits
+//   journal          the directory of records behind which entries stand, when any; as seen from this one
 //   minimum          index below which entries are not given out, when any
 //   cosigned         the latest checkpoint that came back from witnesses
 //   lock             held while a process has the log open
@@ -18,6 +19,7 @@ struct StateDirectory: Sendable {
 
     var head: String { path + "/head" }
     var minimum: String { path + "/minimum" }
+    var journal: String { path + "/journal" }
     var cosigned: String { path + "/cosigned" }
 
     func segment(_ number: Int) -> String {

@@ -18,24 +18,29 @@ import Cryptography
 enum RecordFrame {
     static let magic = Array("CLR2".utf8)
     static let oldMagic = Array("CLR1".utf8)
+    /// Of entries of the log that stand behind their records (`EntryJournal`).
+    static let entriesMagic = Array("CLJ1".utf8)
     /// Bytes before the head.
     static let headerBytes = 4 + 1 + 12 + Digest.byteCount
     static let oldHeaderBytes = 4 + 1 + 4 + Digest.byteCount
+    static let entriesHeaderBytes = 4 + 1 + 4
     /// Largest frame behind its header.
     static let bodyBytesMax = 64 << 20
 
     /// What the first bytes of a frame say.
     struct Header: Equatable {
         var isOld: Bool
+        /// It is no record.
+        var holdsEntries = false
         var isLive: Bool
         var rows: Int
         var rowBytes: Int
-        /// Of an old frame: the body.
+        /// Of an old frame, and of entries: the body.
         var headBytes: Int
 
         /// Where the digest is, and the first byte that erasing blanks.
-        var digestStart: Int { (isOld ? RecordFrame.oldHeaderBytes : RecordFrame.headerBytes) - Digest.byteCount }
-        var bodyStart: Int { digestStart + Digest.byteCount }
+        var digestStart: Int { holdsEntries ? RecordFrame.entriesHeaderBytes : (isOld ? RecordFrame.oldHeaderBytes : RecordFrame.headerBytes) - Digest.byteCount }
+        var bodyStart: Int { holdsEntries ? digestStart : digestStart + Digest.byteCount }
         var rowsStart: Int { bodyStart + headBytes + rows * Digest.byteCount }
         var frameBytes: Int { isOld ? bodyStart + headBytes : rowsStart + rows * rowBytes }
 
@@ -47,8 +52,9 @@ enum RecordFrame {
                 bytes[start + offset..<start + offset + 4].reduce(0) { $0 << 8 | Int($1) }
             }
             isLive = bytes[start + 4] == 1
-            if bytes.starts(with: RecordFrame.oldMagic) {
+            if bytes.starts(with: RecordFrame.oldMagic) || bytes.starts(with: RecordFrame.entriesMagic) {
                 (isOld, rows, rowBytes, headBytes) = (true, 1, 0, number(5))
+                holdsEntries = bytes.starts(with: RecordFrame.entriesMagic)
             } else if bytes.count >= RecordFrame.headerBytes, bytes.starts(with: RecordFrame.magic) {
                 (isOld, rows, rowBytes, headBytes) = (false, number(5), number(9), number(13))
                 guard (1...Record.rowsMax).contains(rows),
@@ -141,7 +147,7 @@ enum RecordFrame {
     /// The name in a live frame of which at least the head is there; nil for bytes that have none.
     static func id(_ header: Header, _ frame: ArraySlice<UInt8>) -> RecordID? {
         let start = frame.startIndex + header.bodyStart
-        guard frame.count >= header.bodyStart + min(header.headBytes, 40) else { return nil }
+        guard !header.holdsEntries, frame.count >= header.bodyStart + min(header.headBytes, 40) else { return nil }
         var reader = ByteReader(Array(frame[start..<start + min(header.headBytes, 40)]))
         if header.isOld { return (try? reader.text(maxBytes: 36)).flatMap { RecordID($0) } }
         guard let high = try? reader.u64(), let low = try? reader.u64() else { return nil }

@@ -77,8 +77,11 @@ struct SegmentErasure {
                 continue
             }
             if let record = frame {
-                damaged += try mend(offset, header, record)
-                try visit(StoredRecord(offset: offset, header: header, record: record))
+                let (damagedRows, isChanged) = try mend(offset, header, record)
+                damaged += damagedRows
+                if let record = isChanged ? try self.frame(at: offset, fileBytes: all)?.1 : record {
+                    try visit(StoredRecord(offset: offset, header: header, record: record))
+                }
             }
             offset += header.frameBytes
         }
@@ -86,9 +89,9 @@ struct SegmentErasure {
     }
 
     /// Finishes what was begun with the rows of a frame, and blanks damaged ones.
-    /// - Returns: how many of those there were.
-    private func mend(_ offset: Int, _ header: RecordFrame.Header, _ record: Record) throws(AuditLogError) -> Int {
-        guard !header.isOld else { return 0 }
+    /// - Returns: how many of those there were, and whether anything was written.
+    private func mend(_ offset: Int, _ header: RecordFrame.Header, _ record: Record) throws(AuditLogError) -> (damaged: Int, isChanged: Bool) {
+        guard !header.isOld else { return (0, false) }
         let damaged = (0..<record.count).filter { record.isLive($0) && !record.isWhole($0) }
         let begun = (0..<record.count).filter {
             !record.isLive($0) && !(record.salt($0) + record.payload($0)).allSatisfy { $0 == 0 }
@@ -96,7 +99,7 @@ struct SegmentErasure {
         if !(damaged + begun).isEmpty {
             try erase(SegmentErasure(rows: (damaged + begun).map { (offset, header, $0) }))
         }
-        return damaged.count
+        return (damaged.count, !(damaged + begun).isEmpty)
     }
 
     /// The frame at an offset, whole; without record when it is erased, which is finished first.
@@ -106,6 +109,7 @@ struct SegmentErasure {
         if header.frameBytes > bytes.count { bytes = try read(offset, header.frameBytes) }
         guard bytes.count >= header.frameBytes else { return nil }
         let frame = bytes[..<header.frameBytes]
+        if header.holdsEntries { return EntryJournal.entries(header, frame).map { _ in (header, nil) } }
         guard header.isLive else {
             if !frame[header.digestStart...].allSatisfy({ $0 == 0 }) {
                 try erase(SegmentErasure(frames: [(offset, header)]))

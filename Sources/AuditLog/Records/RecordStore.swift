@@ -8,7 +8,7 @@ package final class RecordStore: Sendable {
     /// A segment larger than this is closed and a new one begun.
     package static let segmentBytesMax = 64 << 20
 
-    private let directory: String
+    let directory: String
     private let directoryLock: DirectoryLock
     private let index: Locked<RecordIndex>
     private let segments: Locked<[Int: RecordSegment]>
@@ -57,14 +57,15 @@ package final class RecordStore: Sendable {
     package func put(_ record: Record) throws(AuditLogError) { try commit([try EncodedRecord(record)]) }
 
     /// Stores records: one write and one sync for all.
-    func commit(_ records: [EncodedRecord]) throws(AuditLogError) {
+    /// - Parameter entries: what goes behind them (`EntryJournal`).
+    func commit(_ records: [EncodedRecord], entries: [UInt8]? = nil) throws(AuditLogError) {
         try writer.withLock { writer throws(AuditLogError) in
             let (number, path) = try writer.segment()
             if segments.withLock({ $0[number] == nil }) {
                 let segment = try storage { () throws(StorageError) in try RecordSegment(path) }
                 segments.withLock { $0[number] = segment }
             }
-            var offset = try writer.append(records.map(\.bytes))
+            var offset = try writer.append(records.map(\.bytes) + (entries.map { [$0] } ?? []))
             index.withLock { index in
                 for record in records {
                     let end = offset + record.bytes.count
@@ -169,6 +170,9 @@ package final class RecordStore: Sendable {
             }
         }
     }
+
+    /// Why nothing more is taken, when that is so.
+    var failure: AuditLogError? { writer.withLock { $0.failure } }
 
     /// Takes no more records.
     package func close() { writer.withLock { $0.close() } }

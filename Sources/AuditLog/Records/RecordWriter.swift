@@ -8,7 +8,7 @@ struct RecordWriter {
     private var last: Int
     private var file: AppendFile?
     /// Why nothing more is taken, when that is so.
-    private var failure: AuditLogError?
+    private(set) var failure: AuditLogError?
 
     /// - Parameter last: the number of the newest segment that is there; 0 for none.
     init(directory: String, last: Int) { (self.directory, self.last) = (directory, last) }
