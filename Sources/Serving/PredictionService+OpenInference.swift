@@ -49,25 +49,16 @@ extension PredictionService {
 
     /// `GET /v2/models/{model}/config`, in Triton's words.
     func configurationJSON(_ model: DeployedModel) -> JSONValue {
-        func type(_ datatype: TensorDatatype) -> JSONValue {
-            datatype == .bytes ? "TYPE_STRING" : .string("TYPE_" + datatype.rawValue)
-        }
         let version = JSONValue.integer(Int64(model.package.version))
         return [
             "name": .string(model.package.name), "platform": .string(Self.platform),
             "backend": "consilium", "max_batch_size": .integer(Int64(ServingLimits.rows)),
             "version_policy": ["specific": ["versions": [version]]],
-            "input": .array(
-                model.package.schema.features.map {
-                    [
-                        "name": .string($0.name), "data_type": type(Self.datatype($0)), "dims": [1],
-                        "format": "FORMAT_NONE", "optional": .bool($0.missing != .refuse),
-                    ]
-                }),
+            "input": .array(model.package.schema.features.map(Self.inputConfigurationJSON)),
             "output": .array(
                 InferOutput.allCases.map { output in
                     [
-                        "name": .string(output.rawValue), "data_type": type(output.datatype),
+                        "name": .string(output.rawValue), "data_type": Self.type(output.datatype),
                         "dims": [.integer(Int64(output.width(model)))],
                     ]
                 }),
@@ -76,6 +67,32 @@ extension PredictionService {
                 "threshold": ["string_value": .string(model.threshold.description)],
             ],
         ]
+    }
+
+    /// The configuration of a pipeline: its own inputs, the outputs of the model that answers, and which models its steps use.
+    func configurationJSON(_ pipeline: DeployedPipeline) -> JSONValue {
+        var members = configurationJSON(pipeline.final).objectValue ?? [:]
+        members["name"] = .string(pipeline.document.name)
+        members["platform"] = "consilium_pipeline"
+        members["input"] = .array(pipeline.document.schema.features.map(Self.inputConfigurationJSON))
+        let models = zip(pipeline.document.models, pipeline.models).map { "\($0.step)=\($0.model):\($1.version)" }
+        members["parameters"] = [
+            "pipeline_digest": ["string_value": .string(pipeline.document.digest.hex)],
+            "models": ["string_value": .string(models.joined(separator: ","))],
+        ]
+        return .object(members)
+    }
+
+    private static func inputConfigurationJSON(_ feature: Feature) -> JSONValue {
+        [
+            "name": .string(feature.name), "data_type": type(datatype(feature)), "dims": [1], "format": "FORMAT_NONE",
+            "optional": .bool(feature.missing != .refuse),
+        ]
+    }
+
+    /// Triton's word for a datatype.
+    private static func type(_ datatype: TensorDatatype) -> JSONValue {
+        datatype == .bytes ? "TYPE_STRING" : .string("TYPE_" + datatype.rawValue)
     }
 
     private static let platform = "consilium_safetensors"
@@ -111,13 +128,13 @@ extension PredictionService {
                 pipeline?.rules ?? model.rules)
             try refuseBadRow(asked.rows)
         } catch {
-            throw failed(model, start, error)
+            throw failed(model, start, error, pipeline)
         }
         let read = EventLoop.monotonicNanoseconds()
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject ?? asked.id
         let run = pipeline.map { PipelineRows($0, asked.rows) }
         do { if let run { try refuseBadRow(run.rows) } } catch {
-            throw failed(model, start, error)
+            throw failed(model, start, error, pipeline)
         }
         let route = isPinned || run != nil ? Route(model: model) : route(asked.rows, model, deployments.live, key: key, start)
         let rows = run?.rows ?? asked.rows
@@ -125,7 +142,7 @@ extension PredictionService {
         route.mirror(scored)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .infer, subject: asked.subject, start: start, read: read,
-            timeout: asked.timeout,
+            timeout: asked.timeout, pipeline: pipeline,
             coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(scored, of: rows, call, responder) {
             InferAnswer(request: asked, rows: scored, model: route.model, pipeline: pipeline).response

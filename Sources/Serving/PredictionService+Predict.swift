@@ -23,7 +23,7 @@ extension PredictionService {
         route.mirror(scored)
         let call = Commit(
             model: route.model, principal: principal, endpoint: .predict, subject: asked.subject, start: start, read: read,
-            coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
+            pipeline: asked.pipeline?.pipeline, coding: ContentCoding(accepting: request.headers["Accept-Encoding"]))
         try commit(scored, of: asked.rows, call, responder) {
             HTTPResponse(contentType: "application/json", body: JSONBody.answer(scored, of: asked.rows, pipeline: asked.pipeline?.pipeline))
         }
@@ -57,7 +57,7 @@ extension PredictionService {
         }
         guard scored.count > 0 else {
             countRefusal(call.endpoint, .schema)
-            countFailure(call.model, call.start, nil)
+            countFailure(call.model, call.start, nil, call.pipeline)
             var response = HTTPResponse(status: 422, contentType: "application/json", body: JSONBody.refusal(rows))
             response.isCounted = true
             return responder.respond(response)
@@ -66,7 +66,7 @@ extension PredictionService {
         let response = body().compressed(call.coding)
         let written = EventLoop.monotonicNanoseconds()
         do throws(RequestRefusal) { try call.checkTimeout(at: written) } catch {
-            throw failed(call.model, call.start, error)
+            throw failed(call.model, call.start, error, call.pipeline)
         }
         try refuseIfStopped()
         try pending.enter(rows: scored.count)
@@ -77,11 +77,11 @@ extension PredictionService {
             noteDurable(error)
             let now = EventLoop.monotonicNanoseconds()
             if let error {
-                refuse(call.endpoint, failed(call.model, call.start, error), responder)
+                refuse(call.endpoint, failed(call.model, call.start, error, call.pipeline), responder)
             } else {
                 responder.respond(response)
                 countAnswer(
-                    count, call.model,
+                    count, call,
                     InferenceTimes(
                         input: call.read - call.start, compute: computed - call.read,
                         output: written - computed, queue: now - written))
@@ -120,24 +120,27 @@ extension PredictionService {
             details: details)
     }
 
-    private func countAnswer(_ rows: Int, _ model: DeployedModel, _ times: InferenceTimes) {
-        statistics.count(model, rows: rows, times, at: clock.now())
+    private func countAnswer(_ rows: Int, _ call: Commit, _ times: InferenceTimes) {
+        let now = clock.now()
+        statistics.count(call.model, rows: rows, times, at: now)
+        if let pipeline = call.pipeline { statistics.count(pipeline, rows: rows, times, at: now) }
     }
 
     /// Notes a request for a version that is not answered with 200.
     /// - Parameter error: why; nil when no row of it could be scored.
-    func countFailure(_ model: DeployedModel, _ start: UInt64, _ error: (any Error)?) {
+    func countFailure(_ model: DeployedModel, _ start: UInt64, _ error: (any Error)?, _ pipeline: DeployedPipeline? = nil) {
         let isAtFault = (error as? RequestRefusal).map { $0.status < 500 } ?? (error == nil)
-        statistics.countFailure(
-            model, nanoseconds: EventLoop.monotonicNanoseconds() - start, refused: isAtFault)
+        let nanoseconds = EventLoop.monotonicNanoseconds() - start
+        statistics.countFailure(model, nanoseconds: nanoseconds, refused: isAtFault)
+        if let pipeline { statistics.countFailure(pipeline, nanoseconds: nanoseconds, refused: isAtFault) }
     }
 
     /// Notes a request for a version that fails with an error.
     /// - Returns: the refusal, which no longer counts as one for no version.
-    func failed(_ model: DeployedModel, _ start: UInt64, _ error: any Error) -> RequestRefusal {
+    func failed(_ model: DeployedModel, _ start: UInt64, _ error: any Error, _ pipeline: DeployedPipeline? = nil) -> RequestRefusal {
         var refusal = RequestRefusal(any: error)
         refusal.isOfVersion = true
-        countFailure(model, start, refusal)
+        countFailure(model, start, refusal, pipeline)
         return refusal
     }
 }
@@ -155,6 +158,8 @@ struct Commit: Sendable {
     var read: UInt64
     /// Microseconds within which the caller wants the answer.
     var timeout: Int?
+    /// By which the rows came to the model.
+    var pipeline: DeployedPipeline?
     /// What the answer may be compressed with.
     var coding: ContentCoding?
 

@@ -254,7 +254,9 @@ package final class PredictionService: Sendable {
         case .infer:
             try refuseIfStopped()
             try infer(pipeline.final, request, principal, responder, start, isPinned: false, pipeline: pipeline)
-        default: throw RequestRefusal(404, .unknownModel, "a pipeline has no configuration or statistics of its own; ask for those of its models")
+        case .modelConfig: responder.respond(.json(configurationJSON(pipeline)))
+        case .modelStats: responder.respond(.json(["model_stats": [statistics.json(pipeline)]]))
+        default: throw RequestRefusal(404, .unknownModel, "a pipeline has no versions; ask for it without one")
         }
     }
 

@@ -47,6 +47,16 @@ final class ServingStatistics: Sendable {
         var compute = Total()
         var output = Total()
         var answered: Counter?
+
+        mutating func add(_ rows: Int, _ times: InferenceTimes, at time: Timestamp) {
+            self.rows += rows
+            lastMilliseconds = time.milliseconds
+            success.add(times.total)
+            queue.add(times.queue)
+            input.add(times.input)
+            compute.add(times.compute)
+            output.add(times.output)
+        }
     }
 
     private let metrics: Telemetry.Metrics
@@ -71,13 +81,7 @@ final class ServingStatistics: Sendable {
                     help: "Rows scored and answered.")
             }
             version.answered?.add(Double(rows))
-            version.rows += rows
-            version.lastMilliseconds = time.milliseconds
-            version.success.add(times.total)
-            version.queue.add(times.queue)
-            version.input.add(times.input)
-            version.compute.add(times.compute)
-            version.output.add(times.output)
+            version.add(rows, times, at: time)
         }
     }
 
@@ -96,20 +100,38 @@ final class ServingStatistics: Sendable {
         ofNoVersion.withLock { if refused { $0.refused += 1 } else { $0.other += 1 } }
     }
 
-    private func change(_ model: DeployedModel, _ body: (inout Version) -> Void) {
-        versions.withLock { versions in
-            body(
-                &versions[
-                    model.package.digest,
-                    default: Version(model: model.name, version: model.version)])
+    /// A request to a pipeline was answered; it stands with its answering model too, where its rows are counted.
+    func count(_ pipeline: DeployedPipeline, rows: Int, _ times: InferenceTimes, at time: Timestamp) {
+        change(pipeline.document.digest, pipeline.document.name, pipeline.final.version) { $0.add(rows, times, at: time) }
+    }
+
+    /// A request to a pipeline was not answered with 200.
+    func countFailure(_ pipeline: DeployedPipeline, nanoseconds: UInt64, refused: Bool) {
+        change(pipeline.document.digest, pipeline.document.name, pipeline.final.version) { version in
+            version.failure.add(nanoseconds)
+            if refused { version.refused += 1 }
         }
     }
 
+    private func change(_ model: DeployedModel, _ body: (inout Version) -> Void) {
+        change(model.package.digest, model.name, model.version, body)
+    }
+
+    private func change(_ digest: Digest, _ name: String, _ version: Int, _ body: (inout Version) -> Void) {
+        versions.withLock { body(&$0[digest, default: Version(model: name, version: version)]) }
+    }
+
     /// The entry of a version in `model_stats`.
-    func json(_ model: DeployedModel) -> JSONValue {
-        let version =
-            versions.withLock { $0[model.package.digest] }
-            ?? Version(model: model.name, version: model.version)
+    func json(_ model: DeployedModel) -> JSONValue { json(model.package.digest, model.name, model.version) }
+
+    /// The entry of a pipeline.
+    func json(_ pipeline: DeployedPipeline) -> JSONValue {
+        json(pipeline.document.digest, pipeline.document.name, pipeline.final.version)
+    }
+
+    private func json(_ digest: Digest, _ name: String, _ number: Int) -> JSONValue {
+        var version = versions.withLock { $0[digest] } ?? Version(model: name, version: number)
+        version.version = number
         let none = Total().json
         return [
             "name": .string(version.model), "version": .string(String(version.version)),

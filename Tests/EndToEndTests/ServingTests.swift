@@ -14,6 +14,9 @@ import Testing
         let federation = try TestFederation(sites: Array(StandInHospitals.sites.prefix(3)))
         // A static value is never freed, and its processes must not outlive the tests.
         atexit { ServingTests.end() }
+        guard case .object(var plan) = federation.plan else { throw ScenarioError.unusable("plan") }
+        plan["evaluation"] = ["bins": 100, "calibrate": true]
+        federation.plan = .object(plan)
         try federation.agree()
         try federation.train()
         return federation
@@ -45,6 +48,35 @@ import Testing
     private func predictions() throws -> Int {
         let report = try #require(try federation.verify(site).json)
         return report["counts"]?["prediction.made"]?.intValue ?? report["counts"]?["prediction"]?.intValue ?? 0
+    }
+
+    /// The plan says `calibrate`: the released package has the two numbers, and the node answers with what they make of the score.
+    @Test func aCalibratedReleaseIsServedWithCalibratedProbabilities() throws {
+        let key = try federation.key(at: site, roles: ["predict"])
+        let answer = try JSONValue.parse(send(request([:]), key: key).body, dialect: .strict)
+        let digest = try #require(answer["digest"]?.stringValue)
+        let manifest = try JSONValue.parse(
+            DurableFile.read(federation.directory(site) + "/packages/\(digest)/manifest.json", maxBytes: 1 << 22), dialect: .strict)
+        let slope = try #require(manifest["calibration"]?["slope"]?.doubleValue)
+        let intercept = try #require(manifest["calibration"]?["intercept"]?.doubleValue)
+        let row = try #require(answer["predictions"]?.arrayValue?.first)
+        let score = try #require(row["score"]?.doubleValue)
+        let expected = 1 / (1 + exp(-(slope * score + intercept)))
+        #expect(abs((row["calibrated_probability"]?.doubleValue ?? .nan) - expected) < 1e-12, "\(row)")
+        // The same as a tensor.
+        let names = try JSONValue.parse(send([], key: key, path: "/v2/models/heart-disease", method: "GET").body, dialect: .strict)["inputs"]?.arrayValue ?? []
+        let inputs = names.map { input -> JSONValue in
+            let value = TestFederation.row[input["name"]?.stringValue ?? ""] ?? .null
+            let isText = input["datatype"] == "BYTES"
+            return [
+                "name": input["name"] ?? .null, "datatype": input["datatype"] ?? .null, "shape": [1],
+                "data": [isText ? .string(value.intValue.map(String.init) ?? "") : value],
+            ]
+        }
+        let body: JSONValue = ["inputs": .array(inputs), "outputs": [["name": "calibrated_probability"]]]
+        let tensors = try JSONValue.parse(send(body.canonicalBytes(), key: key, path: "/v2/models/heart-disease/infer").body, dialect: .strict)
+        let value = tensors["outputs"]?.arrayValue?.first?["data"]?.arrayValue?.first?.doubleValue
+        #expect(abs((value ?? .nan) - expected) < 1e-12, "\(tensors)")
     }
 
     @Test func badRowsAreRefusedInWordsOfTheSchema() throws {

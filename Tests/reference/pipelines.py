@@ -50,15 +50,15 @@ def main():
             decision = json.loads(node.call("/v1/decisions/" + answer["predictions"][0]["id"], headers=node.operator)[1])
             assert decision["pipeline"]["reproduced"] is True and abs(decision["pipeline"]["inputs"]["kpa"] - asked[0]["kpa"]) < 1e-9, decision
         run("audit", "verify", node.state / "log")
-        # 500 rows a request after one that asks for the versions, four a minute: the last one waits.
+        # 1,000 rows a request after one that asks for the versions, four a minute: the last one waits.
         source, scored, key = workspace.path / "rows.csv", workspace.path / "scored.csv", workspace.path / "slow.key"
-        workspace.write_csv(source, (workspace.rows * 9)[:1700])
+        workspace.write_csv(source, (workspace.rows * 17)[:3400])
         with workspace.site_node() as site:
             run("node", "key", "create", "--dir", site, "--name", "slow", "--role", "predict", "--rate", "4/m", "--output", key)
             start = time.monotonic()
             told = json.loads(run("predict", "--dir", site, "--key-file", key, "--input", source, "--output", scored, "--json"))
             waited = time.monotonic() - start
-        assert told["scored"] == 1700 and len(list(csv.DictReader(open(scored)))) == 1700, told
+        assert told["scored"] == 3400 and len(list(csv.DictReader(open(scored)))) == 3400, told
         assert waited > 5, f"{waited:.1f} s: the key's rate was not held"
         print(f"pipelines: {len(rows)} rows as by hand (largest difference {worst:.1e}), a failing step named, a decision explained after its end; a file waited {waited:.0f} s for its key's rate")
     finally:

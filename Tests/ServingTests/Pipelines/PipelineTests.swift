@@ -93,7 +93,6 @@ import Testing
         #expect(inferred.value["outputs"]?.arrayValue?[0]["data"]?.arrayValue?[0] == answer.rows.first?["score"], "\(inferred.string)")
         #expect(inferred.value["parameters"]?["pipeline"] == "triage")
         #expect(node.get("/v2/models/triage/ready", as: .predict).status == 200)
-        #expect(node.get("/v2/models/triage/config", as: .predict).status == 404)
     }
 
     @Test func aStepWithoutAValueIsNamedAndGoodRowsAreScored() throws {
@@ -221,5 +220,29 @@ import Testing
             }
         }
         #expect(!node.lines.withLock { $0.joined() }.contains("4711081504") && !node.get("/metrics").string.contains("Mustermann"))
+    }
+
+    /// What `perf_analyzer` asks for before it sends requests.
+    @Test func configurationAndStatisticsAreThePipelinesOwn() throws {
+        let node = try makeNode()
+        let metadata = node.get("/v2/models/triage").value
+        let config = node.get("/v2/models/triage/config").value
+        #expect(config["name"] == "triage" && (config["max_batch_size"]?.intValue ?? 0) > 0)
+        func names(_ value: JSONValue?) -> [String] { (value?.arrayValue ?? []).compactMap { $0["name"]?.stringValue } }
+        #expect(names(config["input"]) == ["age", "weight", "height", "sex", "pain"] && names(config["input"]) == names(metadata["inputs"]))
+        #expect(names(config["output"]) == names(metadata["outputs"]))
+        #expect(config["input"]?.arrayValue?.map { $0["optional"] } == [false, true, false, false, false])
+        #expect(config["parameters"]?["models"]?["string_value"] == "risk=heart:1,decision=second:1")
+        func statistics(_ name: String) -> JSONValue? { node.get("/v2/models/\(name)/stats").value["model_stats"]?.arrayValue?.first }
+        #expect(statistics("triage")?["name"] == "triage" && statistics("triage")?["inference_count"] == 0)
+        #expect(node.predict("{\"model\":\"triage\",\"rows\":[\(Self.row),\(Self.row)]}").status == 200)
+        #expect(node.predict("{\"model\":\"triage\",\"row\":{}}").status == 422)
+        #expect(statistics("triage")?["version"] == metadata["versions"]?.arrayValue?.first)
+        #expect(statistics("triage")?["inference_count"] == 2 && statistics("triage")?["execution_count"] == 1)
+        #expect(statistics("triage")?["inference_stats"]?["fail"]?["count"] == 1)
+        // The answering model has them too, the first one only feeds it.
+        #expect(statistics("second")?["inference_count"] == 2 && statistics("heart")?["inference_count"] == 0)
+        #expect(node.get("/metrics").string.contains("nv_inference_count{model=\"triage\",version=\"1\"} 2\n"))
+        #expect(node.get("/v2/models/triage/versions/1/config").status == 404)
     }
 }
