@@ -8,7 +8,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private var parser: HTTPRequestParser
     private var exchange: Exchange?
     private var sequence: UInt64 = 0
-    /// Bytes for which the request that is being read has a place among the work.
+    /// Bytes for which the request that is being read or answered has a place among the work.
     private var admittedBytes: Int?
     /// No further request is read; the connection closes when the output is sent.
     private var isClosing = false
@@ -182,9 +182,8 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
         request.receivedNanoseconds = exchange?.startedNanoseconds ?? 0
         guard let rules = server.configuration.work, rules.isWork(request.path) else { return begin(sequence, request) }
         if admittedBytes == nil, server.admit(bytes: request.body.count) { admittedBytes = request.body.count }
-        guard let bytes = admittedBytes else { return complete(sequence, rules.overloaded) }
-        admittedBytes = nil
-        server.enqueue(self, sequence, request, bytes: bytes)
+        guard admittedBytes != nil else { return complete(sequence, rules.overloaded) }
+        server.enqueue(self, sequence, request)
     }
 
     /// Lets the handler answer, unless the client has gone meanwhile.
@@ -201,6 +200,7 @@ final class HTTPServerConnection: ConnectionHandler, @unchecked Sendable {
     private func complete(_ sequence: UInt64, _ response: HTTPResponse) {
         guard let exchange, exchange.sequence == sequence, connection.isOpen else { return }
         self.exchange = nil
+        giveUpPlace()
         let closes = !exchange.keepsAlive || inputHasEnded || server.isStopping
         let before = connection.output.count
         MessageEncoder.encode(

@@ -22,7 +22,6 @@ final class HTTPServerLoop: @unchecked Sendable {
         var connection: HTTPServerConnection
         var sequence: UInt64
         var request: HTTPRequest
-        var bytes: Int
     }
 
     init(
@@ -120,14 +119,21 @@ final class HTTPServerLoop: @unchecked Sendable {
     // MARK: Work
 
     /// Takes a place in the queue for a request with a body of so many bytes.
-    func admit(bytes: Int) -> Bool { work.enter(bytes: bytes) }
+    func admit(bytes: Int) -> Bool {
+        let isAdmitted = work.enter(bytes: bytes)
+        loop.isBusy = work.requests > Self.calmRequests
+        return isAdmitted
+    }
 
-    /// Gives back the place of a request that did not come to ``enqueue(_:_:_:bytes:)``.
-    func giveUp(bytes: Int) { work.leave(bytes: bytes) }
+    /// Gives back the place of a request that was answered, or will not be.
+    func giveUp(bytes: Int) {
+        work.leave(bytes: bytes)
+        loop.isBusy = work.requests > Self.calmRequests
+    }
 
     /// Lets an admitted request wait for its turn.
-    func enqueue(_ connection: HTTPServerConnection, _ sequence: UInt64, _ request: HTTPRequest, bytes: Int) {
-        work.append(Work(connection: connection, sequence: sequence, request: request, bytes: bytes))
+    func enqueue(_ connection: HTTPServerConnection, _ sequence: UInt64, _ request: HTTPRequest) {
+        work.append(Work(connection: connection, sequence: sequence, request: request))
         if !isWorking {
             isWorking = true
             loop.execute { [self] in runWork() }
@@ -139,13 +145,10 @@ final class HTTPServerLoop: @unchecked Sendable {
         let end = EventLoop.monotonicNanoseconds() + Self.workNanoseconds
         while let item = work.next() {
             item.connection.begin(item.sequence, item.request)
-            work.leave(bytes: item.bytes)
             guard EventLoop.monotonicNanoseconds() < end else {
-                loop.isBusy = true
                 return loop.execute { [self] in runWork() }
             }
         }
-        loop.isBusy = false
         isWorking = false
     }
 
@@ -164,5 +167,7 @@ final class HTTPServerLoop: @unchecked Sendable {
 
     /// How long requests are worked on before connections are looked at again.
     static let workNanoseconds: UInt64 = 1_000_000
+    /// With more requests than these under way, connections read less at a time.
+    static let calmRequests = 8
     static let sweepMilliseconds: UInt64 = 500
 }

@@ -7,13 +7,13 @@ package struct WorkRules: Sendable {
     package var isWork: @Sendable (_ path: String) -> Bool
     /// Asked with the head of a request whose body is still to come; an answer here is sent at once and the body is not kept.
     package var refusal: @Sendable (_ head: HTTPRequest) -> HTTPResponse? = { _ in nil }
-    /// Requests that may wait in one loop, those whose body is still coming included.
+    /// Requests of one loop that may be under way: their body is coming, they wait, or their answer does.
     package var requestsMax = 256
     /// Bytes of their bodies. A larger body is taken when nothing waits.
     package var bytesMax = 4 << 20
     /// The answer to a request that cannot be taken.
     package var overloaded = {
-        var response = HTTPResponse.error(503, "more requests wait than this server takes; nothing was done with this one")
+        var response = HTTPResponse.error(503, "more requests are under way than this server takes; nothing was done with this one")
         response.headers.append("Retry-After", "1")
         return response
     }()
@@ -21,7 +21,7 @@ package struct WorkRules: Sendable {
     package init(isWork: @escaping @Sendable (_ path: String) -> Bool) { self.isWork = isWork }
 }
 
-/// What waits for one loop, in order of arrival, and how much memory that may hold.
+/// What waits for one loop, in order of arrival; and how much is under way in all, which bounds memory.
 struct WorkQueue<Item> {
     private var items: [Item] = []
     private var first = 0
@@ -47,7 +47,7 @@ struct WorkQueue<Item> {
 
     mutating func append(_ item: Item) { items.append(item) }
 
-    /// The one that has waited longest. It keeps its place until ``leave(bytes:)``.
+    /// The one that has waited longest. It keeps its place until ``leave(bytes:)``, when it is answered.
     mutating func next() -> Item? {
         guard first < items.count else { return nil }
         defer {

@@ -18,10 +18,12 @@ package enum ServingLimits {
     package static let counterfactualRows = 20
     /// Violations reported for one row.
     package static let violationsPerRow = 32
-    /// Predictions that wait to be begun, bodies that are still coming included; one more is answered 503 at once.
+    /// Predictions that may be under way, from their head to their answer; one more is answered 503 at once.
     package static let waitingRequests = 256
     /// Bytes of their bodies.
     package static let waitingBytes = 4 << 20
+    /// A prediction with a larger body takes milliseconds, and is made beside the server's loop.
+    package static let shortBodyBytes = 32 << 10
     /// Requests whose entries wait for the disk; one more is answered 503.
     package static let pendingRequests = 4096
     /// Rows whose entries wait for the disk.

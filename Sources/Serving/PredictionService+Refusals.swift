@@ -44,5 +44,5 @@ extension PredictionService {
 
 extension Endpoint {
     /// Whether what it refuses is a prediction that was not made.
-    fileprivate var isPrediction: Bool { [.predict, .infer, .versionInfer].contains(self) }
+    var isPrediction: Bool { [.predict, .infer, .versionInfer].contains(self) }
 }

@@ -38,6 +38,8 @@ package final class PredictionService: Sendable {
     let records: DecisionRecords
     let log: LogWriter
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
+    /// Makes predictions that take long.
+    let scoring = Worker(name: "scoring", waitingMax: ServingLimits.pendingRequests)
     let pending = Pending()
     let statistics: ServingStatistics
     let unkeyed = RequestCounter()
@@ -106,6 +108,7 @@ package final class PredictionService: Sendable {
     /// Answers what was accepted, then refuses more. Call after the server has stopped.
     package func stop() {
         worker.stop()
+        scoring.stop()
         pending.stop()
         deployments.close()
         records.close()
@@ -125,7 +128,14 @@ package final class PredictionService: Sendable {
     package func mount(on router: inout Router) {
         for endpoint in Endpoint.allCases {
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
-                handle(endpoint, request, parameters, responder)
+                guard endpoint.isPrediction, request.body.count > ServingLimits.shortBodyBytes else {
+                    return handle(endpoint, request, parameters, responder)
+                }
+                do throws(ServingError) {
+                    try scoring.run { [self] in handle(endpoint, request, parameters, responder) }
+                } catch {
+                    refuse(endpoint, RequestRefusal(error), responder)
+                }
             }
         }
     }

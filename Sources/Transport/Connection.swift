@@ -251,7 +251,7 @@ package final class Connection: EventHandler, @unchecked Sendable {
     static let roomBytesMax = 65_536
     /// A peer that sends as fast as we read does not keep the loop from the others.
     static let readsPerEvent = 16
-    static let readsWhenBusy = 2
+    static let readsWhenBusy = 1
     static let keptOutputBytesMax = 65_536
     static let lingerMilliseconds: UInt64 = 1_000
 }

@@ -138,6 +138,8 @@ import Testing
                 response in answers.withLock { $0.append(response.status) }
             }
         }
+        // Nobody else is answered while the log is held.
+        while answers.withLock({ $0.count }) < 3 { usleep(1000) }
         #expect(answers.withLock { $0 } == [503, 503, 503])
         node.log.release()
         while answers.withLock({ $0.count }) < requests { usleep(1000) }

@@ -1,31 +1,34 @@
-// Three times as many requests of one row as the node can answer, at a fixed rate, on three times as many connections as may
-// wait. What is admitted stays bounded, what is not is told so at once, memory stays flat, and afterwards all is as before.
-// Then the same with requests of a thousand rows, without a rate: those cannot all be sent in time, so only what is admitted counts.
+// Three times what the node can do, of requests of a thousand rows: they come at a fixed rate, whether it answers or not. What is
+// admitted stays bounded, what is not is told so at once, memory stays flat, and afterwards all is as before. Then requests of one
+// row on three times as many connections as may be under way, each as fast as answers come.
 
+import Glibc
 import Serving
 import Simulation
 
 enum ServingOverload {
-    private static let connections = 3 * ServingLimits.waitingRequests
+    private static let connections = 96
 
     static func run() throws {
         try ServingBenchmark.withNode { node in
             let (single, batch) = (ServingBenchmark.single(node.key), ServingBenchmark.batch(node.key))
             let before = try node.load(single, connections: 8, seconds: 3)
-            let capacity = Double(before.times.count) / before.seconds
-            let calm = try node.load(single, connections: connections, seconds: 3, rate: capacity / 4, accepting: 503)
+            let full = try node.load(batch, connections: 8, seconds: 4)
+            let capacity = Double(full.times.count) / full.seconds
+            let calm = try node.load(batch, connections: connections, seconds: 4, rate: capacity / 2, accepting: 503)
             let atRest = node.residentKilobytes / 1024
-            let over = try node.load(single, connections: connections, seconds: 8, rate: 3 * capacity, accepting: 503)
+            let over = try node.load(batch, connections: connections, seconds: 8, rate: 3 * capacity, accepting: 503)
             let overloaded = node.residentKilobytes / 1024
             let after = try node.load(single, connections: 8, seconds: 3)
-            print("overload, \(Int(3 * capacity)) requests a second asked for on \(connections) connections where \(ServingLimits.waitingRequests) may wait:")
-            print("  at a quarter of capacity: \(calm.line), \(calm.refused.count) refused; resident \(atRest) MB")
-            print("  admitted: \(over.line)")
+            print("overload with 1,000 rows a request, capacity \(Int(capacity)) a second with 8 connections (\(full.line)):")
+            print("  half of it on \(connections) connections: \(calm.line); refused: \(shed(calm)); resident \(atRest) MB")
+            print("  three times of it, admitted: \(over.line)")
             print("  shed with 503: \(shed(over)); resident \(overloaded) MB")
-            print("  before: \(before.line)")
-            print("  after:  \(after.line)")
-            let large = try node.load(batch, connections: 96, seconds: 5, accepting: 503)
-            print("96 connections with 1,000 rows each, as fast as they can: \(large.line); shed: \(shed(large)); resident \(node.residentKilobytes / 1024) MB")
+            print("  one row before: \(before.line)")
+            print("  one row after:  \(after.line)")
+            let many = 3 * ServingLimits.waitingRequests
+            let crowd = try node.load(single, connections: many, seconds: 4, accepting: 503)
+            print("one row on \(many) connections, as fast as answers come: \(crowd.line); shed: \(shed(crowd)); resident \(node.residentKilobytes / 1024) MB")
         }
     }
 
