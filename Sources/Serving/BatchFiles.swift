@@ -89,6 +89,9 @@ package final class BatchFiles {
     /// Whether a run was cut off and goes on.
     private let isBegun: Bool
 
+    /// Whether chunks that were noted from here on hold rows that are still to be scored.
+    package var isPast: Bool { current.read >= done.read }
+
     /// Where the run was cut off; nil for one that begins.
     package var standing: BatchScoring.Standing? { isBegun ? done.standing : nil }
 

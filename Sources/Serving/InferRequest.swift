@@ -155,13 +155,15 @@ extension InferRequest {
         guard try reader.peek() == .object else {
             throw RequestRefusal.malformed("\"parameters\" must be an object")
         }
-        var count = 0
+        var names: [String] = []
         try reader.enterObject()
         while let key = try reader.nextKey() {
-            count += 1
-            guard count <= ServingLimits.parameters else {
+            let name = reader.string(key)
+            guard names.count < ServingLimits.parameters else {
                 throw RequestRefusal.malformed("more than \(ServingLimits.parameters) parameters")
             }
+            guard !names.contains(name) else { throw RequestRefusal.malformed("parameter \(names.count) is repeated") }
+            names.append(name)
             let value: Parameter
             switch try reader.peek() {
             case .bool: value = .bool(try reader.bool())
@@ -171,7 +173,7 @@ extension InferRequest {
             default:
                 throw RequestRefusal.malformed("a parameter must be a text, a number or a bool")
             }
-            guard take(reader.string(key), value) else {
+            guard take(name, value) else {
                 throw RequestRefusal.malformed(
                     "a parameter has not the value that its name needs: timeout is a whole number of microseconds, subject a text of 1 to 256 bytes, routing_key a text, binary_data and binary_data_output are bools, classification and binary_data_size whole numbers"
                 )

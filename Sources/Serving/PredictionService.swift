@@ -216,7 +216,9 @@ package final class PredictionService: Sendable {
             let models = deployments.live.visible(to: principal).models.values.sorted {
                 $0.package.name < $1.package.name
             }
-            responder.respond(.json(statisticsJSON(models)))
+            let table = deployments.live
+            let running = pipelines.all.keys.sorted().compactMap { try? pipeline($0, principal, table) }
+            responder.respond(.json(["model_stats": .array(models.map(statistics.json) + running.map(statistics.json))]))
         case .repositoryIndex: responder.respond(.json(try repositoryIndex(request.body, principal)))
         case .load: try loadModel(parameters["model"], request.body, principal, responder)
         case .unload: try unloadModel(parameters["model"], request.body, principal, responder)

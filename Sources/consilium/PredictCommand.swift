@@ -80,14 +80,16 @@ private func score(_ input: String, _ files: BatchFiles, with scorer: Scorer, as
         try DataSource.file(input).read(bytesMax: .max) { (chunk) throws(TabularError) in
             do {
                 try files.note(chunk)
+                if files.isPast, progress == nil {
+                    passedOver = bytes
+                    progress = Progress("Scoring", total: total - passedOver, unit: "bytes")
+                }
                 try batch.feed(chunk)
             } catch {
                 problem = error
                 throw .source(.tooLarge(bytesMax: bytes))
             }
             bytes += chunk.count
-            if batch.standing == before { return passedOver = bytes }
-            if progress == nil { progress = Progress("Scoring", total: total - passedOver, unit: "bytes") }
             progress?.update(bytes - passedOver, note: "\(batch.standing.scored) rows, \(batch.standing.refused) refused")
         }
         try batch.finish()

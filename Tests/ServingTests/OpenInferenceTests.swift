@@ -104,4 +104,14 @@ import Testing
             "\(response.status) \(response.string)")
         #expect(node.log.entries(.prediction).isEmpty)
     }
+
+    @Test func aParameterThatIsThereTwiceIsRefused() throws {
+        let node = try TestNode()
+        try node.deploy()
+        #expect(infer(node, #"{"parameters":{"timeout":5000000,"priority":1},"inputs":[\#(inputs)]}"#).status == 200)
+        for twice in [#""timeout":5000000,"timeout":5000000"#, #""priority":1,"priority":2"#, #""subject":"a","\u0073ubject":"b""#] {
+            let response = infer(node, "{\"parameters\":{\(twice)},\"inputs\":[\(inputs)]}")
+            #expect(response.status == 400 && response.string.contains("parameter 1 is repeated"), "\(response.string)")
+        }
+    }
 }

@@ -63,6 +63,7 @@ extension Deployments {
 extension DeployedModel {
     /// Bins of the histogram: fine enough that the ranks of a thousand rows are kept.
     private static let bins = 1000
+    private static let thresholdMin = 1e-9
 
     /// What labelled rows say of the version as it serves here, by groups of sensitive features too.
     func histogram(_ rows: Table) throws(ServingError) -> EvaluationHistogram {
@@ -71,7 +72,9 @@ extension DeployedModel {
             return codes.enumerated().map { ("\(feature.name)=\($0.element)", index, $0.offset) }
         }
         do {
-            let layout = try EvaluationLayout(bins: Self.bins, threshold: threshold, groups: groups.map(\.name))
+            // A layout has no threshold of 0 or 1, which a site may set: every row and no row is positive then.
+            let layout = try EvaluationLayout(
+                bins: Self.bins, threshold: min(max(threshold, Self.thresholdMin), 1 - Self.thresholdMin), groups: groups.map(\.name))
             return try EvaluationHistogram(
                 layout: layout, scores: (0..<rows.rowCount).map { Float(score(rows.row($0).values).probability) }, labels: rows.labels,
                 groups: groups.map { group in rows.columns[group.feature].map { $0 == Double(group.category) } })

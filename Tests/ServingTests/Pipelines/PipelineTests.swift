@@ -242,6 +242,7 @@ import Testing
         #expect(statistics("triage")?["inference_stats"]?["fail"]?["count"] == 1)
         // The answering model has them too, the first one only feeds it.
         #expect(statistics("second")?["inference_count"] == 2 && statistics("heart")?["inference_count"] == 0)
+        #expect(names(node.get("/v2/models/stats").value["model_stats"]) == ["heart", "second", "triage"])
         #expect(node.get("/metrics").string.contains("nv_inference_count{model=\"triage\",version=\"1\"} 2\n"))
         #expect(node.get("/v2/models/triage/versions/1/config").status == 404)
     }

@@ -136,6 +136,13 @@ import Testing
         #expect(node.post(path, Array((csv + "30,200,male,none,1\n").utf8), as: .operator).string.contains("heldOut"))
         #expect(node.post(path, Array(csv.utf8), as: .operator).status == 200)
         #expect(node.post("/v1/rules", Array(#"{"consilium":"site-rules/1"}"#.utf8), as: .operator).status == 200)
+        // With the threshold of the site, at its ends too.
+        for threshold in ["0", "1"] {
+            let configured = node.post("/v1/models/\(package.digest.hex)/configure", Array("{\"threshold\":\(threshold)}".utf8), as: .operator)
+            let accuracy = node.post(path, Array(csv.utf8), as: .operator).value["metrics"]?["accuracy"]?.doubleValue
+            let positives = Double(csv.split(separator: "\n").count { $0.hasSuffix(",1") }) / 12
+            #expect(configured.status == 200 && abs((accuracy ?? .nan) - (threshold == "0" ? positives : 1 - positives)) < 1e-9)
+        }
         for (text, problem) in [
             ("", "cannot be read"), ("age,chol,sex,cp,num\n", "there are none"), ("age,chol,sex\n1,2,male\n", "cannot be read"),
             (csv + "4711,200,male,none,1\n", "1 rows do not fit"), (csv + "30,200,male,none,\n", "1 rows do not fit"),
