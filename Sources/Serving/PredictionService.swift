@@ -117,7 +117,7 @@ package final class PredictionService: Sendable {
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
         if path == Endpoint.install.path || path.hasPrefix("/v1/models/") && path.hasSuffix("/evaluate") { return ServingLimits.packageBytes }
-        return path == Endpoint.predict.path || path.hasSuffix("/infer")
+        return isPrediction(path)
             ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
     }
 
