@@ -41,9 +41,10 @@ extension PredictionService {
         ]
     }
 
+    /// Rows, then the dimensions of the configuration: `perf_analyzer` takes the first off and refuses a tensor of none.
     static func inputJSON(_ feature: Feature) -> JSONValue {
         [
-            "name": .string(feature.name), "datatype": .string(datatype(feature).rawValue), "shape": [-1],
+            "name": .string(feature.name), "datatype": .string(datatype(feature).rawValue), "shape": [-1, 1],
         ]
     }
 

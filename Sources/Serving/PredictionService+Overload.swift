@@ -6,11 +6,16 @@ extension PredictionService {
     /// For the configuration of the server that the service is mounted on: predictions wait for one another, everything else
     /// (health, a stop, a roll-back) goes before them. A large body is read for callers with a key only.
     package var workRules: WorkRules {
-        var rules = WorkRules { $0 == Endpoint.predict.path || $0.hasSuffix("/infer") }
+        var rules = WorkRules { Self.isPrediction($0) }
         rules.requestsMax = ServingLimits.waitingRequests
         rules.bytesMax = ServingLimits.waitingBytes
         rules.overloaded = RequestRefusal(ServingError.overloaded).response
-        rules.refusal = { [gate] head in gate.keys.principal(of: head) == nil ? RequestRefusal.unknownCaller.response : nil }
+        // Made once, counted when it is sent.
+        rules.overloaded.isCounted = false
+        rules.refusal = { [self] head in
+            guard gate.keys.principal(of: head) == nil else { return nil }
+            return refused(Self.predictionEndpoint(head.path), .unknownCaller)
+        }
         return rules
     }
 }

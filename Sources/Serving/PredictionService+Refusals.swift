@@ -7,10 +7,21 @@ import Telemetry
 extension PredictionService {
     /// Answers with a refusal, and counts it.
     func refuse(_ endpoint: Endpoint, _ refusal: RequestRefusal, _ responder: HTTPResponder) {
+        responder.respond(refused(endpoint, refusal))
+    }
+
+    /// The answer of a refusal, counted.
+    func refused(_ endpoint: Endpoint, _ refusal: RequestRefusal) -> HTTPResponse {
         countRefusal(endpoint, refusal.reason)
         if endpoint.isPrediction, !refusal.isOfVersion { statistics.countFailureOfNoVersion(refused: refusal.status < 500) }
-        responder.respond(refusal.response)
+        return refusal.response
     }
+
+    /// Whether a path is one of those that score rows.
+    static func isPrediction(_ path: String) -> Bool { path == Endpoint.predict.path || path.hasSuffix("/infer") }
+
+    /// Which of them it is.
+    static func predictionEndpoint(_ path: String) -> Endpoint { path == Endpoint.predict.path ? .predict : .infer }
 
     func countRefusal(_ endpoint: Endpoint, _ reason: RequestRefusal.Reason) {
         countRefusal(endpoint.rawValue, reason)
@@ -37,7 +48,10 @@ extension PredictionService {
     /// method, too much at once. For the observer of the server that the service is mounted on.
     package func noteAnswered(_ exchange: HTTPExchange) {
         guard exchange.status >= 400, !exchange.isCounted else { return }
-        countRefusal("none", RequestRefusal.Reason(status: exchange.status))
+        // What waits too long, or has no place to wait, is a prediction.
+        let isShed = exchange.status == 503 && Self.isPrediction(exchange.path)
+        countRefusal(
+            isShed ? Self.predictionEndpoint(exchange.path).rawValue : "none", isShed ? .overloaded : RequestRefusal.Reason(status: exchange.status))
         statistics.countFailureOfNoVersion(refused: exchange.status < 500 || exchange.method.isEmpty)
     }
 }

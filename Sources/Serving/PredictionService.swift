@@ -119,7 +119,7 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        if path == Endpoint.predict.path || path.hasSuffix("/infer") { return ServingLimits.predictBodyBytes }
+        if isPrediction(path) { return ServingLimits.predictBodyBytes }
         let isLarge = path == Endpoint.install.path || path.hasPrefix("/v1/models/") && path.hasSuffix("/evaluate")
         return isLarge ? ServingLimits.packageBytes : ServingLimits.bodyBytes
     }

@@ -53,17 +53,21 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Adds bytes at the end.
-    package func append(_ bytes: [UInt8]) throws(StorageError) {
+    package func append(_ bytes: [UInt8]) throws(StorageError) { try append(parts: [bytes]) }
+
+    /// Adds parts at the end, one behind the other.
+    package func append(parts: [[UInt8]]) throws(StorageError) {
         try refuseIfPoisoned()
+        let count = parts.reduce(0) { $0 + $1.count }
         do {
             if zeroAheadBytes == 0 {
-                try file.write(bytes)
-                allocated = size + bytes.count
-                size += bytes.count
+                for part in parts { try file.write(part) }
+                size += count
+                allocated = size
             } else {
                 // As much as is zeroed at a time pays for its own change of size.
-                if size + bytes.count > allocated, bytes.count < zeroAheadBytes { try zeroAhead(size + bytes.count) }
-                try put(bytes)
+                if size + count > allocated, count < zeroAheadBytes { try zeroAhead(size + count) }
+                try put(parts)
                 allocated = max(allocated, BlockBuffer.roundedUp(size))
             }
         } catch {
@@ -73,19 +77,27 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Writes behind the last byte, where zeros are.
-    private func put(_ bytes: [UInt8]) throws(StorageError) {
+    private func put(_ parts: [[UInt8]]) throws(StorageError) {
         guard let blocks else {
-            try file.write(bytes, at: size)
-            return size += bytes.count
+            for part in parts {
+                try file.write(part, at: size)
+                size += part.count
+            }
+            return
         }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let start = size - blocks.count
-            let taken = blocks.add(rest)
-            try blocks.write(to: file, at: start)
-            size += taken
-            rest = rest.dropFirst(taken)
+        var start = size - blocks.count
+        for part in parts {
+            var rest = part[...]
+            while !rest.isEmpty {
+                let taken = blocks.add(rest)
+                size += taken
+                rest = rest.dropFirst(taken)
+                guard blocks.isFull else { continue }
+                try blocks.write(to: file, at: start)
+                start = size
+            }
         }
+        if size > start { try blocks.write(to: file, at: start) }
     }
 
     /// Writes zeros from what is there up to some way beyond `end`.

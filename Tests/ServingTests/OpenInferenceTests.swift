@@ -63,6 +63,9 @@ import Testing
             model["inputs"]?.arrayValue?.map { $0["name"]?.stringValue } == [
                 "age", "chol", "sex", "cp",
             ])
+        // As in Triton: the metadata's shape is the configuration's with the rows before it.
+        let dimensions = node.get("/v2/models/heart/config").value["input"]?.arrayValue?.map { $0["dims"]?.arrayValue ?? [] } ?? []
+        #expect(model["inputs"]?.arrayValue?.map { $0["shape"]?.arrayValue ?? [] } == dimensions.map { [-1] + $0 })
         #expect(model["versions"] == ["1"] && model["platform"] == "consilium_safetensors")
         #expect(node.get("/v2").value["name"] == "consilium")
         #expect(

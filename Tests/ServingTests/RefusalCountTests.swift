@@ -68,4 +68,32 @@ import Testing
         let families = ["model=\"\",version=\"\"", "model=\"heart\",version=\"1\""]
         #expect(families.map { value(metrics, "nv_inference_request_failure{\($0),reason=\"REJECTED\"}") } == [3, 2])
     }
+
+    @Test func whatIsRefusedBeforeItsBodyIsReadIsCountedToo() throws {
+        let node = try RealNode()
+        defer { node.stop() }
+        for path in ["/v1/predict", "/v2/models/heart/infer"] {
+            let head = "POST \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1000000\r\n\r\n"
+            #expect(try node.sendRaw(Array(head.utf8) + [UInt8](repeating: 0x20, count: 1_000_000)).hasPrefix("HTTP/1.1 401 "))
+        }
+        let metrics = try node.send("GET", "/metrics").string
+        #expect(refused(metrics, "predict", "unauthorised") == 1 && refused(metrics, "infer", "unauthorised") == 1)
+        #expect(value(metrics, "nv_inference_request_failure{model=\"\",version=\"\",reason=\"REJECTED\"}") == 2)
+    }
+
+    @Test func whatHasNoPlaceToWaitIsCountedAsOverload() throws {
+        let node = try RealNode(waitingMax: 1)
+        defer { node.stop() }
+        // The only place is taken by a request whose body does not come.
+        let head = "POST /v1/predict HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \(node.key)\r\nContent-Length: 1000\r\n\r\n{"
+        let waiting = try node.connect(Array(head.utf8))
+        while try node.send("POST", "/v1/predict", Array("{}".utf8)).status == 400 {}
+        for _ in 0..<2 {
+            let answer = try node.send("POST", "/v1/predict", Array("{}".utf8))
+            #expect(answer.status == 503 && answer.headers["Retry-After"] == "1" && answer.value["error"] != nil)
+        }
+        waiting.close()
+        let metrics = try node.send("GET", "/metrics").string
+        #expect(refused(metrics, "predict", "overloaded") == 3 && !metrics.contains("endpoint=\"none\""))
+    }
 }

@@ -24,8 +24,10 @@ final class RealNode {
     private let authority: Certificate
     static let signer = SigningKey.generate(random: SeededRandom(seed: 21))
 
-    /// - Parameter directory: of a node that was stopped with `stop(keeping: true)`; a new one unless given.
-    init(directory existing: String? = nil, clients: TLSContext.ClientAuthentication = .none) throws {
+    /// - Parameters:
+    ///   - directory: of a node that was stopped with `stop(keeping: true)`; a new one unless given.
+    ///   - waitingMax: predictions that may wait; as at a site unless given.
+    init(directory existing: String? = nil, clients: TLSContext.ClientAuthentication = .none, waitingMax: Int? = nil) throws {
         directory = existing ?? "/tmp/consilium-serving-\(SystemRandom.shared.word())"
         try DurableFile.createDirectory(directory + "/keys")
         let clock = SystemClock()
@@ -56,6 +58,8 @@ final class RealNode {
             tls: try TLSContext.server(chain: [leaf, authority.certificate], key: serverKey, clients: clients))
         configuration.bodyLimit = PredictionService.bodyLimit
         configuration.headSeconds = 1
+        configuration.work = service.workRules
+        if let waitingMax { configuration.work?.requestsMax = waitingMax }
         configuration.observe = { [service] event in if case .answered(let exchange) = event { service.noteAnswered(exchange) } }
         var router = Router()
         service.mount(on: &router)
@@ -81,12 +85,19 @@ final class RealNode {
     /// - Returns: all that comes back until the server closes.
     func sendRaw(_ bytes: [UInt8]) throws -> String {
         let deadline = Deadline(afterSeconds: 20)
-        let stream = try ClientStream(host: "127.0.0.1", port: server.port, interrupter: Interrupter(), until: deadline)
-        try stream.startTLS(TLSContext.client(trust: .authority(authority)), peerName: "127.0.0.1", until: deadline)
-        try stream.write(bytes, until: deadline)
+        let stream = try connect(bytes)
         var answer = ReceiveBuffer()
         while (try? stream.read(into: &answer, until: deadline)) == true {}
         return String(decoding: answer.copy(0..<answer.count), as: UTF8.self)
+    }
+
+    /// A connection of its own that has sent bytes as they are.
+    func connect(_ bytes: [UInt8]) throws -> ClientStream {
+        let deadline = Deadline(afterSeconds: 20)
+        let stream = try ClientStream(host: "127.0.0.1", port: server.port, interrupter: Interrupter(), until: deadline)
+        try stream.startTLS(TLSContext.client(trust: .authority(authority)), peerName: "127.0.0.1", until: deadline)
+        try stream.write(bytes, until: deadline)
+        return stream
     }
 
     func stop(keeping: Bool = false) {
