@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models that numpy trained, written with safetensors and onnx, imported with `consilium model import`, served, and held against
 numpy, onnxruntime and shap. The background of shap is the whole training set: its default would subsample."""
-import hashlib, json, pathlib, subprocess, sys, warnings
+import hashlib, json, pathlib, subprocess, sys, time, warnings
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -162,7 +162,7 @@ def path_integral(network, background, row, steps=4096):
     return total / steps * (row - background)
 
 
-def governed(workspace, description, train, y):
+def governed(workspace, importer, description, train, y):
     held_out, rules, text = (workspace.path / name for name in ("held-out.csv", "rules.json5", "import.json5"))
     names = [f["name"] for f in SCHEMA["features"]]
     lines = [",".join(str(row[n]) for n in names) + f",{int(label)}" for row, label in zip(train, y)]
@@ -198,9 +198,17 @@ def governed(workspace, description, train, y):
         for person in ("ben", "eve"):
             code, proposed_now = command("node", "rules", "confirm", proposed["proposed"]["digest"], "--key-file", keys[person])
         check("two others do", code == 0 and proposed_now["digest"] is None)
+        time.sleep(1)  # The log's files, which the command reads, follow its entries.
         code, history = command("model", "history", "--model", "governed")
         approvals = history["models"][0]["periods"][-1]["approvals"]
         check("history says who approved", [a["person"] for a in approvals] == ["ben", "eve"], history)
+        check("rules in force again", command("node", "rules", "set", str(rules))[1]["digest"] is not None)
+        state = node.state
+    # Started with another package, the node goes on with what is live: the new one waits for an evaluation.
+    importer.serve(workspace.path / "linear.safetensors", description | {"version": 3})
+    with workspace.node("--plain", state=state) as node:
+        shown = json.loads(node.call("/v1/models")[1])["models"][0]["versions"]
+        check("a package from the command line waits", {v["version"]: v["status"] for v in shown} == {1: "superseded", 2: "live", 3: "candidate"}, shown)
 
 
 def main():
@@ -276,7 +284,7 @@ def main():
 
         # The site's rules hold for what it imports: measured on its rows, approved by two people.
         importer.serve(workspace.path / "linear.safetensors", document("governed", background, layers=torch_names[:1]))
-        governed(workspace, document("governed", background, layers=torch_names[:1], version=2), train, y)
+        governed(workspace, importer, document("governed", background, layers=torch_names[:1], version=2), train, y)
 
         # What is refused, by name.
         unsupported = helper.make_model(helper.make_graph(

@@ -66,8 +66,8 @@ class Workspace:
         return rows
 
     @contextlib.contextmanager
-    def node(self, *extra):
-        state = self.path / f"state-{time.monotonic_ns()}"
+    def node(self, *extra, state=None):
+        state = state or self.path / f"state-{time.monotonic_ns()}"
         log = open(self.path / "node.log", "ab")
         process = subprocess.Popen(
             [binary(), "node", "serve", "--package", str(self.package), "--key", self.key, "--listen", "127.0.0.1:0",
