@@ -1,5 +1,5 @@
-// Serving, a row of figures each: `consilium-bench serving [request|plain|batch|row|nginx|overload|memory|switches]`, all but the
-// last without a name. The node is a process of its own (`node serve --package`), so that its CPU is its own; the load is
+// Serving, a row of figures each: `consilium-bench serving [request|plain|batch|row|nginx|overload|memory|switches|compare OTHER]`, all
+// but the last two without a name. The node is a process of its own (`node serve --package`), so that its CPU is its own; the load is
 // closed-loop, one request at a time on each connection, and the generator shares the machine.
 
 import Codec
@@ -36,7 +36,8 @@ enum ServingBenchmark {
         case "nginx": try NginxComparison.run()
         case "overload": try ServingOverload.run()
         case "switches": try SwitchesBenchmark.run()
-        default: throw ScenarioError.unusable("consilium-bench serving [request|plain|batch|row|nginx|overload|memory|switches]")
+        case "compare" where arguments.count == 2: try compare(with: arguments[1])
+        default: throw ScenarioError.unusable("consilium-bench serving [request|plain|batch|row|nginx|overload|memory|switches|compare OTHER]")
         }
     }
 
@@ -48,8 +49,27 @@ enum ServingBenchmark {
         }
     }
 
+    /// This build beside another one, a second each in turn: a machine's mood changes from minute to minute and meets both alike.
+    private static func compare(with other: String) throws {
+        try withNode { ours in
+            try withNode(program: other) { theirs in
+                var figures: [[Int]] = [[], []]
+                for _ in 0..<20 {
+                    for (place, node) in [ours, theirs].enumerated() {
+                        let before = try cpuMicroseconds(node.process.identifier)
+                        let count = try node.load(single(node.key), connections: connections, seconds: 1).times.count
+                        figures[place].append((try cpuMicroseconds(node.process.identifier) - before) / max(1, count))
+                    }
+                }
+                let medians = figures.map { $0.sorted()[$0.count / 2] }
+                print("one row, \(connections) connections, TLS, node CPU a request: \(medians[0]) us, the other build \(medians[1]) us (medians of \(figures[0].count) seconds)")
+            }
+        }
+    }
+
     /// Starts a node with one small model; says the machine's load afterwards.
-    static func withNode(isPlain: Bool = false, _ body: (ServedNode) throws -> Void) throws {
+    /// - Parameter program: another build.
+    static func withNode(isPlain: Bool = false, program: String? = nil, _ body: (ServedNode) throws -> Void) throws {
         try Bench.inTemporaryDirectory { directory in
             let signer = SigningKey.generate(random: SeededRandom(seed: 30))
             let package = try VerifiedPackage.verify(try contents(signer), trustedKey: signer.publicKey)
@@ -58,7 +78,7 @@ enum ServingBenchmark {
                 "--state", directory + "/state", "--listen", "127.0.0.1:0",
             ]
             let start = EventLoop.monotonicNanoseconds()
-            let process = try ChildProcess(try Bench.consilium(), arguments + (isPlain ? ["--plain"] : []), logPath: directory + "/node.log")
+            let process = try ChildProcess(try program ?? Bench.consilium(), arguments + (isPlain ? ["--plain"] : []), logPath: directory + "/node.log")
             defer { process.stop() }
             try body(try ServedNode(directory + "/state", process, isPlain: isPlain, started: start))
         }
