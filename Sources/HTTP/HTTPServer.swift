@@ -95,6 +95,9 @@ package final class HTTPServer: Sendable {
         for loop in loops { loop.loop.release() }
     }
 
+    /// Whether the calling thread is one of the server's loops.
+    package var isLoopThread: Bool { loops.contains { $0.loop.isCurrent } }
+
     private var loops: [HTTPServerLoop] { running.withLock { $0?.loops ?? [] } }
 
     static let stopPollMicroseconds: UInt32 = 2_000

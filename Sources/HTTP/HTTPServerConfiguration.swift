@@ -34,6 +34,8 @@ package struct HTTPServerConfiguration: Sendable {
     /// How long ``HTTPServer/stop()`` waits for requests that are being answered.
     package var stopSeconds = 5.0
 
+    /// Called on a loop's thread when it has nothing else to do: see ``EventLoop/beforeSleep``.
+    package var beforeSleep: (@Sendable () -> Bool)?
     /// Requests that wait for one another; without it every request is handled when it is read.
     package var work: WorkRules?
     /// Told what happened, on the loop's thread, for metrics and logs. Must be quick.

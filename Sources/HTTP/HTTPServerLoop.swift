@@ -30,6 +30,7 @@ final class HTTPServerLoop: @unchecked Sendable {
         _ handler: @escaping @Sendable (HTTPRequest, HTTPResponder) -> Void
     ) throws(TransportError) {
         loop = try EventLoop(name: "http-\(number)")
+        loop.beforeSleep = configuration.beforeSleep
         self.configuration = configuration
         self.admission = admission
         self.tls = tls

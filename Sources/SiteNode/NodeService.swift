@@ -105,10 +105,12 @@ package final class NodeService: @unchecked Sendable {
         var configuration = HTTPServerConfiguration(host: listen.host, port: listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
         configuration.work = predictions.workRules
+        configuration.beforeSleep = { [log] in log.commitWaiting() }
         configuration.observe = observer()
         let server = HTTPServer(configuration: configuration, handler: handler())
         try server.start()
-        log.deliver(through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() })
+        log.deliver(
+            through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() }, commits: { [weak server] in server?.isLoopThread ?? false })
         self.server = server
         try writeEndpoint()
         try keepRetention()

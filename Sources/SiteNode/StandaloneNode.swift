@@ -158,6 +158,7 @@ package final class StandaloneNode {
         var configuration = HTTPServerConfiguration(host: options.listen.host, port: options.listen.port, tls: tls)
         configuration.bodyLimit = { PredictionService.bodyLimit(path: $0) }
         configuration.work = predictions.workRules
+        configuration.beforeSleep = { [log] in log.commitWaiting() }
         let answered = AnswerCounters(metrics)
         configuration.observe = { [predictions] event in
             guard case .answered(let exchange) = event else { return }
@@ -167,7 +168,8 @@ package final class StandaloneNode {
         let routes = routes
         let server = HTTPServer(configuration: configuration) { routes.handle($0, $1) }
         try server.start()
-        log.deliver(through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() })
+        log.deliver(
+            through: { [weak server] tell in server.map { $0.answeringTogether(tell) } ?? tell() }, commits: { [weak server] in server?.isLoopThread ?? false })
         self.server = server
         let endpoint: JSONValue = [
             "role": "standalone", "site": .string(options.site), "pid": .integer(Int64(getpid())), "url": .string(url),

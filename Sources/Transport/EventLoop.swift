@@ -46,6 +46,13 @@ package final class EventLoop: @unchecked Sendable {
     /// thread.
     package var isBusy = false
 
+    /// Called when nothing is ready, before the loop waits for something, and every few milliseconds while something always is;
+    /// true when that did something, and the loop looks again. Set before ``start()``. It may block for the fraction of a
+    /// millisecond that sleeping and waking up costs.
+    package var beforeSleep: (@Sendable () -> Bool)?
+    /// When it was called last.
+    private var lastPause: UInt64 = 0
+
     /// Number of a timer, for ``cancel(_:)``.
     package typealias TimerNumber = UInt64
 
@@ -149,12 +156,8 @@ package final class EventLoop: @unchecked Sendable {
             runClosures()
             while let body = timers.popDue(now) { body() }
             if shared.withLock({ $0.isStopping && $0.closures.isEmpty }) { break }
-            epoll.wait(milliseconds: timeout()) {
-                isAsleep.store(false, ordering: .relaxed)
-                now = Self.monotonicMilliseconds()
-            } ready: { descriptor, events in
-                if Int(descriptor) < handlers.count { handlers[Int(descriptor)]?.ready(events) }
-            }
+            if pauses() { continue }
+            poll(milliseconds: timeout())
             now = Self.monotonicMilliseconds()
         }
         handlers = []
@@ -163,6 +166,36 @@ package final class EventLoop: @unchecked Sendable {
             shared.hasStopped = true
             shared.closures = []
         }
+    }
+
+    /// Calls ``beforeSleep`` when it is time for that.
+    /// - Returns: whether anything was done, so that the loop must look again before it waits.
+    private func pauses() -> Bool {
+        guard let beforeSleep else { return false }
+        if now < lastPause + Self.pauseMilliseconds {
+            let isAnything = poll(milliseconds: 0)
+            if isAnything || shared.withLock({ !$0.closures.isEmpty }) { return true }
+        }
+        lastPause = now
+        return beforeSleep()
+    }
+
+    /// How long something may always be ready before ``beforeSleep`` is called all the same.
+    private static let pauseMilliseconds: UInt64 = 2
+
+    /// Handles what is ready, waiting for it.
+    /// - Returns: whether anything was.
+    @discardableResult
+    private func poll(milliseconds: Int32) -> Bool {
+        var isAnything = false
+        epoll.wait(milliseconds: milliseconds) {
+            isAsleep.store(false, ordering: .relaxed)
+            now = Self.monotonicMilliseconds()
+        } ready: { descriptor, events in
+            isAnything = true
+            if Int(descriptor) < handlers.count { handlers[Int(descriptor)]?.ready(events) }
+        }
+        return isAnything
     }
 
     private func runClosures() {

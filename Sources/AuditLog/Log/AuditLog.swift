@@ -41,6 +41,8 @@ package final class AuditLog: Sendable {
     private struct Delivery: Sendable {
         // In a struct: a closure that goes through a generic lock is wrapped anew each time.
         var run: @Sendable (_ tell: () -> Void) -> Void
+        /// Whether the calling thread commits what waits before it sleeps.
+        var commits: @Sendable () -> Bool
 
         static func run(_ delivery: Locked<Delivery?>, _ tell: () -> Void) {
             if let delivery = delivery.withLock({ $0 }) { delivery.run(tell) } else { tell() }
@@ -78,7 +80,8 @@ package final class AuditLog: Sendable {
     ) throws(AuditLogError) {
         var pending = PendingEntry(entry: try encode(entry))
         if let record { pending.record = (record.store, try EncodedRecord(record.record)) }
-        try commits.submit(pending) { result in completion(result.flatMap { $0 }) }
+        let isAwaited = delivery.withLock({ $0 })?.commits() ?? false
+        try commits.submit(pending, isAwaited: isAwaited) { result in completion(result.flatMap { $0 }) }
     }
 
     /// Entries with a record in this store become durable together with it from now on: one write and one sync for both
@@ -93,9 +96,17 @@ package final class AuditLog: Sendable {
 
     /// From now on the completions of a commit are run by `delivery`, together: a server that answers from them wakes its
     /// loop once for all.
-    package func deliver(through delivery: @escaping @Sendable (_ tell: () -> Void) -> Void) {
-        self.delivery.withLock { $0 = Delivery(run: delivery) }
+    /// - Parameter commits: whether the calling thread is one that will call ``commitWaiting()`` before it sleeps; what it
+    ///   appends wakes nobody.
+    package func deliver(
+        through delivery: @escaping @Sendable (_ tell: () -> Void) -> Void, commits: @escaping @Sendable () -> Bool = { false }
+    ) {
+        self.delivery.withLock { $0 = Delivery(run: delivery, commits: commits) }
     }
+
+    /// Commits on this thread what waits, unless the log's own is at it or the disk is slow.
+    /// - Returns: whether something was committed; its completions have run then.
+    package func commitWaiting() -> Bool { commits.commitWaiting() }
 
     /// Commits what waits and ends the log's threads. Appends are refused from here on. Not from a callback of the log.
     package func close() {
