@@ -51,15 +51,17 @@ consilium_digest consilium_sha256(const uint8_t *bytes, size_t count) {
     return words(output);
 }
 
-void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const uint8_t *rows, size_t stride, size_t skip,
-                           size_t count, uint8_t *digests) {
+void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const void *rows, size_t stride, size_t skip,
+                           size_t count, void *digests) {
+    size_t row = consilium_sha256_pairs(prefix, prefix_count, rows, stride, skip, count, digests);
+    if (row == count) return;
     SHA256_CTX start;
     must(SHA256_Init(&start));
     must(SHA256_Update(&start, prefix, prefix_count));
-    for (size_t row = 0; row < count; row++) {
+    for (; row < count; row++) {
         SHA256_CTX context = start;
-        must(SHA256_Update(&context, rows + row * stride + skip, stride - skip));
-        must(SHA256_Final(digests + row * DIGEST, &context));
+        must(SHA256_Update(&context, (const uint8_t *)rows + row * stride + skip, stride - skip));
+        must(SHA256_Final((uint8_t *)digests + row * DIGEST, &context));
     }
 }
 

@@ -12,7 +12,9 @@ package struct Digest: Hashable, Comparable, Sendable {
     package init?(bytes: [UInt8]) {
         guard bytes.count == Digest.byteCount else { return nil }
         func word(_ index: Int) -> UInt64 {
-            bytes[8 * index..<8 * index + 8].reduce(0) { $0 << 8 | UInt64($1) }
+            var word: UInt64 = 0
+            for place in 8 * index..<8 * index + 8 { word = word << 8 | UInt64(bytes[place]) }
+            return word
         }
         (word0, word1, word2, word3) = (word(0), word(1), word(2), word(3))
     }
@@ -55,6 +57,38 @@ package struct Digest: Hashable, Comparable, Sendable {
 
     /// 64 lower case hexadecimal digits.
     package var hex: String { lowerHex(bytes) }
+
+    /// Appends the 32 bytes.
+    package func append(to bytes: inout [UInt8]) {
+        appendBytes(word0, &bytes)
+        appendBytes(word1, &bytes)
+        appendBytes(word2, &bytes)
+        appendBytes(word3, &bytes)
+    }
+
+    private func appendBytes(_ word: UInt64, _ bytes: inout [UInt8]) {
+        for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * place))) }
+    }
+
+    /// Appends the 64 digits of ``hex`` as ASCII.
+    package func appendHex(to text: inout [UInt8]) {
+        append(word0, &text)
+        append(word1, &text)
+        append(word2, &text)
+        append(word3, &text)
+    }
+
+    private func append(_ word: UInt64, _ text: inout [UInt8]) {
+        for place in 0..<16 {
+            let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * place)) & 15
+            text.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+        }
+    }
+
+    /// Compares in constant time.
+    package func isEqualInConstantTime(to other: Digest) -> Bool {
+        (word0 ^ other.word0) | (word1 ^ other.word1) | (word2 ^ other.word2) | (word3 ^ other.word3) == 0
+    }
 
     package static func < (left: Digest, right: Digest) -> Bool {
         (left.word0, left.word1, left.word2, left.word3) < (

@@ -42,11 +42,11 @@ package enum SHA256 {
         precondition(
             count >= 0 && rowsAt >= 0 && digestsAt >= 0 && (0...stride).contains(skip) && max(rowsEnd, digestsEnd) <= buffer.byteCount
                 && (digestsEnd <= rowsAt || rowsEnd <= digestsAt), "rows and hashes lie in the buffer, beside each other")
+        guard count > 0 else { return }
         unsafe buffer.withUnsafeMutableBytes { bytes in
-            // Safe: both ranges were checked.
-            let all = unsafe bytes.bindMemory(to: UInt8.self).baseAddress
-            guard let all = unsafe all else { return }
-            unsafe consilium_sha256_rows(prefix, prefix.count, all + rowsAt, stride, skip, count, all + digestsAt)
+            // Safe: both ranges were checked, and a buffer with a hash in it has an address.
+            unsafe consilium_sha256_rows(
+                prefix, prefix.count, bytes.baseAddress! + rowsAt, stride, skip, count, bytes.baseAddress! + digestsAt)
         }
     }
 

@@ -30,6 +30,29 @@ import Testing
         #expect(SHA256.hash(parts: Array(message[..<100]), [], Array(message[100...])) == whole)
     }
 
+    /// Rows are hashed two at a time where the processor can; by libcrypto alone, one at a time, they come out the same.
+    @Test func hashesOfRowsAreThoseOfEachRow() {
+        for (prefix, counts) in [([UInt8](), [0, 1, 2, 3]), ([1], [1, 2, 5]), ((0..<17).map { UInt8($0) }, [2, 3]), ((0..<63).map { UInt8($0) }, [4])] {
+            for stride in Array(1...140) + [290, 306, 320, 1000, 1015, 1016, 1017, 1100] {
+                for count in counts {
+                    let rows = (0..<stride * count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 7) }
+                    func row(_ number: Int, _ skip: Int) -> [UInt8] { Array(rows[number * stride + skip..<(number + 1) * stride]) }
+                    let whole = (0..<count).flatMap { SHA256.hash(prefix + row($0, 0)).bytes }
+                    #expect(SHA256.hash(prefix: prefix, rows: rows[...], stride: stride) == whole, "\(count) rows of \(stride)")
+                    // In one buffer: hashes in front, and without the first byte of each row.
+                    var buffer = [UInt8](repeating: 7, count: count * 32 + 1) + rows
+                    do {
+                        var span = buffer.mutableSpan
+                        var bytes = unsafe span.mutableBytes
+                        SHA256.hash(prefix: prefix, rowsAt: count * 32 + 1, stride: stride, skip: 1, count: count, into: 1, of: &bytes)
+                    }
+                    #expect(buffer[0] == 7 && buffer[1..<count * 32 + 1].elementsEqual((0..<count).flatMap { SHA256.hash(prefix + row($0, 1)).bytes }))
+                    #expect(buffer.dropFirst(count * 32 + 1).elementsEqual(rows))
+                }
+            }
+        }
+    }
+
     @Test func finishDoesNotEndTheStream() {
         var hasher = SHA256.Hasher()
         #expect(hasher.finish() == SHA256.hash([]))
@@ -44,6 +67,11 @@ import Testing
         let bytes = (0..<32).map { UInt8(255 - $0) }
         let digest = try #require(Digest(bytes: bytes))
         #expect(digest.bytes == bytes)
+        var (appended, digits) = ([UInt8](), [UInt8]())
+        digest.append(to: &appended)
+        digest.appendHex(to: &digits)
+        #expect(appended == bytes && String(decoding: digits, as: UTF8.self) == digest.hex)
+        #expect(digest.isEqualInConstantTime(to: digest))
         #expect(Digest(hex: digest.hex) == digest)
         #expect(Digest(hex: digest.hex.uppercased()) == digest)
         for index in 0..<32 {
@@ -51,7 +79,7 @@ import Testing
             larger[index] &+= 1
             let other = try #require(Digest(bytes: larger))
             #expect((digest < other) == bytes.lexicographicallyPrecedes(larger))
-            #expect(other != digest)
+            #expect(other != digest && !other.isEqualInConstantTime(to: digest))
         }
     }
 

@@ -36,8 +36,11 @@ typedef struct {
 
 consilium_digest consilium_sha256(const uint8_t *bytes, size_t count);
 /* Digest i is of the prefix and the last `stride - skip` bytes of row i; `digests` has room for count * 32 bytes. */
-void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const uint8_t *rows, size_t stride, size_t skip,
-                           size_t count, uint8_t *digests);
+void consilium_sha256_rows(const uint8_t *prefix, size_t prefix_count, const void *rows, size_t stride, size_t skip,
+                           size_t count, void *digests);
+/* The same for as many rows from the first as go two at a time: none where the processor or the length does not allow it. */
+size_t consilium_sha256_pairs(const uint8_t *prefix, size_t prefix_count, const uint8_t *rows, size_t stride, size_t skip,
+                              size_t count, uint8_t *digests);
 struct evp_md_ctx_st *consilium_sha256_new(void);
 void consilium_sha256_update(struct evp_md_ctx_st *context, const void *bytes, size_t count);
 /* The digest of what was fed so far; the context may be fed on. */
