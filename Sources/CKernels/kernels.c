@@ -41,6 +41,15 @@ void ck_dense_backward_inputs(bool wide, size_t rows, size_t inputs, size_t outp
     CHOOSE(dense_backward_inputs)(rows, inputs, outputs, dy, w, x, dx);
 }
 
+bool ck_rows_within(bool wide, size_t rows, size_t width, const double *x, const double *lower, const double *upper) {
+    return CHOOSE(rows_within)(rows, width, x, lower, upper);
+}
+
+void ck_standardise(bool wide, size_t rows, size_t width, const double *x, const double *imputed, const double *centre,
+                    const double *scale, double clip, float *y) {
+    CHOOSE(standardise)(rows, width, x, imputed, centre, scale, clip, y);
+}
+
 void ck_momentum_step(bool wide, size_t n, float rate, float momentum, const float *gradient, float *velocity,
                       float *parameters) {
     CHOOSE(momentum_step)(n, rate, momentum, gradient, velocity, parameters);

@@ -34,6 +34,8 @@ package struct Preprocessor: Equatable, Sendable {
     package let clip: Double
     /// The columns without their names, laid out for `transform`.
     private let steps: [Step]
+    /// The same when the columns are the features, one by one.
+    private let plain: Standardisation?
 
     /// A column as numbers only.
     private struct Step: Equatable, Sendable {
@@ -46,6 +48,10 @@ package struct Preprocessor: Equatable, Sendable {
     init(columns: [Column], featureNames: [String], clip: Double) {
         self.columns = columns
         steps = columns.map { Step(feature: $0.feature, source: $0.source, centre: $0.centre, scale: $0.scale) }
+        let values = columns.enumerated().compactMap { index, column in
+            if case .value(let imputed) = column.source, column.feature == index { (imputed, column.centre, column.scale) } else { nil }
+        }
+        plain = values.count == featureNames.count && values.count == columns.count && !values.isEmpty ? Standardisation(values, clip: clip) : nil
         self.featureNames = featureNames
         self.clip = clip
     }
@@ -140,6 +146,7 @@ package struct Preprocessor: Equatable, Sendable {
     /// - Parameter values: of the rows, one row after another.
     package func transform(rows values: [Double]) -> [Float] {
         precondition(values.count % featureCount == 0, "rows of another schema")
+        if let plain { return plain.inputs(values) }
         let count = values.count / featureCount
         let source = values.span
         return [Float](capacity: count * steps.count) { inputs in

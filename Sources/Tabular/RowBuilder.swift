@@ -11,27 +11,32 @@ package struct RowBuilder: Sendable {
     package let rules: RowRules
     /// The values so far: NaN for missing; see `ValidRow.values`.
     package private(set) var values: [Double]
-    private var isSet: [Bool]
+    /// 1 for features that were set.
+    private var isSet: [UInt8]
     /// What was refused so far, in order of arrival.
     package private(set) var violations: [Violation] = []
 
     package init(_ rules: RowRules) {
         self.rules = rules
-        values = [Double](repeating: .nan, count: rules.features.count)
-        isSet = [Bool](repeating: false, count: rules.features.count)
+        (values, isSet) = (rules.noValues, rules.noFlags)
     }
 
     /// Makes the builder ready for another row.
     package mutating func reset() {
         for index in values.indices {
             values[index] = .nan
-            isSet[index] = false
+            isSet[index] = 0
         }
         violations.removeAll(keepingCapacity: true)
     }
 
     /// Sets feature `index` from a number.
     package mutating func set(number: Double, at index: Int) {
+        if isSet[index] == 0, rules.isPlain(number, at: index) {
+            isSet[index] = 1
+            values[index] = number
+            return
+        }
         take(rules.features[index].read(number: number), index)
     }
 
@@ -74,7 +79,7 @@ package struct RowBuilder: Sendable {
 
     /// Adds a violation found outside, such as a wrong type that never became a value.
     package mutating func refuse(_ rule: Violation.Rule, at index: Int) {
-        isSet[index] = true
+        isSet[index] = 1
         note(Violation(rules.schema.features[index].name, rule))
     }
 
@@ -84,7 +89,7 @@ package struct RowBuilder: Sendable {
     /// Adds the violations of features that were never set, then tells whether the row is valid.
     /// After true, `values` is a valid row for `Preprocessor.transform(_:into:)`.
     package mutating func complete() -> Bool {
-        for index in isSet.indices where !isSet[index] { take(.missing, index) }
+        for index in isSet.indices where isSet[index] == 0 { take(.missing, index) }
         return violations.isEmpty
     }
 
@@ -97,8 +102,8 @@ package struct RowBuilder: Sendable {
 
     @inline(__always)
     private mutating func take(_ reading: Reading, _ index: Int) {
-        if isSet[index] { return note(Violation(rules.schema.features[index].name, .givenTwice)) }
-        isSet[index] = true
+        if isSet[index] == 1 { return note(Violation(rules.schema.features[index].name, .givenTwice)) }
+        isSet[index] = 1
         switch reading {
         case .value(let value): values[index] = value
         case .missing:

@@ -1,3 +1,5 @@
+import Kernels
+
 /// A schema prepared for reading rows fast: codes as bytes, names in a hash table.
 ///
 /// Build it once per schema and share it; all its methods are pure and none allocates unless it says so.
@@ -8,6 +10,9 @@ package final class RowRules: Sendable {
     /// Open addressing by FNV-1a of the name: index + 1, 0 is free. At most half full.
     private let slots: [Int32]
     private let names: [[UInt8]]
+    /// What a row begins with: nothing is there, nothing was set. Copied, which is cheaper than to fill new arrays.
+    let noValues: [Double]
+    let noFlags: [UInt8]
     /// What a number of each feature must be, when all features are numbers and none has a number that means missing.
     private let bounds: (lower: [Double], upper: [Double], whole: [Int])?
 
@@ -15,6 +20,8 @@ package final class RowRules: Sendable {
         self.schema = schema
         features = schema.features.map { FeatureRule($0, allowsMissing: schema.allowsMissing($0)) }
         labelRule = LabelRule(schema.label)
+        noValues = [Double](repeating: .nan, count: schema.features.count)
+        noFlags = [UInt8](repeating: 0, count: schema.features.count)
         let bounds = features.compactMap(\.bounds)
         self.bounds = bounds.count == features.count && !bounds.isEmpty
             ? (bounds.map(\.lower), bounds.map(\.upper), bounds.indices.filter { bounds[$0].integer }) : nil
@@ -35,7 +42,9 @@ package final class RowRules: Sendable {
     package var featureCount: Int { features.count }
 
     /// The feature with the name `text[range]` (UTF-8), or nil.
-    package func featureIndex(_ text: borrowing Span<UInt8>, in range: Range<Int>) -> Int? {
+    /// - Parameter guess: the feature that it probably is, in a row in schema order; nil for none.
+    package func featureIndex(_ text: borrowing Span<UInt8>, in range: Range<Int>, near guess: Int? = nil) -> Int? {
+        if let guess, guess < names.count, equal(text, range, names[guess]) { return guess }
         var slot = RowRules.hash(text, range) & (slots.count - 1)
         while slots[slot] != 0 {
             let index = Int(slots[slot]) - 1
@@ -75,18 +84,21 @@ package final class RowRules: Sendable {
     /// that one must look closer: at what is missing, at codes, at a negative zero.
     package func arePlainRows(_ numbers: [Double]) -> Bool {
         guard let bounds, numbers.count % bounds.lower.count == 0 else { return false }
-        let (lower, upper, values) = (bounds.lower.span, bounds.upper.span, numbers.span)
-        var isPlain = true
-        for start in stride(from: 0, to: values.count, by: lower.count) {
-            for feature in lower.indices {
-                let number = values[start + feature]
-                // NaN fails the comparisons; a negative zero has its sign alone.
-                isPlain = isPlain && number >= lower[feature] && number <= upper[feature] && number.bitPattern != 1 << 63
-            }
-            guard isPlain else { return false }
+        guard areWithin(numbers, lower: bounds.lower, upper: bounds.upper) else { return false }
+        let values = numbers.span
+        for index in values.indices where values[index].bitPattern == 1 << 63 { return false }
+        guard !bounds.whole.isEmpty else { return true }
+        for start in stride(from: 0, to: values.count, by: bounds.lower.count) {
             for feature in bounds.whole where values[start + feature].rounded() != values[start + feature] { return false }
         }
         return true
+    }
+
+    /// Whether a number is a feature's valid value as it stands; false may also mean that one must look closer.
+    func isPlain(_ number: Double, at feature: Int) -> Bool {
+        guard let bounds else { return false }
+        return number >= bounds.lower[feature] && number <= bounds.upper[feature] && number.bitPattern != 1 << 63
+            && (bounds.whole.isEmpty || !features[feature].isInteger || number.rounded() == number)
     }
 
     private static func hash(_ text: borrowing Span<UInt8>, _ range: Range<Int>) -> Int {
@@ -125,6 +137,8 @@ struct FeatureRule: Sendable {
             check = .codes(CodeList(feature.codes ?? []))
         }
     }
+
+    var isInteger: Bool { if case .numeric(_, _, true) = check { true } else { false } }
 
     /// What a number must be; nil for codes, and where a number may mean missing.
     var bounds: (lower: Double, upper: Double, integer: Bool)? {

@@ -108,7 +108,7 @@ private let undocumentedMembersMax = 360
 
 /// Unsafe expressions a module may hold; none where it is not listed.
 private let unsafeBudget: [String: Int] = [
-    "AuditLog": 30, "Cryptography": 140, "HTTP": 5, "Kernels": 50, "ModelPackage": 2,
+    "AuditLog": 30, "Cryptography": 141, "HTTP": 5, "Kernels": 53, "ModelPackage": 2,
     "SecureAggregation": 20, "Serving": 10, "Simulation": 25,
     "Storage": 42, "Tabular": 32, "Telemetry": 40, "Transport": 130, "consilium": 20,
     "consilium-bench": 20,

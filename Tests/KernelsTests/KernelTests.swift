@@ -202,4 +202,37 @@ import Testing
             print("this processor has no AVX2 and FMA: only the baseline kernels were tested")
         }
     }
+
+    @Test(arguments: paths) func rowsAreWithinTheirBoundsOrNot(path: KernelPath) {
+        for width in [1, 3, 4, 5, 30] {
+            let (lower, upper) = ((0..<width).map { Double($0) }, (0..<width).map { Double($0) + 2 })
+            for rows in [0, 1, 3] {
+                let inside = (0..<rows * width).map { Double($0 % width) + Double($0 % 3) }
+                #expect(areWithin(inside, lower: lower, upper: upper, path: path))
+                for place in inside.indices {
+                    for wrong in [-0.001, 2.001, .infinity, -.infinity, .nan] {
+                        var outside = inside
+                        outside[place] = Double(place % width) + wrong
+                        #expect(!areWithin(outside, lower: lower, upper: upper, path: path), "\(place) of \(rows) rows of \(width)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test(arguments: paths) func standardisedRowsAreCutAndFilled(path: KernelPath) {
+        for width in [1, 3, 4, 5, 30] {
+            let columns = (0..<width).map { (imputed: Double($0) + 0.5, centre: Double($0) / 7, scale: 0.3 + Double($0)) }
+            let clip = 4.0
+            var rows = Self.numbers(3 * width, 13).map { Double($0) * 9 }
+            for index in stride(from: 0, to: rows.count, by: 4) { rows[index] = [.nan, -1e300, 1e300, 0][index / 4 % 4] }
+            let inputs = Standardisation(columns, clip: clip).inputs(rows, path: path)
+            let expected = rows.enumerated().map { index, value in
+                let column = columns[index % width]
+                return Float(min(clip, max(-clip, ((value.isNaN ? column.imputed : value) - column.centre) / column.scale)))
+            }
+            #expect(inputs.map(\.bitPattern) == expected.map(\.bitPattern))
+            #expect(Standardisation(columns, clip: clip).inputs([], path: path) == [])
+        }
+    }
 }

@@ -37,6 +37,13 @@ void ck_dense_backward_weights(bool wide, size_t rows, size_t inputs, size_t out
 void ck_dense_backward_inputs(bool wide, size_t rows, size_t inputs, size_t outputs, const float *dy,
                               const float *w, const float *x, float *dx);
 
+// Whether lower[i] <= x[r][i] <= upper[i] everywhere; false for NaN. x: rows * width.
+bool ck_rows_within(bool wide, size_t rows, size_t width, const double *x, const double *lower, const double *upper);
+
+// y[r][i] = (x[r][i] - centre[i]) / scale[i], cut at -clip and clip; imputed[i] in the place of NaN. x, y: rows * width.
+void ck_standardise(bool wide, size_t rows, size_t width, const double *x, const double *imputed, const double *centre,
+                    const double *scale, double clip, float *y);
+
 // velocity = momentum * velocity + gradient;  parameters -= rate * velocity.
 void ck_momentum_step(bool wide, size_t n, float rate, float momentum, const float *gradient, float *velocity,
                       float *parameters);
