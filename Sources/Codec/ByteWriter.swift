@@ -23,6 +23,8 @@ package struct ByteWriter {
     package mutating func u64le(_ value: UInt64) { little(value, 8) }
     /// Bytes as they are.
     package mutating func raw(_ value: [UInt8]) { bytes += value }
+    /// Bytes as they are.
+    package mutating func raw(_ value: ArraySlice<UInt8>) { bytes += value }
 
     /// A `u32` length, then the bytes. At most 4 GiB − 1, which only a mistake of ours exceeds.
     package mutating func lengthPrefixed(_ value: [UInt8]) {

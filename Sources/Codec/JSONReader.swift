@@ -169,7 +169,13 @@ package struct JSONReader {
     /// Whether a text is this one, byte for byte.
     package func isEqual(_ text: JSONText, _ other: String) -> Bool {
         if text.hasEscapes { return unescaped(text).elementsEqual(other.utf8) }
-        return text.range.count == other.utf8.count && bytes[text.range].elementsEqual(other.utf8)
+        guard text.range.count == other.utf8.count else { return false }
+        var place = text.range.lowerBound
+        for byte in other.utf8 {
+            guard bytes[place] == byte else { return false }
+            place += 1
+        }
+        return true
     }
 
     /// A text of this document as a string.

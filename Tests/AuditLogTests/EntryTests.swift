@@ -35,6 +35,39 @@ import Testing
         }
     }
 
+    /// Details that are written at once make the same entry as those that are sorted and written later.
+    @Test func writtenDetailsAreTheCanonicalOnes() throws {
+        let id = try #require(RecordID("01a2b3c4-d5e6-7fff-8123-456789abcdef"))
+        var written = EntryDetails()
+        written.add("A", "text \"1\"\\\n\u{1}é")
+        var more = written.copy
+        for details in [written, more] { #expect(details.members == ["A": "text \"1\"\\\n\u{1}é"]) }
+        more.add("b", SHA256.hash([1]))
+        more.add("id", id)
+        more.add("n", -9_007_199_254_740_991)
+        more.add("z", "")
+        let members: [String: JSONValue] = [
+            "A": "text \"1\"\\\n\u{1}é", "b": .string(SHA256.hash([1]).hex), "id": .string(id.description),
+            "n": .integer(-9_007_199_254_740_991), "z": "",
+        ]
+        for (details, members) in [(more, members), (EntryDetails(), [:])] {
+            let entry = LogEntry(.prediction, actor: "a", role: "b", model: "m", payloadDigest: SHA256.hash([2]), written: details)
+            let other = LogEntry(.prediction, actor: "a", role: "b", model: "m", payloadDigest: SHA256.hash([2]), details: members)
+            #expect(entry == other && entry.details == members)
+            let bytes = try entry.encoded(seq: 7, time: Timestamp(milliseconds: 9))
+            #expect(try bytes == other.encoded(seq: 7, time: Timestamp(milliseconds: 9)))
+            #expect(try StoredEntry(bytes).entry == entry)
+            var changed = entry
+            changed.details["q"] = 1
+            #expect(changed != entry && changed.details == members.merging(["q": 1]) { $1 })
+        }
+        var long = EntryDetails()
+        long.add("a", String(repeating: "x", count: LogEntry.bytesMax))
+        #expect(throws: EntryError.self) {
+            try LogEntry(.prediction, actor: "a", role: "b", written: long).encoded(seq: 0, time: Timestamp(milliseconds: 0))
+        }
+    }
+
     @Test func scansOnlyTheCanonicalForm() throws {
         let good = String(
             decoding: try entry().encoded(seq: 12, time: Timestamp(milliseconds: 5)), as: UTF8.self)

@@ -91,6 +91,17 @@ import Testing
         #expect(Base64.urlEncode([0xfb, 0xff]) == "-_8")
     }
 
+    @Test func wholeNumbersAreAppendedAsDigits() {
+        for number in [0, 1, 9, 10, 99, 100, 101, 12_345, Int.max, -1, -10, Int.min] {
+            var bytes: [UInt8] = [65]
+            bytes.append(decimal: number)
+            #expect(String(decoding: bytes, as: UTF8.self) == "A\(number)")
+        }
+        var bytes: [UInt8] = []
+        bytes.append(decimal: UInt64.max)
+        #expect(String(decoding: bytes, as: UTF8.self) == "\(UInt64.max)")
+    }
+
     @Test func hexIsStrict() {
         #expect(Hex.encode([0, 0xab, 0xff]) == "00abff")
         #expect(Hex.decode("00ABff") == [0, 0xab, 0xff])

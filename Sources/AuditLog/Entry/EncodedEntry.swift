@@ -1,15 +1,14 @@
 // The writer of canonical entries. Keys are written in their sorted order, so nothing is sorted but `details`.
-// The parts around `seq` and `t` are made by the caller's thread; the log's thread only joins them.
+// Everything but `seq` and `t` is written by the caller's thread; the log's thread only puts those in.
 import Codec
 import Cryptography
 
 /// An entry that is ready but for its number and time.
 struct EncodedEntry: Sendable {
-    /// Up to and including `"seq":`.
-    private let head: [UInt8]
-    /// Between the number and the time.
-    private let middle: [UInt8]
-    private let tail: [UInt8]
+    private let text: [UInt8]
+    /// Where the number and the time go.
+    private let numberPlace: Int
+    private let timePlace: Int
 
     /// The digits of the largest number and time.
     private static let numberBytesMax = 2 * 19
@@ -18,7 +17,10 @@ struct EncodedEntry: Sendable {
         var writer = CanonicalWriter()
         writer.bytes.append(UInt8(ascii: "{"))
         try writer.field("actor", identifier: entry.actor)
-        if !entry.details.isEmpty {
+        if let written = entry.written, !written.isEmpty {
+            writer.key("details")
+            written.append(to: &writer.bytes)
+        } else if !entry.details.isEmpty {
             writer.key("details")
             try writer.value(.object(entry.details), depth: 0, field: "details")
         }
@@ -31,27 +33,32 @@ struct EncodedEntry: Sendable {
                 throw .field("round", problem: "out of range")
             }
             writer.key("round")
-            writer.text("\(round)")
+            writer.bytes.append(decimal: round)
         }
         writer.key("seq")
-        head = writer.bytes
-        writer.bytes = []
+        numberPlace = writer.bytes.count
         if let site = entry.site { try writer.field("site", identifier: site) }
         writer.field("subject_commit", entry.subjectCommitment)
-        middle = writer.bytes + Array(",\"t\":".utf8)
-        tail = Array(",\"type\":\"\(entry.type.rawValue)\",\"v\":\(LogEntry.version)}".utf8)
-        let length = head.count + middle.count + tail.count + Self.numberBytesMax
+        writer.key("t")
+        timePlace = writer.bytes.count
+        writer.key("type")
+        writer.string(entry.type.rawValue)
+        writer.key("v")
+        writer.bytes.append(decimal: LogEntry.version)
+        writer.bytes.append(UInt8(ascii: "}"))
+        text = writer.bytes
+        let length = text.count + Self.numberBytesMax
         guard length <= LogEntry.bytesMax else { throw .tooLarge(bytes: length) }
     }
 
     func bytes(seq: UInt64, milliseconds: Int64) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(head.count + middle.count + tail.count + Self.numberBytesMax)
-        bytes.append(contentsOf: head)
-        bytes.append(contentsOf: "\(seq)".utf8)
-        bytes.append(contentsOf: middle)
-        bytes.append(contentsOf: "\(milliseconds)".utf8)
-        bytes.append(contentsOf: tail)
+        bytes.reserveCapacity(text.count + Self.numberBytesMax)
+        bytes += text[..<numberPlace]
+        bytes.append(decimal: seq)
+        bytes += text[numberPlace..<timePlace]
+        bytes.append(decimal: Int(milliseconds))
+        bytes += text[timePlace...]
         return bytes
     }
 }
@@ -72,8 +79,7 @@ struct CanonicalWriter {
     mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
     mutating func key(_ name: String) {
-        if let last = bytes.last, last != UInt8(ascii: "{") { bytes.append(UInt8(ascii: ",")) }
-        if bytes.isEmpty { bytes.append(UInt8(ascii: ",")) }
+        if bytes.last != UInt8(ascii: "{") { bytes.append(UInt8(ascii: ",")) }
         bytes.append(UInt8(ascii: "\""))
         text(name)
         bytes.append(UInt8(ascii: "\""))
@@ -91,7 +97,9 @@ struct CanonicalWriter {
     mutating func field(_ name: String, _ digest: Digest?) {
         guard let digest else { return }
         key(name)
-        string(digest.hex)
+        bytes.append(UInt8(ascii: "\""))
+        digest.appendHex(to: &bytes)
+        bytes.append(UInt8(ascii: "\""))
     }
 
     mutating func value(_ value: JSONValue, depth: Int, field: String) throws(EntryError) {
@@ -144,30 +152,37 @@ struct CanonicalWriter {
         (0x20...0x7E).contains(byte) && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
     }
 
+    mutating func string(_ value: String) { Self.append(value, to: &bytes) }
+
     /// RFC 8785 section 3.2.2.2: the two-character escapes where they exist, \u00xx for other control characters, all else as is.
-    mutating func string(_ value: String) {
+    static func append(_ value: String, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
-        guard value.utf8.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) else {
-            bytes.append(contentsOf: value.utf8)
-            bytes.append(UInt8(ascii: "\""))
-            return
-        }
-        for byte in value.utf8 {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                bytes.append(UInt8(ascii: "\\"))
-                bytes.append(byte)
-            case 0x08: text("\\b")
-            case 0x09: text("\\t")
-            case 0x0A: text("\\n")
-            case 0x0C: text("\\f")
-            case 0x0D: text("\\r")
-            case 0..<0x20:
-                text("\\u00")
-                bytes.append(contentsOf: Hex.encode([byte]).utf8)
-            default: bytes.append(byte)
-            }
+        let start = bytes.count
+        bytes.append(contentsOf: value.utf8)
+        var place = start
+        while place < bytes.count, bytes[place] >= 0x20, bytes[place] != UInt8(ascii: "\""), bytes[place] != UInt8(ascii: "\\") { place += 1 }
+        if place < bytes.count {
+            let text = Array(bytes[start...])
+            bytes.removeSubrange(start...)
+            for byte in text { appendEscaped(byte, to: &bytes) }
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+
+    private static func appendEscaped(_ byte: UInt8, to bytes: inout [UInt8]) {
+        switch byte {
+        case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+            bytes.append(UInt8(ascii: "\\"))
+            bytes.append(byte)
+        case 0x08: bytes.append(contentsOf: "\\b".utf8)
+        case 0x09: bytes.append(contentsOf: "\\t".utf8)
+        case 0x0A: bytes.append(contentsOf: "\\n".utf8)
+        case 0x0C: bytes.append(contentsOf: "\\f".utf8)
+        case 0x0D: bytes.append(contentsOf: "\\r".utf8)
+        case 0..<0x20:
+            bytes.append(contentsOf: "\\u00".utf8)
+            bytes.append(contentsOf: Hex.encode([byte]).utf8)
+        default: bytes.append(byte)
+        }
     }
 }

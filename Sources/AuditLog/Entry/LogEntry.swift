@@ -35,7 +35,13 @@ package struct LogEntry: Equatable, Sendable {
     /// Digest of a payload that is no personal data: a plan, a package, a message.
     package var payloadDigest: Digest?
     /// Small further facts. Integers, strings, booleans, arrays and objects of them; fractions as decimal strings.
-    package var details: [String: JSONValue]
+    package var details: [String: JSONValue] {
+        get { written?.members ?? members }
+        set { (members, written) = (newValue, nil) }
+    }
+    private var members: [String: JSONValue]
+    /// The details when they were written in canonical form at once.
+    private(set) var written: EntryDetails?
 
     package init(
         _ type: EntryType, actor: String, role: String, site: String? = nil, model: String? = nil,
@@ -53,7 +59,25 @@ package struct LogEntry: Equatable, Sendable {
         self.subjectCommitment = subjectCommitment
         self.payloadCommitment = payloadCommitment
         self.payloadDigest = payloadDigest
-        self.details = details
+        members = details
+    }
+
+    /// An entry with details that are written already.
+    package init(
+        _ type: EntryType, actor: String, role: String, site: String? = nil, model: String? = nil,
+        subjectCommitment: Digest? = nil, payloadDigest: Digest? = nil, written details: EntryDetails
+    ) {
+        self.init(
+            type, actor: actor, role: role, site: site, model: model, subjectCommitment: subjectCommitment,
+            payloadDigest: payloadDigest)
+        written = details
+    }
+
+    package static func == (left: LogEntry, right: LogEntry) -> Bool {
+        left.type == right.type && left.actor == right.actor && left.role == right.role && left.site == right.site
+            && left.model == right.model && left.round == right.round && left.subjectCommitment == right.subjectCommitment
+            && left.payloadCommitment == right.payloadCommitment && left.payloadDigest == right.payloadDigest
+            && left.details == right.details
     }
 
     /// The canonical bytes of this entry as number `seq` at a time.

@@ -5,8 +5,17 @@ struct TreeEdge: Sendable {
     private(set) var frontier = MerkleFrontier()
     /// Hashes of the partial tile at each level, concatenated.
     private(set) var levels: [[UInt8]] = []
-    /// The partial entry bundle.
-    private(set) var bundle: [UInt8] = []
+    /// The entries of the partial bundle. One by one, so that an edge that readers hold is not copied byte by byte with
+    /// the next entry.
+    private var entries: [[UInt8]] = []
+
+    /// The partial entry bundle. Cost: a copy of its entries.
+    var bundle: [UInt8] {
+        var bundle: [UInt8] = []
+        bundle.reserveCapacity(entries.reduce(0) { $0 + $1.count + 2 })
+        for entry in entries { EntryBundle.append(entry, to: &bundle) }
+        return bundle
+    }
 
     var size: UInt64 { frontier.size }
     var root: Digest { frontier.root }
@@ -15,11 +24,11 @@ struct TreeEdge: Sendable {
 
     /// Appends an entry. `filled` is given every bundle and tile that becomes full.
     mutating func append(_ entry: [UInt8], filled: (TilePath, [UInt8]) -> Void) {
-        EntryBundle.append(entry, to: &bundle)
+        entries.append(entry)
         append(leaf: MerkleTree.leafHash(entry), filled: filled)
         if size & 255 == 0 {
             filled(TilePath(.entries, index: size / 256 - 1), bundle)
-            bundle = []
+            entries = []
         }
     }
 
@@ -31,7 +40,7 @@ struct TreeEdge: Sendable {
             guard height % 8 == 0 else { return }
             let level = height / 8
             if rows.count == level { rows.append([]) }
-            rows[level].append(contentsOf: root.bytes)
+            root.append(to: &rows[level])
         }
         for level in rows.indices where rows[level].count == TilePath.widthMax * Digest.byteCount {
             let hashes = size >> UInt64(8 * level)

@@ -26,14 +26,18 @@ struct RecordIndex: Sendable {
 
     private mutating func add(first: UInt64, rows: Int, segment: Int, offset: Int, end: Int) {
         let last = first + UInt64(rows - 1)
-        segments[segment, default: ([], 0)].end = end
-        guard let open = segments[segment]?.spans.last, offset - open.start < RecordSpan.bytesMin else {
-            segments[segment]?.spans.append(RecordSpan(start: offset, first: first, last: last))
+        Self.add(first, last, offset: offset, end: end, to: &segments[segment, default: ([], 0)])
+    }
+
+    private static func add(_ first: UInt64, _ last: UInt64, offset: Int, end: Int, to segment: inout (spans: [RecordSpan], end: Int)) {
+        segment.end = end
+        let place = segment.spans.count - 1
+        guard place >= 0, offset - segment.spans[place].start < RecordSpan.bytesMin else {
+            segment.spans.append(RecordSpan(start: offset, first: first, last: last))
             return
         }
-        let place = (segments[segment]?.spans.count ?? 1) - 1
-        segments[segment]?.spans[place].first = min(open.first, first)
-        segments[segment]?.spans[place].last = max(open.last, last)
+        segment.spans[place].first = min(segment.spans[place].first, first)
+        segment.spans[place].last = max(segment.spans[place].last, last)
     }
 
     mutating func remove(rows: Int) { liveRows -= rows }

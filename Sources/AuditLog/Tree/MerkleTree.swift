@@ -29,8 +29,8 @@ package enum MerkleTree {
         var message: [UInt8] = []
         message.reserveCapacity(1 + 2 * Digest.byteCount)
         message.append(1)
-        message.append(contentsOf: left.bytes)
-        message.append(contentsOf: right.bytes)
+        left.append(to: &message)
+        right.append(to: &message)
         return SHA256.hash(message)
     }
 
