@@ -19,8 +19,12 @@ package struct HTTPResponse: Sendable {
 
     /// A body with its type.
     package init(status: Int = 200, contentType: String, body: [UInt8]) {
-        self.init(status: status, headers: ["Content-Type": contentType], body: body)
+        self.init(status: status, headers: contentType == Self.json ? Self.jsonHeaders : ["Content-Type": contentType], body: body)
     }
+
+    private static let json = "application/json"
+    /// Made once, as most answers have them.
+    private static let jsonHeaders: HTTPHeaders = ["Content-Type": json]
 
     /// A JSON body in canonical form.
     package static func json(_ value: JSONValue, status: Int = 200) -> HTTPResponse {

@@ -115,6 +115,15 @@ package enum Endpoint: String, CaseIterable, Sendable {
         }
     }
 
+    /// Bytes of a request body.
+    var bodyBytesMax: Int {
+        switch self {
+        case .install, .evaluate: ServingLimits.packageBytes
+        case .predict, .infer, .versionInfer: ServingLimits.predictBodyBytes
+        default: ServingLimits.bodyBytes
+        }
+    }
+
     /// What of the node's models an endpoint is about: a key that is for some models only sees no other.
     package enum Reach: Sendable {
         /// No model.

@@ -7,9 +7,8 @@ struct DataframeSplit {
     private var columns: JSONReader?
     private var data: JSONReader?
 
-    /// - Parameter place: a reader that stands before the object.
-    init(_ place: JSONReader) throws {
-        var reader = place
+    /// - Parameter reader: stands before the object, then behind it.
+    init(_ reader: inout JSONReader) throws {
         guard try reader.peek() == .object else { throw Self.refusal }
         try reader.enterObject()
         while let key = try reader.nextKey() {

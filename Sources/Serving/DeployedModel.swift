@@ -1,5 +1,6 @@
 // A verified package made ready to answer: name tables, rules, predictor, and the fixed parts of answers as bytes.
 
+import AuditLog
 import Codec
 import Cryptography
 import Glibc
@@ -49,6 +50,10 @@ package final class DeployedModel: Sendable {
     /// intercept and preprocessing.
     package let configurationDigest: Digest
     let configurationHex: String
+    /// What requests that the live version answers without a pipeline have in common.
+    let liveContext: DecisionContext
+    /// How the details of their log entries begin.
+    private let liveDetails: EntryDetails
 
     /// - Throws: `ModelsError` when the parameters do not fit the family, which verification excludes, or the
     ///   intercept is not finite.
@@ -75,6 +80,8 @@ package final class DeployedModel: Sendable {
         configurationDigest = Self.configurationDigest(
             package.preprocessor, .init(decision: threshold, abstain: abstain), calibration, intercept: self.intercept)
         configurationHex = configurationDigest.hex
+        liveDetails = Self.details(arm: DeploymentArm.live.name, configuration: configurationHex)
+        liveContext = DecisionContext(digest: digest, configuration: configurationDigest, intercept: self.intercept)
         var head = JSONBody(reserving: 256)
         head.raw("{\"model\":")
         head.string(package.name)
@@ -100,6 +107,18 @@ package final class DeployedModel: Sendable {
         parameters.raw(",\"threshold\":")
         parameters.number(threshold)
         inferParameters = parameters.bytes
+    }
+
+    /// The first details of the entry of a decision.
+    func details(_ context: DecisionContext) -> EntryDetails {
+        context === liveContext ? liveDetails.copy : Self.details(arm: context.arm.name, configuration: configurationHex)
+    }
+
+    private static func details(arm: String, configuration: String) -> EntryDetails {
+        var details = EntryDetails()
+        details.add("arm", arm)
+        details.add("configuration", configuration)
+        return details
     }
 
     private static func configurationDigest(

@@ -26,7 +26,7 @@ struct PredictRequest: Sendable {
         _ body: [UInt8], live: LiveTable, pipeline find: (String) throws(RequestRefusal) -> DeployedPipeline? = { _ in nil }
     ) throws(RequestRefusal) {
         do {
-            var outline = try RequestOutline(body)
+            let outline = try RequestOutline(body) { name in name.map { live.models[$0]?.rules } ?? live.only?.rules }
             wishes = outline.wishes
             subject = outline.subject
             routingKey = outline.routingKey
@@ -79,15 +79,21 @@ struct RequestOutline {
     /// A reader that stands before the value of `rows` or `row`.
     private var place: JSONReader
     private var form = Form.row
+    /// The rows, when it was known in time by which rules to read them.
+    private var early: (rules: RowRules, rows: RequestRows)?
 
     /// How the rows are written; the last two are MLflow's.
-    private enum Form: String {
+    private enum Form: String, CaseIterable {
         case row, rows
         case records = "dataframe_records"
         case split = "dataframe_split"
     }
 
-    init(_ body: [UInt8]) throws {
+    private static func form(_ key: JSONText, _ reader: JSONReader) -> Form? { Form.allCases.first { reader.isEqual(key, $0.rawValue) } }
+
+    /// - Parameter guess: the rules of a model, nil for a request that has not named one so far. Rows are read by them at
+    ///   once; when another model is named later, they are read again.
+    init(_ body: [UInt8], guess: (String?) -> RowRules?) throws {
         var reader = try JSONReader(body, bytesMax: ServingLimits.predictBodyBytes)
         place = reader
         var seen: (rows: Bool, model: Bool, explain: Bool) = (false, false, false)
@@ -95,7 +101,7 @@ struct RequestOutline {
         var member = 0
         while let key = try reader.nextKey() {
             member += 1
-            if let form = Form(rawValue: reader.string(key)) {
+            if let form = Self.form(key, reader) {
                 guard !seen.rows else {
                     throw RequestRefusal.malformed(
                         "the request has \"row\" or \"rows\" more than once; send one of them, once"
@@ -104,7 +110,8 @@ struct RequestOutline {
                 seen.rows = true
                 self.form = form
                 place = reader
-                try reader.skip()
+                early = Self.early(form, &reader, body, guess(model))
+                if early == nil { try reader.skip() }
             } else if reader.isEqual(key, "model"), !seen.model {
                 seen.model = true
                 guard try reader.peek() == .string else {
@@ -153,14 +160,33 @@ struct RequestOutline {
         return text
     }
 
-    mutating func readRows(_ body: [UInt8], _ rules: RowRules) throws -> RequestRows {
+    func readRows(_ body: [UInt8], _ rules: RowRules) throws -> RequestRows {
+        if let early, early.rules === rules { return early.rows }
+        var place = place
+        return try Self.rows(form, &place, body, rules)
+    }
+
+    /// Rows that can be read at once; nil, with the reader where it was, when something is wrong with them or there are no rules.
+    private static func early(
+        _ form: Form, _ reader: inout JSONReader, _ body: [UInt8], _ rules: RowRules?
+    ) -> (rules: RowRules, rows: RequestRows)? {
+        guard let rules else { return nil }
+        let place = reader
+        if let rows = try? rows(form, &reader, body, rules) { return (rules, rows) }
+        reader = place
+        return nil
+    }
+
+    private static func rows(_ form: Form, _ place: inout JSONReader, _ body: [UInt8], _ rules: RowRules) throws -> RequestRows {
         var rows = RequestRows(width: rules.featureCount)
         var builder = RowBuilder(rules)
         switch form {
         case .row:
             try RequestOutline.row(&place, body, rules, &builder, into: &rows)
             return rows
-        case .split: return try DataframeSplit(place).rows(body, rules)
+        case .split:
+            let frame = try DataframeSplit(&place)
+            return try frame.rows(body, rules)
         case .rows, .records: break
         }
         guard try place.peek() == .array else {
@@ -201,7 +227,7 @@ struct RequestOutline {
                 throw RequestRefusal.malformed(
                     "a row has more than \(ServingLimits.rowMembers) members")
             }
-            if let index = feature(key, reader, body, rules) {
+            if let index = feature(key, reader, body, rules, near: member - 1) {
                 try read(&reader, body, &builder, index)
             } else {
                 try reader.skip()
@@ -221,11 +247,11 @@ struct RequestOutline {
     }
 
     private static func feature(
-        _ key: JSONText, _ reader: JSONReader, _ body: [UInt8], _ rules: RowRules
+        _ key: JSONText, _ reader: JSONReader, _ body: [UInt8], _ rules: RowRules, near guess: Int
     ) -> Int? {
         key.hasEscapes
             ? rules.featureIndex(named: reader.string(key))
-            : rules.featureIndex(body.span, in: key.range)
+            : rules.featureIndex(body.span, in: key.range, near: guess)
     }
 
     /// `true`, or the features that may be changed.

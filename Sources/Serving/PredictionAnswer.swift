@@ -56,7 +56,7 @@ struct JSONBody {
     /// Appends text that is JSON already.
     mutating func text(_ text: String) { bytes.append(contentsOf: text.utf8) }
 
-    mutating func number(_ value: Int) { bytes.append(contentsOf: value.description.utf8) }
+    mutating func number(_ value: Int) { bytes.append(decimal: value) }
 
     mutating func string(_ text: String) { raw(Self.quoted(text)) }
 

@@ -36,9 +36,11 @@ extension PredictionService {
     ) -> ScoredRows {
         let now = clock.now().milliseconds
         let first = ids.withLock { $0.next(milliseconds: now, rows: rows.count) }
-        let context = DecisionContext(
-            digest: model.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
-            pipeline: pipeline?.use)
+        let context = arm == .live && pipeline == nil
+            ? model.liveContext
+            : DecisionContext(
+                digest: model.digest, configuration: model.configurationDigest, intercept: model.intercept, arm: arm,
+                pipeline: pipeline?.use)
         return ScoredRows(rows, model, wishes, context, first: first, inputs: pipeline?.inputs ?? [])
     }
 
@@ -98,26 +100,24 @@ extension PredictionService {
 
     /// The entry for all rows of a request. `protocol/prediction-api.md` §6.
     private func entry(_ sealed: SealedDecisions, _ rows: ScoredRows, _ call: Commit) -> LogEntry {
-        var details: [String: JSONValue] = [
-            "arm": .string(rows.context.arm.name),
-            "configuration": .string(call.model.configurationHex),
-            "id": .string(rows.firstID.description),
-            "propensity": .string(rows.context.arm.propensity.description),
-            "version": .integer(Int64(call.model.version)),
-        ]
+        var details = call.model.details(rows.context)
+        details.add("id", rows.firstID)
         if let single = sealed.single {
-            details["input"] = .string(single.input.hex)
-            details["output"] = .string(single.output.hex)
-        } else {
-            details["rows"] = .integer(Int64(sealed.record.count))
-            details["root"] = .string(sealed.record.root.hex)
+            details.add("input", single.input)
+            details.add("output", single.output)
         }
-        if let pipeline = rows.context.pipeline { details["pipeline"] = .string(pipeline.document.hex) }
+        if let pipeline = rows.context.pipeline { details.add("pipeline", pipeline.document) }
+        details.add("propensity", rows.context.arm.propensity.description)
+        if sealed.single == nil {
+            details.add("root", sealed.record.root)
+            details.add("rows", sealed.record.count)
+        }
+        details.add("version", call.model.version)
         return LogEntry(
             .prediction, actor: call.principal.identifier, role: AccessRole.predict.rawValue,
             site: configuration.site, model: call.model.name,
             subjectCommitment: sealed.record.subject?.commitment, payloadDigest: call.model.digest,
-            details: details)
+            written: details)
     }
 
     private func countAnswer(_ rows: Int, _ call: Commit, _ times: InferenceTimes) {

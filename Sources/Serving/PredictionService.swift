@@ -116,34 +116,36 @@ package final class PredictionService: Sendable {
 
     /// The body limit of a path, for the server's configuration.
     package static func bodyLimit(path: String) -> Int {
-        if path == Endpoint.install.path || path.hasPrefix("/v1/models/") && path.hasSuffix("/evaluate") { return ServingLimits.packageBytes }
-        return isPrediction(path)
-            ? ServingLimits.predictBodyBytes : ServingLimits.bodyBytes
+        if isPrediction(path) { return ServingLimits.predictBodyBytes }
+        let isLarge = path == Endpoint.install.path || path.hasPrefix("/v1/models/") && path.hasSuffix("/evaluate")
+        return isLarge ? ServingLimits.packageBytes : ServingLimits.bodyBytes
     }
 
     /// Adds every endpoint to a router.
     package func mount(on router: inout Router) {
         for endpoint in Endpoint.allCases {
+            // The row of the table is looked up once: a set of roles is an allocation.
+            let (access, reach) = (endpoint.access, endpoint.reach)
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
-                handle(endpoint, request, parameters, responder)
+                handle(endpoint, access, reach, request, parameters, responder)
             }
         }
     }
 
     private func handle(
-        _ endpoint: Endpoint, _ request: HTTPRequest, _ parameters: RouteParameters,
-        _ responder: HTTPResponder
+        _ endpoint: Endpoint, _ access: Endpoint.Access, _ reach: Endpoint.Reach, _ request: HTTPRequest,
+        _ parameters: RouteParameters, _ responder: HTTPResponder
     ) {
         let start = request.receivedNanoseconds > 0 ? request.receivedNanoseconds : EventLoop.monotonicNanoseconds()
         do {
-            let principal = try gate.admit(request, endpoint.access, endpoint.reach, at: start)
-            guard request.body.count <= Self.bodyLimit(path: request.path) else {
-                throw RequestRefusal(
-                    413, .tooLarge,
-                    "the body is larger than \(Self.bodyLimit(path: request.path)) bytes")
+            let principal = try gate.admit(request, access, reach, at: start)
+            guard request.body.count <= endpoint.bodyBytesMax else {
+                throw RequestRefusal(413, .tooLarge, "the body is larger than \(endpoint.bodyBytesMax) bytes")
             }
             var request = request
-            request.body = try Self.plainBody(of: request)
+            if let coding = request.headers["Content-Encoding"] {
+                request.body = try Self.plainBody(request.body, coding, bytesMax: endpoint.bodyBytesMax)
+            }
             try answer(endpoint, request, parameters, principal, responder, start)
         } catch {
             refuse(endpoint, RequestRefusal(any: error), responder)
@@ -151,11 +153,9 @@ package final class PredictionService: Sendable {
     }
 
     /// The body without its compression.
-    private static func plainBody(of request: HTTPRequest) throws(RequestRefusal) -> [UInt8] {
-        guard let coding = request.headers["Content-Encoding"] else { return request.body }
+    private static func plainBody(_ body: [UInt8], _ coding: String, bytesMax: Int) throws(RequestRefusal) -> [UInt8] {
         do {
-            return try ContentCoding.decode(
-                request.body, header: coding, bytesMax: bodyLimit(path: request.path))
+            return try ContentCoding.decode(body, header: coding, bytesMax: bytesMax)
         } catch {
             throw RequestRefusal(error.status, .coding, error.message)
         }

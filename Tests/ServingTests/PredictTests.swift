@@ -226,6 +226,21 @@ import Testing
         }
     }
 
+    /// Rows may be read before a later member names the model: what is answered does not depend on the order.
+    @Test func theOrderOfMembersChangesNothing() throws {
+        let node = try TestNode()
+        try node.deploy()
+        let members = [#""row":\#(TestModel.goodRow)"#, #""rows":[]"#, #""rows":[{"age":1,"age":2}]"#, #""dataframe_split":{"columns":["x"],"data":[[1]]}"#]
+        for rows in members {
+            for model in ["heart", "nope"] {
+                let (first, last) = (node.predict("{\(rows),\"model\":\"\(model)\"}"), node.predict("{\"model\":\"\(model)\",\(rows)}"))
+                #expect(first.status == last.status && first.value["error"] == last.value["error"])
+                #expect((last.status == 404) == (model == "nope"))
+            }
+            #expect(node.predict("{\(rows),\"other\":1}").status == 400)
+        }
+    }
+
     @Test func theModelIsNamedWhereThereAreSeveral() throws {
         let node = try TestNode()
         #expect(node.predict(#"{"row":\#(TestModel.goodRow)}"#).status == 503)

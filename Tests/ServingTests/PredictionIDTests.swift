@@ -26,6 +26,17 @@ import Testing
         }
     }
 
+    @Test func namesOfManyRowsAreSpeltAsEachAlone() throws {
+        for high: UInt64 in [0x01a2_b3c4_d5e6_7000, 0x01a2_b3c4_d5e6_7ff0, 0x01a2_b3c4_d5e6_7fff] {
+            let first = PredictionID(high: high, low: 0x8123_4567_89ab_cdef)
+            for rows in [0, 1, 17, 300] {
+                var texts: [UInt8] = [9]
+                first.appendTexts(rows, prefix: [1, 2], to: &texts)
+                #expect(texts == [9] + (0..<rows).flatMap { [1, 2] + first.advanced(by: $0).text })
+            }
+        }
+    }
+
     @Test func idsOfARequestFollowOneAnother() throws {
         var source = PredictionIDSource(random: SeededRandom(seed: 3))
         var previous = source.next(milliseconds: 1000)

@@ -81,8 +81,15 @@ package final class AccessKeys: Sendable {
     static let reloadMilliseconds: Int64 = 1000
 
     private struct State {
-        var records: [Record] = []
-        var loaded: Int64?
+        var records: [Record]
+        /// The callers of the records, at hand.
+        let principals: [Principal]
+        var loaded: Int64
+
+        init(_ records: [Record], loaded: Int64) {
+            (self.records, self.loaded) = (records, loaded)
+            principals = records.map(\.principal)
+        }
     }
     private let path: String
     private let clock: any Clock
@@ -93,7 +100,7 @@ package final class AccessKeys: Sendable {
     package init(directory: String, clock: any Clock) throws(ServingError) {
         path = directory + "/api-keys.json"
         self.clock = clock
-        state = Locked(State(records: try Self.load(path), loaded: clock.now().milliseconds))
+        state = Locked(State(try Self.load(path), loaded: clock.now().milliseconds))
     }
 
     /// Makes a key. The second result is the key itself: it is shown once and kept nowhere.
@@ -141,41 +148,44 @@ package final class AccessKeys: Sendable {
     /// All keys, oldest first.
     package func list() throws(ServingError) -> [Record] {
         let records = try Self.load(path)
-        state.withLock { $0 = State(records: records, loaded: clock.now().milliseconds) }
+        state.withLock { $0 = State(records, loaded: clock.now().milliseconds) }
         return records
     }
 
     /// The caller of a request, or nil: by its `Authorization` header, and only without one by its certificate.
     func principal(of request: HTTPRequest) -> Principal? {
-        if let authorization = request.headers["Authorization"] { return principal(authorization: authorization) }
+        if let authorization = request.headers.bytes(of: "Authorization") { return principal(authorization: authorization) }
         guard let peer = request.peer, clock.now().milliseconds / 1000 < peer.notAfter else { return nil }
         let certificate = Credential.certificate(peer.fingerprint)
         let subject = Credential.subject(peer.subject)
-        let records = current()
+        let state = current()
         // The certificate itself before all that share its subject.
-        return (records.first { $0.credential == certificate } ?? records.first { $0.credential == subject })?.principal
+        let found = state.records.firstIndex { $0.credential == certificate } ?? state.records.firstIndex { $0.credential == subject }
+        return found.map { state.principals[$0] }
     }
 
+    private static let scheme = Array("Bearer ".utf8)
+
     /// Every stored hash is compared, in constant time each.
-    private func principal(authorization: String) -> Principal? {
-        guard authorization.utf8.count <= 128, authorization.hasPrefix("Bearer ") else { return nil }
-        let given = SHA256.hash(Array(authorization.utf8.dropFirst(7))).bytes
-        var found: Record?
-        for record in current() {
-            if case .key(let hash) = record.credential, constantTimeEqual(hash.bytes, given) { found = record }
+    private func principal(authorization: [UInt8]) -> Principal? {
+        guard authorization.count <= 128, authorization.starts(with: Self.scheme) else { return nil }
+        let given = SHA256.hash(Array(authorization[Self.scheme.count...]))
+        let state = current()
+        var found: Int?
+        for (index, record) in state.records.enumerated() {
+            if case .key(let hash) = record.credential, hash.isEqualInConstantTime(to: given) { found = index }
         }
-        return found?.principal
+        return found.map { state.principals[$0] }
     }
 
     /// The records, read again when a second has passed. A file that has become unusable lets nobody in.
-    private func current() -> [Record] {
+    private func current() -> State {
         let now = clock.now().milliseconds
         return state.withLock { state in
-            if let loaded = state.loaded, now >= loaded, now - loaded < Self.reloadMilliseconds {
-                return state.records
+            if now < state.loaded || now - state.loaded >= Self.reloadMilliseconds {
+                state = State((try? Self.load(path)) ?? [], loaded: now)
             }
-            state = State(records: (try? Self.load(path)) ?? [], loaded: now)
-            return state.records
+            return state
         }
     }
 
@@ -188,6 +198,6 @@ package final class AccessKeys: Sendable {
         } catch {
             throw .accessKeys(path: path, problem: "\(error)")
         }
-        state.withLock { $0 = State(records: records, loaded: clock.now().milliseconds) }
+        state.withLock { $0 = State(records, loaded: clock.now().milliseconds) }
     }
 }

@@ -27,6 +27,8 @@ package final class DecisionContext: Equatable, Sendable {
     package let arm: DeploymentArm
     /// How the row came to the version, if by a pipeline.
     let pipeline: PipelineUse?
+    /// The shared part of a record.
+    let bytes: [UInt8]
 
     init(
         digest: Digest, configuration: Digest? = nil, intercept: Double, arm: DeploymentArm = .live,
@@ -34,6 +36,14 @@ package final class DecisionContext: Equatable, Sendable {
     ) {
         (self.digest, self.configuration, self.intercept, self.arm) = (digest, configuration, intercept, arm)
         self.pipeline = pipeline
+        var writer = ByteWriter(reserving: 96 + arm.name.utf8.count)
+        writer.raw(digest.bytes)
+        writer.raw((configuration ?? digest).bytes)
+        writer.u64(intercept.bitPattern)
+        writer.u64(arm.propensity.bitPattern)
+        writer.text(arm.name)
+        pipeline?.append(to: &writer)
+        bytes = writer.bytes
     }
 
     package static func == (left: DecisionContext, right: DecisionContext) -> Bool {
@@ -142,18 +152,6 @@ package struct DecisionRecord: Equatable, Sendable {
 }
 
 extension DecisionContext {
-    /// The shared part of a record.
-    var bytes: [UInt8] {
-        var writer = ByteWriter(reserving: 96 + arm.name.utf8.count)
-        writer.raw(digest.bytes)
-        writer.raw((configuration ?? digest).bytes)
-        writer.u64(intercept.bitPattern)
-        writer.u64(arm.propensity.bitPattern)
-        writer.text(arm.name)
-        pipeline?.append(to: &writer)
-        return writer.bytes
-    }
-
     convenience init(_ bytes: [UInt8]) throws(CodecError) {
         var reader = ByteReader(bytes)
         let (package, configuration) = (try reader.raw(32), try reader.raw(32))
@@ -183,11 +181,19 @@ struct SealedDecisions: Sendable {
             single = nil
             return
         }
-        let first = rows.record(0)
-        single = (
-            RecordCommitment.make(.input, first.inputBytes, salt: salts),
-            RecordCommitment.make(.output, first.outputBytes, salt: salts)
-        )
+        // The same bytes in the same order as in the row's payload: score, probability and class, then the values.
+        let payload = record.payload(0)
+        let valueBytes = payload.count - DecisionRecord.payloadBytes(values: 0)
+        var input = ByteWriter(reserving: 32 + valueBytes)
+        input.raw(RecordCommitment.inputLabel)
+        input.u32(UInt32(valueBytes / 8))
+        input.raw(payload[DecisionRecord.payloadBytes(values: 0)...])
+        var output = ByteWriter(reserving: 96)
+        output.raw(RecordCommitment.outputLabel)
+        output.raw(rows.context.bytes[..<Digest.byteCount])
+        output.u64(rows.context.intercept.bitPattern)
+        output.raw(payload[..<DecisionRecord.payloadBytes(values: 0)])
+        single = (Commitment.make(input.bytes, salt: salts), Commitment.make(output.bytes, salt: salts))
     }
 }
 
@@ -250,6 +256,9 @@ enum RecordCommitment: String {
     case input = "consilium/input/1\n"
     case output = "consilium/output/1\n"
     case outcome = "consilium/outcome/1\n"
+
+    static let inputLabel = Array(input.rawValue.utf8)
+    static let outputLabel = Array(output.rawValue.utf8)
 
     static func make(_ kind: RecordCommitment, _ bytes: [UInt8], salt: [UInt8]) -> Digest {
         Commitment.make(Array(kind.rawValue.utf8) + bytes, salt: salt)
