@@ -53,17 +53,21 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Adds bytes at the end.
-    package func append(_ bytes: [UInt8]) throws(StorageError) {
+    package func append(_ bytes: [UInt8]) throws(StorageError) { try append(pieces: [bytes]) }
+
+    /// Adds pieces at the end, one behind the other, with one write unless they are long.
+    package func append(pieces: [[UInt8]]) throws(StorageError) {
         try refuseIfPoisoned()
+        let count = pieces.reduce(0) { $0 + $1.count }
         do {
             if zeroAheadBytes == 0 {
-                try file.write(bytes)
-                allocated = size + bytes.count
-                size += bytes.count
+                try file.write(Self.joined(pieces))
+                allocated = size + count
+                size += count
             } else {
                 // As much as is zeroed at a time pays for its own change of size.
-                if size + bytes.count > allocated, bytes.count < zeroAheadBytes { try zeroAhead(size + bytes.count) }
-                try put(bytes)
+                if size + count > allocated, count < zeroAheadBytes { try zeroAhead(size + count) }
+                try put(pieces)
                 allocated = max(allocated, BlockBuffer.roundedUp(size))
             }
         } catch {
@@ -73,19 +77,32 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Writes behind the last byte, where zeros are.
-    private func put(_ bytes: [UInt8]) throws(StorageError) {
+    private func put(_ pieces: [[UInt8]]) throws(StorageError) {
         guard let blocks else {
+            let bytes = Self.joined(pieces)
             try file.write(bytes, at: size)
             return size += bytes.count
         }
-        var rest = bytes[...]
-        while !rest.isEmpty {
-            let start = size - blocks.count
-            let taken = blocks.add(rest)
-            try blocks.write(to: file, at: start)
-            size += taken
-            rest = rest.dropFirst(taken)
+        var end = size
+        for piece in pieces {
+            var rest = piece[...]
+            while !rest.isEmpty {
+                let taken = blocks.add(rest)
+                end += taken
+                rest = rest.dropFirst(taken)
+                if !rest.isEmpty { try blocks.write(to: file, at: end - blocks.count) }
+            }
         }
+        if end > size { try blocks.write(to: file, at: end - blocks.count) }
+        size = end
+    }
+
+    private static func joined(_ pieces: [[UInt8]]) -> [UInt8] {
+        guard pieces.count != 1 else { return pieces[0] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(pieces.reduce(0) { $0 + $1.count })
+        for piece in pieces { bytes += piece }
+        return bytes
     }
 
     /// Writes zeros from what is there up to some way beyond `end`.
