@@ -131,6 +131,12 @@ void consilium_hmac_sha256(const void *key, size_t key_count, const void *bytes,
     OPENSSL_cleanse(&prepared, sizeof prepared);
 }
 
+consilium_digest consilium_hmac_sha256_digest(const void *key, size_t key_count, const void *bytes, size_t count) {
+    uint8_t tag[DIGEST];
+    consilium_hmac_sha256(key, key_count, bytes, count, tag);
+    return words(tag);
+}
+
 void consilium_hkdf_expand(const void *prk, size_t prk_count, const uint8_t *info, size_t info_count,
                            uint8_t *output, size_t count) {
     if (count > 255 * DIGEST) abort();

@@ -33,7 +33,10 @@ package struct ByteWriter {
     }
 
     /// UTF-8 text, length-prefixed.
-    package mutating func text(_ value: String) { lengthPrefixed(Array(value.utf8)) }
+    package mutating func text(_ value: String) {
+        u32(UInt32(value.utf8.count))
+        bytes.append(contentsOf: value.utf8)
+    }
 
     private mutating func big(_ value: UInt64, _ count: Int) {
         for index in (0..<count).reversed() {

@@ -4,20 +4,14 @@ import CShims
 package enum HMACSHA256 {
     /// The tag of bytes under a key that is no secret of this process.
     package static func authenticate(_ bytes: [UInt8], key: [UInt8]) -> Digest {
-        var tag = [UInt8](repeating: 0, count: Digest.byteCount)
-        // Safe: counts belong to their arrays; the tag has the 32 bytes the shim writes.
-        unsafe consilium_hmac_sha256(key, key.count, bytes, bytes.count, &tag)
-        return Digest(bytes: tag)!  // 32 bytes by construction
+        // Safe: counts belong to their arrays.
+        Digest(unsafe consilium_hmac_sha256_digest(key, key.count, bytes, bytes.count))
     }
 
     /// The tag of bytes under a secret key.
     package static func authenticate(_ bytes: [UInt8], key: borrowing SecretBytes) -> Digest {
-        var tag = [UInt8](repeating: 0, count: Digest.byteCount)
-        unsafe key.withPointer { pointer in
-            // Safe: counts belong to their pointers; the tag has the 32 bytes the shim writes.
-            unsafe consilium_hmac_sha256(pointer, key.count, bytes, bytes.count, &tag)
-        }
-        return Digest(bytes: tag)!  // 32 bytes by construction
+        // Safe: counts belong to their pointers.
+        unsafe key.withPointer { Digest(unsafe consilium_hmac_sha256_digest($0, key.count, bytes, bytes.count)) }
     }
 
     /// Whether `tag` is right for `bytes`, in constant time; a tag of another length is wrong.

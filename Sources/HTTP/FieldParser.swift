@@ -39,6 +39,7 @@ struct FieldParser: Sendable {
         for index in start..<end where !CharacterClass.isFieldValue(message[index]) {
             throw HTTPRefusal(400, "a header field value has a control character")
         }
+        if fields.isEmpty { fields.reserveCapacity(Self.usualFields) }
         fields.append(
             HTTPHeaders.Field(
                 nameStart: UInt32(line.lowerBound), nameEnd: UInt32(colon),
@@ -46,6 +47,8 @@ struct FieldParser: Sendable {
         try interpret(
             name: line.lowerBound..<colon, value: message.extracting(start..<end), of: message)
     }
+
+    private static let usualFields = 8
 
     /// Whether `bytes` more of an unfinished line would be too much.
     func isOverLimit(unfinished: Int, limits: HTTPLimits) -> Bool {

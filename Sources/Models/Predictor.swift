@@ -65,6 +65,7 @@ package struct Predictor: Sendable {
             throw .shape("\(values.count) values for a model of \(inputs) columns")
         }
         let count = values.count / inputs
+        if count == 1 { return [try logOdds(values)] }
         var result: [Float] = []
         result.reserveCapacity(count)
         var work = Network.Workspace(

@@ -53,21 +53,21 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Adds bytes at the end.
-    package func append(_ bytes: [UInt8]) throws(StorageError) { try append(parts: [bytes]) }
+    package func append(_ bytes: [UInt8]) throws(StorageError) { try append(pieces: [bytes]) }
 
-    /// Adds parts at the end, one behind the other.
-    package func append(parts: [[UInt8]]) throws(StorageError) {
+    /// Adds pieces at the end, one behind the other, with one write unless they are long.
+    package func append(pieces: [[UInt8]]) throws(StorageError) {
         try refuseIfPoisoned()
-        let count = parts.reduce(0) { $0 + $1.count }
+        let count = pieces.reduce(0) { $0 + $1.count }
         do {
             if zeroAheadBytes == 0 {
-                for part in parts { try file.write(part) }
+                try file.write(Self.joined(pieces))
+                allocated = size + count
                 size += count
-                allocated = size
             } else {
                 // As much as is zeroed at a time pays for its own change of size.
                 if size + count > allocated, count < zeroAheadBytes { try zeroAhead(size + count) }
-                try put(parts)
+                try put(pieces)
                 allocated = max(allocated, BlockBuffer.roundedUp(size))
             }
         } catch {
@@ -77,27 +77,32 @@ package final class AppendFile: @unchecked Sendable {
     }
 
     /// Writes behind the last byte, where zeros are.
-    private func put(_ parts: [[UInt8]]) throws(StorageError) {
+    private func put(_ pieces: [[UInt8]]) throws(StorageError) {
         guard let blocks else {
-            for part in parts {
-                try file.write(part, at: size)
-                size += part.count
-            }
-            return
+            let bytes = Self.joined(pieces)
+            try file.write(bytes, at: size)
+            return size += bytes.count
         }
-        var start = size - blocks.count
-        for part in parts {
-            var rest = part[...]
+        var end = size
+        for piece in pieces {
+            var rest = piece[...]
             while !rest.isEmpty {
                 let taken = blocks.add(rest)
-                size += taken
+                end += taken
                 rest = rest.dropFirst(taken)
-                guard blocks.isFull else { continue }
-                try blocks.write(to: file, at: start)
-                start = size
+                if !rest.isEmpty { try blocks.write(to: file, at: end - blocks.count) }
             }
         }
-        if size > start { try blocks.write(to: file, at: start) }
+        if end > size { try blocks.write(to: file, at: end - blocks.count) }
+        size = end
+    }
+
+    private static func joined(_ pieces: [[UInt8]]) -> [UInt8] {
+        guard pieces.count != 1 else { return pieces[0] }
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(pieces.reduce(0) { $0 + $1.count })
+        for piece in pieces { bytes += piece }
+        return bytes
     }
 
     /// Writes zeros from what is there up to some way beyond `end`.

@@ -20,8 +20,6 @@ import Glibc
 
     deinit { unsafe memory.deallocate() }
 
-    var isFull: Bool { count == Self.capacity }
-
     /// `number` rounded up to whole blocks.
     static func roundedUp(_ number: Int) -> Int { (number + blockBytes - 1) & ~(blockBytes - 1) }
 

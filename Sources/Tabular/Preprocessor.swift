@@ -146,14 +146,14 @@ package struct Preprocessor: Equatable, Sendable {
     /// - Parameter values: of the rows, one row after another.
     package func transform(rows values: [Double]) -> [Float] {
         precondition(values.count % featureCount == 0, "rows of another schema")
-        if let plain { return plain.inputs(values) }
+        if let plain, values.count > featureCount { return plain.inputs(values) }
         let count = values.count / featureCount
-        let source = values.span
-        return [Float](capacity: count * steps.count) { inputs in
-            for start in stride(from: 0, to: source.count, by: featureCount) {
-                for step in steps { inputs.append(input(step, source[start + step.feature])) }
-            }
+        var inputs: [Float] = []
+        inputs.reserveCapacity(count * steps.count)
+        for start in stride(from: 0, to: values.count, by: featureCount) {
+            for step in steps { inputs.append(input(step, values[start + step.feature])) }
         }
+        return inputs
     }
 
     /// All rows of a table; labels come along when every row has one.

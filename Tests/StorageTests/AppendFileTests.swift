@@ -50,7 +50,8 @@ import Testing
             var expected: [UInt8] = []
             for (number, count) in [1, 4095, 1, 4095, 4097, 8192, 0, 70_000, 3, 600_000, 262_144, 5].enumerated() {
                 let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ number) }
-                try file.append(bytes)
+                // Whole, or in pieces.
+                if number % 2 == 0 { try file.append(bytes) } else { try file.append(pieces: [Array(bytes.prefix(count / 3)), [], Array(bytes.dropFirst(count / 3))]) }
                 try file.sync()
                 expected += bytes
                 #expect(file.size == expected.count)

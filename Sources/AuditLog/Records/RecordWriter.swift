@@ -31,20 +31,13 @@ struct RecordWriter {
         guard let file else { preconditionFailure("a segment was begun") }
         let start = file.size
         do throws(StorageError) {
-            try file.append(frames.count == 1 ? frames[0] : Self.joined(frames))
+            try file.append(pieces: frames)
             try file.sync()
         } catch {
             abandon(cutTo: start, error)
             throw .storage(error)
         }
         return start
-    }
-
-    private static func joined(_ frames: [[UInt8]]) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(frames.reduce(0) { $0 + $1.count })
-        for frame in frames { bytes += frame }
-        return bytes
     }
 
     /// Changes a segment while nothing is appended to it, if it is the one that grows.

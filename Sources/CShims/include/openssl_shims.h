@@ -49,6 +49,7 @@ void consilium_sha256_free(struct evp_md_ctx_st *context);
 
 /* RFC 2104 over SHA-256; writes 32 bytes. */
 void consilium_hmac_sha256(const void *key, size_t key_count, const void *bytes, size_t count, uint8_t *tag);
+consilium_digest consilium_hmac_sha256_digest(const void *key, size_t key_count, const void *bytes, size_t count);
 /* RFC 5869 section 2.3; `count` at most 255 * 32, checked by the caller. */
 void consilium_hkdf_expand(const void *prk, size_t prk_count, const uint8_t *info, size_t info_count,
                            uint8_t *output, size_t count);
