@@ -6,7 +6,7 @@ import Telemetry
 
 /// How a log groups commits, and when its files follow what is durable.
 package struct CommitPace: Sendable {
-    /// How long the files (tiles, bundle, checkpoint) may stay behind. Writing them costs several times what makes an entry durable.
+    /// How long the files (tiles, bundle, checkpoint) may stay behind while many entries come; it is 10 ms when few do, or none any more.
     package var publicationDelay: Duration
     /// How long a commit waits for as many entries as came the last time. Callers who wait for their answers before they ask
     /// again come together then, and share a sync.

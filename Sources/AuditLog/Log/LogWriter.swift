@@ -9,10 +9,10 @@ struct PublishedLog: Sendable {
     var note: [UInt8]?
 }
 
-/// The one who writes: entries into the pending segment, then tiles, bundle and checkpoint. Runs on the commit thread;
+/// The one who writes: entries into the pending segment, then tiles, bundle and checkpoint. Runs on the thread that commits;
 /// others read `published`.
 final class LogWriter: @unchecked Sendable {
-    // Unchecked: everything that changes is touched by the commit thread only, but `published` and `failed`.
+    // Unchecked: everything that changes is touched by the thread that commits only, one at a time, but `published` and `failed`.
 
     let files: LogFiles
     let state: StateDirectory
@@ -47,6 +47,8 @@ final class LogWriter: @unchecked Sendable {
     /// Full files that the checkpoint in the directory does not cover yet.
     private var unpublished: [TilePath] = []
     private var publishedPartials: [TilePath]
+    /// The size that the files show, and the one at the last look whether they must follow.
+    private var (publishedSize, sizeSeen): (UInt64, UInt64) = (0, 0)
     /// Whether the files show everything; when they must, if not; and whether that has failed.
     private var publication = (isComplete: true, next: ContinuousClock.now, hasFailed: false)
 
@@ -69,6 +71,7 @@ final class LogWriter: @unchecked Sendable {
         self.segment = segment
         self.segmentNumber = segmentNumber
         publishedPartials = edge.partialPaths
+        publishedSize = edge.size
         published = Locked(PublishedLog(edge: edge, note: note))
         flusher = LogFlusher(files: files, state: state)
     }
@@ -105,11 +108,25 @@ final class LogWriter: @unchecked Sendable {
     /// - Returns: seconds until then; nil when they show everything.
     func publishWhenDue() -> Double? {
         guard !publication.isComplete, !publication.hasFailed, failure == nil else { return nil }
-        let rest = ContinuousClock.now.duration(to: publication.next)
-        if rest > .zero { return Double(rest.components.attoseconds) * 1e-18 + Double(rest.components.seconds) }
+        let now = ContinuousClock.now
+        let seen = sizeSeen
+        sizeSeen = edge.size
+        guard now >= publication.next else { return seconds(now.duration(to: publication.next)) }
+        // While many come, the files wait: writing them costs several times what makes an entry durable.
+        let isBusy = edge.size != seen && edge.size - publishedSize > Self.fewEntries
+        let latest = publication.next + publicationDelay - Self.shortDelay
+        if isBusy, now < latest { return seconds(min(Self.shortDelay, now.duration(to: latest))) }
         // Everything is durable; what cannot be written now is tried again with the next entry.
         try? publish()
         return nil
+    }
+
+    /// The files follow after this when few entries came, or none for as long.
+    private static var shortDelay: Duration { .milliseconds(10) }
+    private static var fewEntries: UInt64 { 64 }
+
+    private func seconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
     }
 
     /// Why nothing more is taken, when that is so.
@@ -194,7 +211,7 @@ final class LogWriter: @unchecked Sendable {
     /// Writes the files of the present size; the checkpoint last, then the partial files nobody needs any more.
     private func publish() throws(AuditLogError) {
         try writeFullFiles()
-        publication = (false, ContinuousClock.now + publicationDelay, true)
+        publication = (false, ContinuousClock.now + min(publicationDelay, Self.shortDelay), true)
         for (path, bytes) in edge.partialFiles where !publishedPartials.contains(path) {
             try files.write(bytes, to: path.text)
         }
@@ -206,6 +223,7 @@ final class LogWriter: @unchecked Sendable {
         unpublished = []
         publication.isComplete = true
         publication.hasFailed = false
+        publishedSize = edge.size
         show()
     }
 
