@@ -24,6 +24,8 @@ package enum ServingLimits {
     package static let waitingBytes = 4 << 20
     /// A prediction with a larger body takes milliseconds, and is made beside the server's loop.
     package static let shortBodyBytes = 32 << 10
+    /// Predictions that may wait for that, those with a counterfactual among them.
+    package static let longRequests = 64
     /// Requests whose entries wait for the disk; one more is answered 503.
     package static let pendingRequests = 4096
     /// Rows whose entries wait for the disk.

@@ -16,6 +16,21 @@ extension PredictionService {
             try pipeline(name, principal, table)
         }
         let read = EventLoop.monotonicNanoseconds()
+        guard let wish = asked.wishes.counterfactual, wish != .nothing else {
+            return try predict(asked, request, principal, table, responder, start: start, read: read)
+        }
+        // The search costs hundreds of scores a row: beside the loop.
+        try scoring.run { [self] in
+            do { try predict(asked, request, principal, table, responder, start: start, read: read) } catch {
+                refuse(.predict, RequestRefusal(any: error), responder)
+            }
+        }
+    }
+
+    private func predict(
+        _ asked: PredictRequest, _ request: HTTPRequest, _ principal: Principal, _ table: LiveTable, _ responder: HTTPResponder,
+        start: UInt64, read: UInt64
+    ) throws {
         let key = asked.routingKey ?? routingKey(request) ?? asked.subject
         // A pipeline's steps use live versions: what is on trial is tried on whole requests of its own model.
         let route = asked.pipeline == nil ? route(asked.rows, asked.model, table, key: key, start) : Route(model: asked.model)

@@ -39,7 +39,7 @@ package final class PredictionService: Sendable {
     let log: LogWriter
     let worker = Worker(name: "serving", waitingMax: ServingLimits.pendingRequests)
     /// Makes predictions that take long.
-    let scoring = Worker(name: "scoring", waitingMax: ServingLimits.pendingRequests)
+    let scoring = Worker(name: "scoring", waitingMax: ServingLimits.longRequests)
     let pending = Pending()
     let statistics: ServingStatistics
     let unkeyed = RequestCounter()
@@ -130,7 +130,8 @@ package final class PredictionService: Sendable {
             // The row of the table is looked up once: a set of roles is an allocation.
             let (access, reach) = (endpoint.access, endpoint.reach)
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
-                guard endpoint.isPrediction, request.body.count > ServingLimits.shortBodyBytes else {
+                let mayBeLong = request.body.count > ServingLimits.shortBodyBytes || request.headers["Content-Encoding"] != nil
+                guard mayBeLong, endpoint.isPrediction else {
                     return handle(endpoint, access, reach, request, parameters, responder)
                 }
                 do throws(ServingError) {

@@ -99,6 +99,16 @@ enum ServingBenchmark {
             method: "POST", target: "/v1/predict", headers: ["Authorization": "Bearer \(key)"], body: Array("{\"row\":{\(row)}}".utf8))
     }
 
+    /// Five rows, each with the search for a counterfactual: much work in few bytes.
+    static func counterfactuals(_ key: String) -> HTTPRequest {
+        let rows = (0..<5).map { row in
+            "{" + (0..<features).map { "\"f\($0)\":\(Double(($0 + row) % 30) / 10)" }.joined(separator: ",") + "}"
+        }
+        return HTTPRequest(
+            method: "POST", target: "/v1/predict", headers: ["Authorization": "Bearer \(key)"],
+            body: Array("{\"rows\":[\(rows.joined(separator: ","))],\"counterfactual\":true}".utf8))
+    }
+
     /// A thousand rows in binary.
     static func batch(_ key: String) -> HTTPRequest {
         var body: [UInt8] = []

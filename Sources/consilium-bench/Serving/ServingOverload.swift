@@ -2,7 +2,7 @@
 // admitted stays bounded, what is not is told so at once, memory stays flat, and afterwards all is as before. Then requests of one
 // row on three times as many connections as may be under way, each as fast as answers come.
 
-import Glibc
+import HTTP
 import Serving
 import Simulation
 
@@ -11,25 +11,29 @@ enum ServingOverload {
 
     static func run() throws {
         try ServingBenchmark.withNode { node in
-            let (single, batch) = (ServingBenchmark.single(node.key), ServingBenchmark.batch(node.key))
+            let single = ServingBenchmark.single(node.key)
             let before = try node.load(single, connections: 8, seconds: 3)
-            let full = try node.load(batch, connections: 8, seconds: 4)
-            let capacity = Double(full.times.count) / full.seconds
-            let calm = try node.load(batch, connections: connections, seconds: 4, rate: capacity / 2, accepting: 503)
-            let atRest = node.residentKilobytes / 1024
-            let over = try node.load(batch, connections: connections, seconds: 8, rate: 3 * capacity, accepting: 503)
-            let overloaded = node.residentKilobytes / 1024
+            try overload(node, "1,000 rows in binary", ServingBenchmark.batch(node.key))
+            try overload(node, "5 rows with counterfactuals", ServingBenchmark.counterfactuals(node.key))
             let after = try node.load(single, connections: 8, seconds: 3)
-            print("overload with 1,000 rows a request, capacity \(Int(capacity)) a second with 8 connections (\(full.line)):")
-            print("  half of it on \(connections) connections: \(calm.line); refused: \(shed(calm)); resident \(atRest) MB")
-            print("  three times of it, admitted: \(over.line)")
-            print("  shed with 503: \(shed(over)); resident \(overloaded) MB")
-            print("  one row before: \(before.line)")
-            print("  one row after:  \(after.line)")
+            print("one row before: \(before.line)")
+            print("one row after:  \(after.line)")
             let many = 3 * ServingLimits.waitingRequests
             let crowd = try node.load(single, connections: many, seconds: 4, accepting: 503)
             print("one row on \(many) connections, as fast as answers come: \(crowd.line); shed: \(shed(crowd)); resident \(node.residentKilobytes / 1024) MB")
         }
+    }
+
+    private static func overload(_ node: ServedNode, _ name: String, _ request: HTTPRequest) throws {
+        let full = try node.load(request, connections: 8, seconds: 4)
+        let capacity = Double(full.times.count) / full.seconds
+        let calm = try node.load(request, connections: connections, seconds: 4, rate: capacity / 2, accepting: 503)
+        let atRest = node.residentKilobytes / 1024
+        let over = try node.load(request, connections: connections, seconds: 8, rate: 3 * capacity, accepting: 503)
+        print("overload, \(name) a request, capacity \(Int(capacity)) a second with 8 connections (\(full.line)):")
+        print("  half of it on \(connections) connections: \(calm.line); refused: \(shed(calm)); resident \(atRest) MB")
+        print("  three times of it, admitted: \(over.line)")
+        print("  shed with 503: \(shed(over)); resident \(node.residentKilobytes / 1024) MB")
     }
 
     private static func shed(_ result: ClosedLoad.Result) -> String {
