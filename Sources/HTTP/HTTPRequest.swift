@@ -20,6 +20,8 @@ package struct HTTPRequest: Sendable {
     package var negotiatedProtocol: String?
     /// When a server had read it whole, in monotonic nanoseconds; 0 for a request that came another way.
     package var receivedNanoseconds: UInt64 = 0
+    /// Whether nothing else was under way at its loop when its turn came: nobody waits behind it yet.
+    package var isAlone = false
     /// The client's numeric address.
     package var remoteAddress = ""
     /// Whether a client may send it again when a kept connection turns out to be closed before any

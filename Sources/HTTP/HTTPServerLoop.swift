@@ -144,7 +144,8 @@ final class HTTPServerLoop: @unchecked Sendable {
     /// Works for a moment; then the loop looks at its connections again, and comes back if something is left.
     private func runWork() {
         let end = EventLoop.monotonicNanoseconds() + Self.workNanoseconds
-        while let item = work.next() {
+        while var item = work.next() {
+            item.request.isAlone = work.requests == 1
             item.connection.begin(item.sequence, item.request)
             guard EventLoop.monotonicNanoseconds() < end else {
                 return loop.execute { [self] in runWork() }

@@ -24,6 +24,8 @@ package enum ServingLimits {
     package static let waitingBytes = 4 << 20
     /// A prediction with a larger body takes milliseconds, and is made beside the server's loop.
     package static let shortBodyBytes = 32 << 10
+    /// As large as that when nobody else waits: a thousand rows of doubles, a millisecond or two.
+    package static let aloneBodyBytes = 512 << 10
     /// Predictions that may wait for that, those with a counterfactual among them.
     package static let longRequests = 64
     /// Requests whose entries wait for the disk; one more is answered 503.

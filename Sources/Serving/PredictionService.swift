@@ -130,7 +130,8 @@ package final class PredictionService: Sendable {
             // The row of the table is looked up once: a set of roles is an allocation.
             let (access, reach) = (endpoint.access, endpoint.reach)
             router.add(endpoint.method, endpoint.path) { [self] request, parameters, responder in
-                let mayBeLong = request.body.count > ServingLimits.shortBodyBytes || request.headers["Content-Encoding"] != nil
+                let bytesMax = request.isAlone ? ServingLimits.aloneBodyBytes : ServingLimits.shortBodyBytes
+                let mayBeLong = request.body.count > bytesMax || request.headers["Content-Encoding"] != nil
                 guard mayBeLong, endpoint.isPrediction else {
                     return handle(endpoint, access, reach, request, parameters, responder)
                 }

@@ -7,7 +7,7 @@ import Glibc
 @safe final class BlockBuffer {
     /// What every file system that we know of is content with.
     static let blockBytes = 4096
-    static let capacity = 256 << 10
+    static let capacity = 512 << 10
 
     // Owned; aligned to `blockBytes`. Every access below stays within `capacity`.
     private let memory: UnsafeMutableRawPointer
