@@ -60,29 +60,26 @@ package struct Digest: Hashable, Comparable, Sendable {
 
     /// Appends the 32 bytes.
     package func append(to bytes: inout [UInt8]) {
-        appendBytes(word0, &bytes)
-        appendBytes(word1, &bytes)
-        appendBytes(word2, &bytes)
-        appendBytes(word3, &bytes)
-    }
-
-    private func appendBytes(_ word: UInt64, _ bytes: inout [UInt8]) {
-        for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * place))) }
+        forEachWord { word in
+            for place in 0..<8 { bytes.append(UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * place))) }
+        }
     }
 
     /// Appends the 64 digits of ``hex`` as ASCII.
     package func appendHex(to text: inout [UInt8]) {
-        append(word0, &text)
-        append(word1, &text)
-        append(word2, &text)
-        append(word3, &text)
+        forEachWord { word in
+            for place in 0..<16 {
+                let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * place)) & 15
+                text.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
+            }
+        }
     }
 
-    private func append(_ word: UInt64, _ text: inout [UInt8]) {
-        for place in 0..<16 {
-            let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * place)) & 15
-            text.append(digit < 10 ? 0x30 + digit : 0x57 + digit)
-        }
+    private func forEachWord(_ body: (UInt64) -> Void) {
+        body(word0)
+        body(word1)
+        body(word2)
+        body(word3)
     }
 
     /// Compares in constant time.

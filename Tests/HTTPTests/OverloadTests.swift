@@ -21,10 +21,10 @@ import Transport
         #expect(queue.requests == 0 && queue.bytes == 0)
     }
 
-    /// A server whose `/work` takes one request of 1,000 bytes at a time; the path's last word is answered.
+    /// A server whose `/jobs` takes one request of 1,000 bytes at a time; the path's last word is answered.
     private func server(refusal: (@Sendable (HTTPRequest) -> HTTPResponse?)? = nil) throws -> TestServer {
         try TestServer(configure: {
-            var rules = WorkRules { $0.hasPrefix("/work") }
+            var rules = WorkRules { $0.hasPrefix("/jobs") }
             rules.bytesMax = 1_000
             if let refusal { rules.refusal = refusal }
             $0.work = rules
@@ -43,21 +43,21 @@ import Transport
         let deadline = Deadline(afterSeconds: 5)
         let first = try server.stream()
         // Its head is read in one go with the request before, so it holds the place of 900 bytes when that is answered.
-        try first.write(post("/other", 0) + post("/work/first", 900, sent: 10), until: deadline)
+        try first.write(post("/other", 0) + post("/jobs/first", 900, sent: 10), until: deadline)
         #expect(StreamAnswers(first, count: 1).statuses == [200])
         let second = try server.stream()
         // Refused while most of its body is still to come; the rest is read over and the next request is served.
-        try second.write(post("/work/second", 200, sent: 1), until: deadline)
+        try second.write(post("/jobs/second", 200, sent: 1), until: deadline)
         let refused = StreamAnswers(second, count: 1)
         #expect(refused.statuses == [503] && !refused.isClosed)
         #expect(String(decoding: refused.bodies[0], as: UTF8.self).contains("\"error\""))
-        try second.write([UInt8](repeating: 1, count: 199) + post("/other", 300) + post("/work/small", 100), until: deadline)
-        #expect(StreamAnswers(second, count: 2).bodies == [[UInt8]("/other 300"), [UInt8]("/work/small 100")])
+        try second.write([UInt8](repeating: 1, count: 199) + post("/other", 300) + post("/jobs/small", 100), until: deadline)
+        #expect(StreamAnswers(second, count: 2).bodies == [[UInt8]("/other 300"), [UInt8]("/jobs/small 100")])
         try first.write([UInt8](repeating: 1, count: 890), until: deadline)
-        #expect(StreamAnswers(first, count: 1).bodies == [[UInt8]("/work/first 900")])
+        #expect(StreamAnswers(first, count: 1).bodies == [[UInt8]("/jobs/first 900")])
         // All places are free again.
-        try second.write(post("/work/last", 1_000), until: deadline)
-        #expect(StreamAnswers(second, count: 1).bodies == [[UInt8]("/work/last 1000")])
+        try second.write(post("/jobs/last", 1_000), until: deadline)
+        #expect(StreamAnswers(second, count: 1).bodies == [[UInt8]("/jobs/last 1000")])
     }
 
     @Test func aClientThatGoesGivesItsPlaceBack() throws {
@@ -65,30 +65,30 @@ import Transport
         let deadline = Deadline(afterSeconds: 5)
         for _ in 0..<3 {
             let gone = try server.stream()
-            try gone.write(post("/other", 0) + post("/work/gone", 900, sent: 10), until: deadline)
+            try gone.write(post("/other", 0) + post("/jobs/gone", 900, sent: 10), until: deadline)
             #expect(StreamAnswers(gone, count: 1).statuses == [200])
             gone.close()
             for _ in 0..<200 where server.server.connectionCount > 0 { usleep(5_000) }
         }
         let stream = try server.stream()
-        try stream.write(post("/work/last", 1_000), until: deadline)
-        #expect(StreamAnswers(stream, count: 1).bodies == [[UInt8]("/work/last 1000")])
+        try stream.write(post("/jobs/last", 1_000), until: deadline)
+        #expect(StreamAnswers(stream, count: 1).bodies == [[UInt8]("/jobs/last 1000")])
     }
 
     @Test func aHeadCanBeRefusedBeforeItsBody() throws {
         let server = try server { $0.headers["Authorization"] == nil ? .error(401, "a key is needed") : nil }
         let deadline = Deadline(afterSeconds: 5)
         let stream = try server.stream()
-        try stream.write(post("/work/a", 500, sent: 0), until: deadline)
+        try stream.write(post("/jobs/a", 500, sent: 0), until: deadline)
         #expect(StreamAnswers(stream, count: 1).statuses == [401])
-        let chunks = "POST /work/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        let chunks = "POST /jobs/b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         try stream.write([UInt8](repeating: 1, count: 500) + [UInt8](chunks), until: deadline)
         #expect(StreamAnswers(stream, count: 1).statuses == [401])
-        try stream.write([UInt8]("3\r\nabc\r\n0\r\n\r\n") + post("/work/c", 5, sent: 0, "Authorization: x\r\n"), until: deadline)
+        try stream.write([UInt8]("3\r\nabc\r\n0\r\n\r\n") + post("/jobs/c", 5, sent: 0, "Authorization: x\r\n"), until: deadline)
         try stream.write([1, 2, 3, 4, 5], until: deadline)
-        #expect(StreamAnswers(stream, count: 1).bodies == [[UInt8]("/work/c 5")])
+        #expect(StreamAnswers(stream, count: 1).bodies == [[UInt8]("/jobs/c 5")])
         // Who waits to be asked for the body is told no, and the connection ends: a body may come or not.
-        try stream.write(post("/work/d", 500, sent: 0, "Expect: 100-continue\r\n"), until: deadline)
+        try stream.write(post("/jobs/d", 500, sent: 0, "Expect: 100-continue\r\n"), until: deadline)
         let last = StreamAnswers(stream)
         #expect(last.statuses == [401] && last.isClosed)
     }
@@ -96,7 +96,7 @@ import Transport
     /// The queue empties however the requests come: pipelined, from many connections, with the loop busy.
     @Test func everythingAdmittedIsAnsweredInOrder() throws {
         let server = try TestServer(configure: {
-            var rules = WorkRules { $0.hasPrefix("/work") }
+            var rules = WorkRules { $0.hasPrefix("/jobs") }
             rules.requestsMax = 10_000
             $0.work = rules
         }) { request, responder in
@@ -105,11 +105,11 @@ import Transport
         }
         let streams = try (0..<8).map { _ in try server.stream() }
         for (number, stream) in streams.enumerated() {
-            let requests = (0..<40).flatMap { post("/work/\(number)/\($0)", $0 * 100) }
+            let requests = (0..<40).flatMap { post("/jobs/\(number)/\($0)", $0 * 100) }
             try stream.write(requests, until: Deadline(afterSeconds: 5))
         }
         for (number, stream) in streams.enumerated() {
-            #expect(StreamAnswers(stream, count: 40).bodies == (0..<40).map { [UInt8]("/work/\(number)/\($0)") })
+            #expect(StreamAnswers(stream, count: 40).bodies == (0..<40).map { [UInt8]("/jobs/\(number)/\($0)") })
         }
     }
 }

@@ -85,7 +85,7 @@ package final class AuditLog: Sendable {
     }
 
     /// Entries with a record in this store become durable together with it from now on: one write and one sync for both
-    /// (`protocol/audit-log.md` §4). The log is opened again only while the store's directory is there.
+    /// (`protocol/audit-log.md` §4). Which store that is stands beside the log, for recovery.
     package func keepEntries(behind store: RecordStore) throws(AuditLogError) {
         let state = writer.state
         let above = DurableFile.parent(of: state.path) + "/"
